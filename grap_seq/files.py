@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: a killed process never leaves half a file under its name."""
+"""Files that are either whole or absent, also when the process is killed while it writes."""
 
 from __future__ import annotations
 

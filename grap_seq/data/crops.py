@@ -1,0 +1,55 @@
+"""Training crops and the sub-sequences of CoLES, drawn for each (seed, epoch, row).
+
+Semantics of the sub-sequences: `SampleSlices` of pytorch-lifestream (contiguous slices, uniform
+length, uniform offset).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grap_seq.data.order import generator
+
+
+@dataclass(frozen=True)
+class CropPolicy:
+    """How a training sequence is cut.
+
+    Attributes:
+        max_length: events of the window that is drawn first, uniformly, from a longer sequence.
+        views: sub-sequences of the window; each becomes a row of the batch.
+        view_min: shortest sub-sequence: up to 1 a share of the window, above 1 a number of events.
+        view_max: longest sub-sequence, likewise.
+
+    Raises:
+        ValueError: bounds that are not positive or in the wrong order.
+    """
+
+    max_length: int = 1200
+    views: int = 5
+    view_min: float = 0.1
+    view_max: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.max_length < 2 or self.views < 1:
+            raise ValueError(
+                f"max_length={self.max_length}, views={self.views}: a crop needs at least 2 events"
+                " and a sequence at least 1 view"
+            )
+        if not 0 < self.view_min <= self.view_max or (self.view_min > 1) != (self.view_max > 1):
+            raise ValueError(
+                f"view_min={self.view_min}, view_max={self.view_max}: give two shares in (0, 1]"
+                " or two numbers of events above 1, the smaller first"
+            )
+
+    def draw(self, length: int, seed: int, epoch: int, row: int) -> list[tuple[int, int]]:
+        """(start, stop) of every view of a sequence with `length` events."""
+        rng = generator(seed, epoch, row)
+        window = min(length, self.max_length)
+        first = int(rng.integers(0, length - window + 1))
+        unit = window if self.view_max <= 1 else 1
+        shortest = min(window, max(2, round(self.view_min * unit)))
+        longest = min(window, max(shortest, round(self.view_max * unit)))
+        sizes = rng.integers(shortest, longest + 1, size=self.views)
+        starts = first + rng.integers(0, window - sizes + 1)
+        return [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]

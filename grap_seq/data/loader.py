@@ -1,0 +1,71 @@
+"""Batches by number: batch `step` of epoch `epoch` can be built by itself, in any process."""
+
+from __future__ import annotations
+
+import numpy as np
+from ptls.data_load.padded_batch import PaddedBatch
+from torch.utils.data import DataLoader, Dataset
+
+from grap_seq.data.batch import Crop, collate
+from grap_seq.data.crops import CropPolicy
+from grap_seq.data.order import batches
+from grap_seq.data.sequences import Sequences
+
+
+class EpochBatches(Dataset[list[PaddedBatch]]):
+    """Training batches of one epoch.
+
+    Sequences with fewer than two events have no next event and are left out.
+
+    Args:
+        sequences: a split.
+        policy: how sequences are cut.
+        batch_size: sequences in a batch (each gives `policy.views` crops).
+        seed: seed of the run.
+        epoch: number of the epoch.
+        max_padding: largest share of padded cells.
+
+    Raises:
+        ValueError: fewer than two sequences have two events or more.
+    """
+
+    def __init__(
+        self,
+        sequences: Sequences,
+        policy: CropPolicy,
+        batch_size: int,
+        *,
+        seed: int,
+        epoch: int,
+        max_padding: float = 0.1,
+    ) -> None:
+        usable = np.flatnonzero(sequences.lengths >= 2)
+        if len(usable) < 2:
+            raise ValueError(
+                f"{len(usable)} sequences have two events or more; pretraining needs at least two:"
+                " check the id column, and that the split is not too small"
+            )
+        self.sequences, self.policy = sequences, policy
+        self.seed, self.epoch, self.max_padding = seed, epoch, max_padding
+        lengths = np.minimum(sequences.lengths[usable], policy.max_length)
+        self.batches = [usable[rows] for rows in batches(lengths, batch_size, seed, epoch)]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, step: int) -> list[PaddedBatch]:
+        if step >= len(self):
+            raise IndexError(step)
+        crops = [
+            Crop(int(row), start, stop, owner)
+            for owner, row in enumerate(self.batches[step])
+            for start, stop in self.policy.draw(
+                int(self.sequences.lengths[row]), self.seed, self.epoch, int(row)
+            )
+        ]
+        return collate(self.sequences, crops, self.max_padding)
+
+
+def loader(dataset: EpochBatches, workers: int = 0) -> DataLoader[list[PaddedBatch]]:
+    """A DataLoader over whole batches, in order."""
+    return DataLoader(dataset, batch_size=None, shuffle=False, num_workers=workers)

@@ -1,0 +1,118 @@
+"""Random access to a prepared split without holding it in memory.
+
+Parquet cannot be sliced inside a row, so a split is copied once, part by part, to an uncompressed
+Arrow file beside it; rows are then read through a memory map, a crop costing only its own events.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from grap_seq.files import atomic_write, sha256
+from grap_seq.schema import Schema
+
+Array = NDArray[Any]
+TIME = "event_time"
+LABEL = "label"
+UNLABELLED = -1
+
+
+class Sequences:
+    """The rows of one split of a prepared folder.
+
+    Args:
+        folder: a folder written by `grap-seq prepare`.
+        split: "train", "val" or "test".
+
+    Attributes:
+        schema: the folder's schema.
+        lengths: events of each row, shape (rows,).
+        labels: class index of each row, -1 where unlabelled, shape (rows,).
+
+    Raises:
+        FileNotFoundError: the folder is not a prepared one, or the split has no part.
+    """
+
+    def __init__(self, folder: Path, split: str) -> None:
+        self.schema = Schema.load(folder)
+        self._file = _arrow_copy(folder, split)
+        self._map()
+        counts = [len(batch) for batch in self._batches]
+        self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
+        if self.schema.label is None:
+            self.labels = np.full(len(self), UNLABELLED, dtype=np.int64)
+        else:
+            self.labels = self._per_row(
+                lambda batch: batch.column(LABEL).fill_null(UNLABELLED).to_numpy()
+            )
+
+    def _map(self) -> None:
+        reader = pa.ipc.open_file(pa.memory_map(str(self._file)))
+        self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        self._columns: list[dict[str, tuple[Array, Array]]] = [
+            {
+                name: (
+                    batch.column(name).offsets.to_numpy(),
+                    batch.column(name).values.to_numpy(zero_copy_only=True),
+                )
+                for name in (TIME, *(field.name for field in self.schema.fields))
+            }
+            for batch in self._batches
+        ]
+
+    def _per_row(self, values: Any) -> Array:
+        parts = [np.asarray(values(batch), dtype=np.int64) for batch in self._batches]
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return int(self._first_row[-1])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A loader's worker process maps the file itself instead of receiving its contents.
+        return {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_columns")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._map()
+
+    def ids(self, start: int, stop: int) -> pa.Array:
+        """Sequence ids of the rows start..stop."""
+        tables = pa.Table.from_batches(self._batches).slice(start, stop - start)
+        return tables.column(self.schema.id).combine_chunks()
+
+    def events(self, row: int, start: int, stop: int) -> dict[str, Array]:
+        """Events start..stop of a row: one array of shape (stop - start,) for each field."""
+        batch = int(np.searchsorted(self._first_row, row, side="right")) - 1
+        inside = row - int(self._first_row[batch])
+        return {
+            name: values[offsets[inside] + start : offsets[inside] + stop]
+            for name, (offsets, values) in self._columns[batch].items()
+        }
+
+
+def _arrow_copy(folder: Path, split: str) -> Path:
+    parts = sorted((folder / split).glob("part-*.parquet"))
+    if not parts:
+        raise FileNotFoundError(
+            f"{folder / split} holds no part-*.parquet; make it with `grap-seq prepare`"
+        )
+    version = sha256(folder / "manifest.json")[:16]
+    copy = folder / ".cache" / f"{split}-{version}.arrow"
+    if not copy.is_file():
+        for stale in copy.parent.glob(f"{split}-*.arrow"):
+            stale.unlink()
+        with (
+            atomic_write(copy) as temporary,
+            pa.ipc.new_file(temporary, pq.read_schema(parts[0])) as writer,
+        ):
+            for part in parts:
+                for batch in pq.ParquetFile(part).iter_batches(batch_size=4096):
+                    writer.write_batch(batch)
+    return copy

@@ -1,0 +1,1 @@
+"""Event embedding, sequence encoders, pooling: plain PyTorch modules over ptls `PaddedBatch`."""

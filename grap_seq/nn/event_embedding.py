@@ -1,0 +1,80 @@
+"""One vector per event: category tables, numbers, missing flags and the time gap, concatenated.
+
+Everything works on the valid events alone, gathered from all rectangles of a batch: batch norm
+sees no padding, and no cell of padding is computed. Protocol: numbers through one batch norm, then
+BN - Linear - BN - ReLU - Linear as in the paper's RNN configurations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from ptls.data_load.padded_batch import PaddedBatch
+from torch import Tensor, nn
+
+from grap_seq.nn.positions import flatten, time_gaps, unflatten
+from grap_seq.schema import Field
+
+
+def default_width(size: int) -> int:
+    """Columns of a category table with `size` codes: 1.6 size^0.56, at most 64."""
+    return int(min(64, round(1.6 * size**0.56)))
+
+
+class EventEmbedding(nn.Module):
+    """Payload of fields to vectors of `width`.
+
+    Args:
+        fields: the schema's fields.
+        width: D, width of an event's vector.
+        max_time_gap: gaps to the previous event are clipped to this, in the schema's time unit.
+        table_widths: columns of category tables that should differ from `default_width`.
+    """
+
+    def __init__(
+        self,
+        fields: Sequence[Field],
+        width: int = 128,
+        max_time_gap: float = 8.0,
+        table_widths: Mapping[str, int] | None = None,
+    ) -> None:
+        super().__init__()
+        widths = dict(table_widths or {})
+        self.tables = nn.ModuleDict()
+        table_columns = []
+        for field in fields:
+            if field.kind == "categorical":
+                assert field.size is not None
+                columns = widths.pop(field.name, default_width(field.size))
+                self.tables[field.name] = nn.Embedding(field.size, columns)
+                table_columns.append(columns)
+        if widths:
+            raise ValueError(
+                f"table_widths names {sorted(widths)}, which are not categorical fields;"
+                f" those are {sorted(self.tables)}"
+            )
+        self.numbers = [field.name for field in fields if field.kind == "numerical"]
+        self.max_time_gap = max_time_gap
+        scalars = len(self.numbers) + 1
+        inputs = scalars + len(self.numbers) + sum(table_columns)
+        self.scalar_norm = nn.BatchNorm1d(scalars)
+        self.block = nn.Sequential(
+            nn.BatchNorm1d(inputs),
+            nn.Linear(inputs, width, bias=False),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+        )
+
+    def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
+        """Rectangles of fields to rectangles of vectors, payload (B, T, D), zero where padded."""
+        gaps = time_gaps(groups).clamp(0, self.max_time_gap)
+        values = [flatten(groups, name) for name in self.numbers]
+        missing = [value.isnan() for value in values]
+        scalars = torch.stack([gaps, *(value.nan_to_num(0.0) for value in values)], dim=1)
+        parts = [table(flatten(groups, name)) for name, table in self.tables.items()]
+        parts.append(self.scalar_norm(scalars))
+        parts += [flag[:, None].to(scalars.dtype) for flag in missing]
+        vectors: Tensor = self.block(torch.cat(parts, dim=1))
+        return unflatten(vectors, groups)

@@ -1,0 +1,26 @@
+"""GRU encoder (protocol: one layer, unidirectional, zero initial state)."""
+
+from __future__ import annotations
+
+from ptls.data_load.padded_batch import PaddedBatch
+from torch import nn
+
+
+class GRUEncoder(nn.Module):
+    """Event vectors to hidden states, causal.
+
+    Args:
+        input_size: D, width of an event's vector.
+        hidden: H, width of the hidden state.
+    """
+
+    def __init__(self, input_size: int, hidden: int = 256) -> None:
+        super().__init__()
+        self.output_size = hidden
+        self.rnn = nn.GRU(input_size, hidden, batch_first=True)
+
+    def forward(self, batch: PaddedBatch) -> PaddedBatch:
+        """Payload (B, T, D) to (B, T, H); states behind a row's end are not meaningful."""
+        # Right padding cannot reach earlier states, so nothing has to be packed.
+        states, _ = self.rnn(batch.payload)
+        return PaddedBatch(states, batch.seq_lens)

@@ -1,0 +1,50 @@
+"""One vector per sequence from the states of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from ptls.data_load.padded_batch import PaddedBatch
+from torch import Tensor
+
+from grap_seq.nn.positions import mask
+
+
+def _last(states: PaddedBatch) -> Tensor:
+    rows = torch.arange(len(states), device=states.device)
+    result: Tensor = states.payload[rows, states.seq_lens - 1]
+    return result
+
+
+def _mean(states: PaddedBatch) -> Tensor:
+    valid = mask(states)[:, :, None]
+    total: Tensor = torch.where(valid, states.payload, 0.0).sum(1)
+    count: Tensor = states.seq_lens[:, None]
+    return total / count
+
+
+def _max(states: PaddedBatch) -> Tensor:
+    valid = mask(states)[:, :, None]
+    return torch.where(valid, states.payload, -torch.inf).amax(1)
+
+
+POOLINGS: dict[str, tuple[Callable[[PaddedBatch], Tensor], ...]] = {
+    "last": (_last,),
+    "mean": (_mean,),
+    "max": (_max,),
+    "last_mean_max": (_last, _mean, _max),
+}
+
+
+def pool(states: PaddedBatch, pooling: str) -> Tensor:
+    """States (B, T, H) to embeddings (B, H), or (B, 3H) for "last_mean_max".
+
+    "last" is the paper's; the others summarise all events of a sequence.
+
+    Raises:
+        ValueError: an unknown pooling.
+    """
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling={pooling!r}: choose one of {', '.join(POOLINGS)}")
+    return torch.cat([part(states) for part in POOLINGS[pooling]], dim=1)

@@ -1,0 +1,1 @@
+"""Pretraining losses: the next event field by field, CoLES, and the downstream head."""

@@ -1,0 +1,73 @@
+"""CoLES: sub-sequences of one sequence lie close together, those of others apart.
+
+Babaev et al., "CoLES: Contrastive Learning for Event Sequences with Self-Supervision" (2022), with
+the contrastive loss and hard negatives of pytorch-lifestream. Two differences: the loss is a mean
+per pair by default (as a sum its gradient drowns the next-event losses), and positives are never
+taken as negatives when a batch has fewer negatives than `negatives`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Reduction = Literal["mean", "sum"]
+
+
+def contrastive_loss(
+    embeddings: Tensor,
+    owners: Tensor,
+    margin: float = 0.5,
+    negatives: int = 5,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """d^2 over all pairs of one owner plus max(0, margin - d)^2 over each row's nearest others.
+
+    Args:
+        embeddings: L2-normalised rows, shape (R, E).
+        owners: which sequence a row belongs to, shape (R,).
+        margin: negatives farther than this cost nothing.
+        negatives: nearest rows of other owners taken for each row.
+        reduction: "mean" over pairs or "sum".
+
+    Returns:
+        The loss, shape (); zero for a batch without any pair.
+    """
+    same = owners[:, None] == owners[None, :]
+    left, right = torch.triu(same, diagonal=1).nonzero(as_tuple=True)
+    positive = F.pairwise_distance(embeddings[left], embeddings[right]).square()
+    with torch.no_grad():
+        distances = torch.cdist(embeddings, embeddings).masked_fill(same, torch.inf)
+        nearest, columns = distances.topk(min(negatives, len(owners)), dim=1, largest=False)
+        rows = torch.arange(len(owners), device=owners.device)[:, None].expand_as(columns)
+        found = nearest.isfinite()
+    distance = F.pairwise_distance(embeddings[rows[found]], embeddings[columns[found]])
+    negative = F.relu(margin - distance).square()
+    total = positive.sum() + negative.sum()
+    if reduction == "sum":
+        return total
+    return total / max(1, len(positive) + len(negative))
+
+
+class ColesHead(nn.Module):
+    """Second layer, L2 norm and contrastive loss on the last state of every sub-sequence."""
+
+    def __init__(
+        self,
+        width: int,
+        size: int = 128,
+        margin: float = 0.5,
+        negatives: int = 5,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.output = nn.Linear(width, size)
+        self.margin, self.negatives, self.reduction = margin, negatives, reduction
+
+    def forward(self, hidden: Tensor, owners: Tensor) -> Tensor:
+        """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,)."""
+        embeddings = F.normalize(self.output(F.relu(hidden)).float(), dim=1)
+        return contrastive_loss(embeddings, owners, self.margin, self.negatives, self.reduction)

@@ -1,0 +1,126 @@
+"""All losses of a run on one batch: their heads share the fused first layer of a `HeadBank`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from ptls.data_load.padded_batch import PaddedBatch
+from torch import Tensor, nn
+
+from grap_seq.data.batch import OWNER
+from grap_seq.data.sequences import LABEL
+from grap_seq.nn.positions import flatten, last_positions, lengths
+from grap_seq.objectives.coles import ColesHead, Reduction
+from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.objectives.next_event import CategoryHead, NextEvents, NumberHead, TimeHead
+from grap_seq.schema import Schema
+from grap_seq.weighting.base import DOWNSTREAM, Weighting
+from grap_seq.weighting.head_bank import HeadBank
+
+COLES, NEXT_TIME = "coles", "time"
+
+
+def loss_names(schema: Schema, next_event: bool = True, coles: bool = True) -> list[str]:
+    """Names of the pretraining losses: CoLES, the time, then the fields in schema order.
+
+    Raises:
+        ValueError: neither family is chosen, or a field is called "coles" or "time".
+    """
+    fields = [field.name for field in schema.fields]
+    reserved = {COLES, NEXT_TIME, DOWNSTREAM} & set(fields)
+    if reserved:
+        raise ValueError(f"field {sorted(reserved)[0]!r} has the name of a loss; rename the column")
+    names = [COLES] if coles else []
+    if next_event:
+        names += [NEXT_TIME, *fields]
+    if not names:
+        raise ValueError("objective: choose next_event=true, coles=true, or both")
+    return names
+
+
+class CompositeObjective(nn.Module):
+    """Next-event, CoLES and downstream losses of a batch.
+
+    Args:
+        schema: the data's schema.
+        weighting: weighting of the losses `loss_names` gives.
+        features: H, width of the encoder's states.
+        width: M, hidden width of every head.
+        max_time_gap: clip of the time target, in the schema's unit.
+        time_jitter: width of the uniform noise on the time target.
+        condition_values: predict numbers with a `by` category given that category.
+        coles_margin: margin of the contrastive loss.
+        coles_negatives: hard negatives per sub-sequence.
+        coles_reduction: "mean" per pair, or "sum" as in the paper's configurations.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        weighting: Weighting,
+        features: int,
+        *,
+        width: int = 128,
+        max_time_gap: float = 8.0,
+        time_jitter: float = 1.0,
+        condition_values: bool = True,
+        coles_margin: float = 0.5,
+        coles_negatives: int = 5,
+        coles_reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        self.bank = HeadBank(weighting, features, width)
+        sizes = {field.name: field.size for field in schema.categorical}
+        chosen = set(weighting.names)
+        self.next_event = nn.ModuleDict()
+        if NEXT_TIME in chosen:
+            self.next_event[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter)
+        for field in schema.fields:
+            if field.name in chosen and field.kind == "categorical":
+                self.next_event[field.name] = CategoryHead(field, width)
+            elif field.name in chosen:
+                size = sizes[field.by] if condition_values and field.by else None
+                self.next_event[field.name] = NumberHead(field, width, size)
+        self.coles = (
+            ColesHead(
+                width,
+                margin=coles_margin,
+                negatives=coles_negatives,
+                reduction=coles_reduction,
+            )
+            if COLES in chosen
+            else None
+        )
+        self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+
+    @property
+    def weighting(self) -> Weighting:
+        """The weighting inside the bank."""
+        return self.bank.weighting
+
+    def forward(self, groups: Sequence[PaddedBatch], states: Sequence[PaddedBatch]) -> Losses:
+        """Losses, shape () each, by name; "downstream" among them where the data have a label.
+
+        Add them all up and call `backward`: the bank weighs them on the way to the encoder.
+
+        Args:
+            groups: the batch, fields.
+            states: the encoder's output for it, payload (B, T, H).
+        """
+        hidden = self.bank(flatten(states))
+        losses: Losses = {}
+        if self.coles is not None:
+            owners = torch.cat([group.payload[OWNER] for group in groups])
+            losses[COLES] = self.coles(hidden[COLES][last_positions(groups)], owners)
+        if self.next_event:
+            events = NextEvents.of(groups)
+            for name, head in self.next_event.items():
+                losses[name] = head(hidden[name], events)
+        if self.downstream is not None:
+            labels = torch.cat([group.payload[LABEL] for group in groups])
+            losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))
+        return losses
+
+
+Losses = dict[str, Tensor]

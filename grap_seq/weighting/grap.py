@@ -1,0 +1,159 @@
+"""GraP: weights that turn the composite gradient towards the downstream task's gradient.
+
+Source: "When Losses Align: Gradient-Based Composite Loss Weighting for Efficient Pretraining",
+Algorithm 1, equation 15, Table 5 (normalizations).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from grap_seq.weighting.base import Rescale, Weighting, composite_norm, equal_scale
+from grap_seq.weighting.statistics import GradientStatistics
+
+Normalization = Literal["gradnorm", "sum", "none"]
+Units = Literal["loss", "gradient"]
+
+
+class GraP(Weighting):
+    """Gradient ascent on f(w) = w.p / |sum_k w_k g_k| over w >= 0, one step a batch.
+
+    A batch without labels (d = 0) leaves the weights alone. f does not depend on the scale of w,
+    so after each step w is projected onto w >= 0 and brought back to mean 1.
+
+    Args:
+        names: the K losses.
+        normalization: what w is divided by in f: "gradnorm" the composite's norm (Algorithm 1),
+            "sum" the sum of w, "none" nothing.
+        rescale: "equal" gives the composite the norm that equal weights would give it, so that
+            learning rate, clipping and loss scaling keep their meaning; "unit" passes on the
+            normalized composite of Algorithm 1 to the letter.
+        units: what w multiplies: "loss" the gradient itself (Algorithm 1), "gradient" the
+            gradient divided by the running mean of its norm, so that the start is balanced and
+            nothing depends on how a loss is scaled.
+        smoothing: decay of a moving average over C and p that the weights' step sees; 0 is
+            Algorithm 1.
+
+    Raises:
+        ValueError: an unknown option, or smoothing outside [0, 1).
+    """
+
+    running_norms: Tensor  # (K,)
+    running_gram: Tensor  # (K, K)
+    running_alignment: Tensor  # (K,)
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        *,
+        normalization: Normalization = "gradnorm",
+        rescale: Rescale = "equal",
+        units: Units = "loss",
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(names)
+        for value, choices in (
+            (normalization, ("gradnorm", "sum", "none")),
+            (rescale, ("equal", "unit")),
+            (units, ("loss", "gradient")),
+        ):
+            if value not in choices:
+                raise ValueError(f"GraP has no option {value!r}; choose one of {choices}")
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing={smoothing}: a decay lies in [0, 1)")
+        self.normalization, self.rescale = normalization, rescale
+        self.units, self.smoothing = units, smoothing
+        size = len(self.names)
+        self.register_buffer("running_norms", torch.zeros(size))
+        self.register_buffer("running_gram", torch.zeros(size, size))
+        self.register_buffer("running_alignment", torch.zeros(size))
+
+    @torch.no_grad()
+    def prepare(self) -> None:
+        positive = self.weights.clamp(min=0)
+        if self.normalization != "none":
+            mean = positive.mean()
+            positive = torch.where(mean > 0, positive / mean, torch.ones_like(positive))
+        self.weights.copy_(positive)
+
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
+        reference = self._reference(statistics)
+        return None if reference is None else self.weights.detach() * reference
+
+    def _reference(self, statistics: GradientStatistics | None) -> Tensor | None:
+        """Coefficients of equal weights, shape (K,): ones, or one over the running norms."""
+        if self.units == "loss":
+            return torch.ones_like(self.weights)
+        norms = self.running_norms
+        if bool((norms == 0).any()):
+            if statistics is None:
+                return None
+            norms = torch.where(norms == 0, statistics.norms.to(norms.dtype), norms)
+        return torch.where(norms > 0, 1 / norms, 0.0)
+
+    def scale(self, coefficients: Tensor, statistics: GradientStatistics) -> Tensor:
+        gram, coefficients = statistics.gram, coefficients.to(statistics.gram.dtype)
+        if self.rescale == "equal":
+            reference = self._reference(statistics)
+            assert reference is not None
+            return equal_scale(coefficients, reference.to(gram.dtype), gram)
+        if self.normalization == "sum":
+            return 1 / self.weights.detach().sum().to(gram.dtype)
+        if self.normalization == "none":
+            return torch.ones_like(statistics.downstream_norm)
+        norm, resolved = composite_norm(coefficients, gram)
+        return torch.where(resolved, 1 / norm, 0.0)
+
+    @torch.no_grad()
+    def update(self, statistics: GradientStatistics) -> Tensor | None:
+        reference = self._reference(statistics)
+        assert reference is not None
+        if self.units == "gradient":
+            self._track_norms(statistics.norms.to(self.running_norms.dtype))
+        if statistics.downstream_norm == 0:
+            return None
+        unit = reference.to(statistics.gram.dtype)
+        gram = unit[:, None] * statistics.gram * unit
+        alignment = unit * statistics.alignment
+        if self.smoothing > 0:
+            gram = self._smooth(self.running_gram, gram)
+            alignment = self._smooth(self.running_alignment, alignment)
+        return -alignment_gradient(
+            self.weights.detach().to(gram.dtype), gram, alignment, self.normalization
+        )
+
+    def _track_norms(self, norms: Tensor, decay: float = 0.99) -> None:
+        """Running mean of |g_k|; a loss absent from the batch keeps its own."""
+        fresh = torch.where(
+            self.running_norms == 0, norms, decay * self.running_norms + (1 - decay) * norms
+        )
+        self.running_norms.copy_(torch.where(norms > 0, fresh, self.running_norms))
+
+    def _smooth(self, running: Tensor, value: Tensor) -> Tensor:
+        started = bool(running.any())
+        blend = torch.lerp(value.to(running.dtype), running, self.smoothing) if started else value
+        running.copy_(blend)
+        return running.to(value.dtype)
+
+
+def alignment_gradient(
+    weights: Tensor, gram: Tensor, alignment: Tensor, normalization: Normalization = "gradnorm"
+) -> Tensor:
+    """Gradient of f with respect to w, shape (K,).
+
+    gradnorm: f = w.p / n, n = sqrt(w.C w); gradient p / n - (w.p) C w / n^3 (equation 15).
+    sum: f = w.p / sum(w). none: f = w.p. Zero where the composite vanishes.
+    """
+    if normalization == "none":
+        return alignment
+    product = weights @ alignment
+    if normalization == "sum":
+        total = weights.sum()
+        return alignment / total - product / total.square()
+    norm, resolved = composite_norm(weights, gram)
+    gradient = alignment / norm - product * (gram @ weights) / norm.pow(3)
+    return torch.where(resolved, gradient, 0.0)

@@ -1,0 +1,63 @@
+"""Inner products of the losses' embedding-space gradients: all that a weighting method needs.
+
+With K losses, g_k the gradient of loss k with respect to the embedding z and d that of the
+downstream loss: C = (g_i . g_j) and p = (g_i . d). They are accumulated over chunks, so the
+gradients of all losses never have to exist at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+# Elements of a (losses, positions) chunk: 4 MB in float32, small enough to stay in cache.
+CHUNK_ELEMENTS = 1 << 20
+
+
+@dataclass(frozen=True)
+class GradientStatistics:
+    """Statistics of one backward pass.
+
+    Attributes:
+        gram: C, shape (K, K).
+        alignment: p, shape (K,).
+        downstream_norm: |d|, shape (); zero where the batch has no label.
+    """
+
+    gram: Tensor
+    alignment: Tensor
+    downstream_norm: Tensor
+
+    @classmethod
+    def from_full_gram(cls, full: Tensor) -> GradientStatistics:
+        """From the Gram matrix of [g_1 .. g_K, d], shape (K+1, K+1)."""
+        return cls(full[:-1, :-1], full[:-1, -1], full[-1, -1].sqrt())
+
+    @property
+    def norms(self) -> Tensor:
+        """|g_k|, shape (K,)."""
+        return self.gram.diagonal().sqrt()
+
+    @property
+    def cosines(self) -> Tensor:
+        """Cosine of g_k with d, shape (K,); zero where either vanishes."""
+        scale = self.norms * self.downstream_norm
+        return torch.where(scale > 0, self.alignment / scale, 0.0)
+
+    def is_finite(self) -> bool:
+        """Whether every entry is a finite number."""
+        return bool(self.gram.isfinite().all() and self.alignment.isfinite().all())
+
+
+def empty_gram(size: int, like: Tensor) -> Tensor:
+    """A zero Gram matrix, shape (size, size), in float32 or better also under bf16."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    return torch.zeros(size, size, dtype=dtype, device=like.device)
+
+
+def accumulate(full: Tensor, rows: Tensor) -> None:
+    """Add the inner products of `rows`, shape (J, n), to `full`, shape (J, J), in place."""
+    rows = rows.to(full.dtype)
+    full.addmm_(rows, rows.T)
