@@ -1,0 +1,147 @@
+"""Raw columns to their canonical form: text ids and categories, times and numbers as float64.
+
+A null is a missing value. What could not be read (no number, no time, NaN, infinity) becomes NaN,
+and `__bad` keeps the text of the row's first such cell: the checks then count and name them without
+a second look at the source.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import ibis
+import ibis.expr.types as ir
+
+from grap_seq.prep.engine import epoch_microseconds, parse_time
+from grap_seq.prep.tables import require_columns
+from grap_seq.schema import SECONDS, DatasetSpec
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+TimeKind = Literal["number", "timestamp"]
+SAMPLE = 1000
+
+
+def as_text(column: ir.Value) -> ir.StringValue:
+    """Canonical text of an id, a category or a class; null where missing.
+
+    A number reads the same whether the source kept it as integer, float or text: 7, 7.0 and '7.0'
+    give '7' (a pandas column of integers turns to floats with its first missing value). Booleans
+    give 'true' and 'false'. Empty text is missing.
+    """
+    kind = column.type()
+    if kind.is_floating():
+        whole = column.try_cast("int64")
+        text = ibis.ifelse(whole.cast("float64") == column, whole.cast("string"), _plain(column))
+        return ibis.ifelse(column.isnan(), ibis.null("string"), text)
+    text = _plain(column)
+    if kind.is_string() or kind.is_decimal():
+        whole_number = text.endswith("0") & text.re_search(r"^-?[0-9]+\.0+$")
+        text = ibis.ifelse(whole_number, text.re_replace(r"\.0+$", ""), text)
+        boolean = text.lower().isin(["true", "false"])
+        text = ibis.ifelse(boolean, text.lower(), text)
+    return text.nullif("")
+
+
+def _plain(column: ir.Value) -> ir.StringValue:
+    return column.cast("string")
+
+
+def as_number(column: ir.Value, name: str) -> ir.FloatingValue:
+    """float64; null where missing, NaN where the cell is no finite number.
+
+    Raises:
+        ValueError: a column of dates, lists or other things that are no numbers.
+    """
+    kind = column.type()
+    if kind.is_string():
+        text = column.strip().nullif("")
+        number = ibis.ifelse(
+            text.isnull(), ibis.null("float64"), ibis.coalesce(text.try_cast("float64"), _nan())
+        )
+    elif kind.is_numeric() or kind.is_boolean():
+        number = column.cast("float64")
+    elif kind.is_null():
+        return ibis.null("float64")
+    else:
+        raise ValueError(f"column '{name}' has type {kind}, not a number; list it as categorical")
+    return ibis.ifelse(number.isinf(), _nan(), number)
+
+
+def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingValue:
+    """float64 in `spec.time_unit`; null where missing, NaN where the cell is no time."""
+    if kind == "number":
+        return as_number(column, spec.time)
+    given = column
+    if column.type().is_string():
+        given = column.strip().nullif("")
+        if spec.time_format is not None:
+            moment = parse_time(given, spec.time_format)
+        else:
+            moment = given.try_cast("timestamp('UTC')").cast("timestamp(6)")
+    else:
+        moment = column.cast("timestamp(6)")
+    units = epoch_microseconds(moment).cast("float64") / (1_000_000.0 * SECONDS[spec.time_unit])
+    return ibis.ifelse(given.isnull(), ibis.null("float64"), ibis.coalesce(units, _nan()))
+
+
+def time_kind(connection: Backend, events: ir.Table, spec: DatasetSpec) -> TimeKind:
+    """Whether the time column counts units or names moments; text is judged by its first cells.
+
+    Raises:
+        ValueError: a time column of another type.
+    """
+    column = events[spec.time]
+    kind = column.type()
+    if kind.is_numeric():
+        return "number"
+    if kind.is_timestamp() or kind.is_date():
+        return "timestamp"
+    if not kind.is_string():
+        raise ValueError(
+            f"time column '{spec.time}' has type {kind}; give a timestamp, a date, a number or text"
+        )
+    if spec.time_format is not None:
+        return "timestamp"
+    cells = events.select(cell=column.strip().nullif("")).limit(SAMPLE)
+    sample = connection.to_pyarrow(
+        cells.aggregate(
+            numbers=cells.cell.try_cast("float64").count(),
+            moments=cells.cell.try_cast("timestamp('UTC')").count(),
+        )
+    ).to_pylist()[0]
+    return "number" if sample["numbers"] > sample["moments"] else "timestamp"
+
+
+def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind, where: str) -> ir.Table:
+    """Columns id, event_time, the fields, `__bad`; and `__label`, `__file`, `__row` where given.
+
+    Raises:
+        ValueError: a column of the spec is not there or has a type that cannot be used.
+    """
+    label = spec.label if spec.labels is None else None
+    require_columns(events, spec.columns, where)
+    numbers = {name: as_number(events[name], name) for name in spec.numerical}
+    time = as_time(events[spec.time], spec, kind)
+    unread = [
+        ibis.ifelse(value.isnan(), _plain(events[name]), ibis.null("string"))
+        for name, value in [(spec.time, time), *numbers.items()]
+    ]
+    columns: dict[str, ir.Value] = {
+        spec.id: as_text(events[spec.id]),
+        "event_time": ibis.ifelse(time == 0, 0.0, time),
+        **{name: as_text(events[name]) for name in spec.categorical},
+        **numbers,
+        "__bad": ibis.coalesce(*unread),
+    }
+    if label in events.columns:
+        columns["__label"] = as_text(events[label])
+    for extra in ("__file", "__row"):
+        if extra in events.columns:
+            columns[extra] = events[extra]
+    return events.select(**columns)
+
+
+def _nan() -> ir.FloatingScalar:
+    return ibis.literal(float("nan"), "float64")

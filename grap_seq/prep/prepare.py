@@ -1,0 +1,277 @@
+"""Prepare a dataset: from a source to a folder of coded sequences.
+
+All work happens in `<output>.partial`, which becomes `<output>` only when it is complete. A run
+that was killed continues if nothing about its input changed; otherwise it starts again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import pyarrow.parquet as pq
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from grap_seq.files import sha256, write_json
+from grap_seq.prep.engine import connect
+from grap_seq.prep.labels import label_path
+from grap_seq.prep.manifest import Manifest, differences
+from grap_seq.prep.parts import part_paths, write_bucket
+from grap_seq.prep.recipes import Recipe, load_recipe
+from grap_seq.prep.splits import SPLITS
+from grap_seq.prep.stages import Work
+from grap_seq.prep.state import State
+
+VERSIONED = ("grap-seq", "duckdb", "ibis-framework", "pyarrow")
+MAX_SOURCE_NAMES = 20
+
+
+def prepare(
+    recipe: str,
+    output: Path,
+    *,
+    source: Path | None = None,
+    spec: Path | None = None,
+    engine: str = "duckdb",
+    memory_limit: str = "2GB",
+    threads: int | None = None,
+    strict: bool = True,
+    overwrite: bool = False,
+) -> Manifest:
+    """Prepare the dataset `recipe` into the folder `output`.
+
+    Args:
+        source: raw files, where the recipe needs some.
+        spec: YAML description; for `table` by default the one beside the source.
+        memory_limit: what the engine may hold in memory; beyond it, it uses the disk.
+        strict: stop at the first bad row; otherwise drop such rows and count them.
+        overwrite: replace an earlier prepared folder once the new one is complete.
+
+    Returns:
+        The manifest, which prints as a summary; counts that differ from the recipe's own are among
+        its warnings.
+
+    Raises:
+        FileExistsError: `output` exists, or another preparation is writing it.
+        FileNotFoundError: the source or the description is missing.
+        ValueError: bad input; the message names file, row and column.
+    """
+    _check_output(output, overwrite)
+    chosen = load_recipe(recipe, source, spec)
+    files = chosen.files(source)
+    fingerprint = _fingerprint(chosen, files, strict)
+    partial = output.with_name(output.name + ".partial")
+    with _locked(partial):
+        folder = partial / "work"
+        try:
+            _continue_or_clear(partial, folder, fingerprint)
+            connection = connect(
+                engine, memory_limit=memory_limit, threads=threads, temporary=folder / "spill"
+            )
+            try:
+                work = Work(folder, connection, chosen, strict)
+                manifest = _run(work, partial, source, files)
+            finally:
+                connection.disconnect()
+        except ValueError:
+            # The input has to change, so nothing of this can be used again.
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        shutil.rmtree(folder)
+        (partial / ".lock").unlink()
+        _replace(partial, output)
+    return manifest
+
+
+def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> Manifest:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, transient=True) as progress:
+        task = progress.add_task(f"{work.spec.name}: reading events", total=None)
+        facts = work.read(source)
+        progress.update(task, description=f"{work.spec.name}: sequences and labels")
+        sequences = work.sequences()
+        counts = _count(work, sequences)
+        warnings = _check_classes(work.spec.name, counts, work.spec.label is not None)
+        progress.update(task, description=f"{work.spec.name}: buckets")
+        work.partition(sequences)
+        progress.update(task, description=f"{work.spec.name}: vocabularies")
+        state = work.fit(sequences, facts)
+        state.save(partial)
+        schema = state.schema()
+        schema.save(partial)
+        number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
+        total = sum(split["sequences"] for split in counts.values())
+        mean = sum(split["events"] for split in counts.values()) / total
+        progress.update(task, description=f"{work.spec.name}: sequences", total=number)
+        for bucket in range(number):
+            if not all(path.exists() for path in part_paths(partial, bucket).values()):
+                write_bucket(work, sequences, state, bucket, partial, mean)
+            progress.advance(task)
+    manifest = Manifest(
+        dataset=work.spec.name,
+        splits=_with_classes(counts, state),
+        dropped={**facts["dropped"], **work.problems.counts},
+        source=_source(files),
+        files=_files(partial),
+        spec_hash=hashlib.sha256(_text(work.spec.to_dict()).encode()).hexdigest(),
+        schema_hash=schema.hash,
+        versions={name: version(name) for name in VERSIONED},
+        warnings=warnings,
+    )
+    for name, expected, found in differences(manifest, work.recipe.expected()):
+        manifest.warnings.append(f"{name}: {found}, but the complete source gives {expected}")
+    manifest.save(partial)
+    return manifest
+
+
+def _count(work: Work, sequences: ir.Table) -> dict[str, dict[str, Any]]:
+    """Sequences, events, labelled ones and classes of each split."""
+    groups = sequences.group_by("__split", "__label").aggregate(
+        n=sequences.count(), events=sequences["__events"].sum()
+    )
+    counts: dict[str, dict[str, Any]] = {
+        split: {"sequences": 0, "events": 0, "labelled": 0, "classes": {}} for split in SPLITS
+    }
+    for row in work.connection.to_pyarrow(groups).to_pylist():
+        split = counts[row["__split"]]
+        split["sequences"] += row["n"]
+        split["events"] += row["events"]
+        if row["__label"] is not None:
+            split["labelled"] += row["n"]
+            split["classes"][row["__label"]] = row["n"]
+    return counts
+
+
+def _check_classes(name: str, counts: dict[str, dict[str, Any]], labelled: bool) -> list[str]:
+    """Warnings about empty splits and classes that validation or test lack.
+
+    Raises:
+        ValueError: a class without training sequences.
+    """
+    classes = {value for split in counts.values() for value in split["classes"]}
+    warnings = [
+        f"the {split} split is empty; use more data, or another seed or share in the YAML"
+        for split in SPLITS
+        if not counts[split]["sequences"]
+    ]
+    for split in SPLITS if labelled else ():
+        missing = sorted(classes - set(counts[split]["classes"]))
+        if not missing or not counts[split]["sequences"]:
+            continue
+        text = f"no {split} sequence has the label {', '.join(map(repr, missing))}"
+        if split == "train":
+            raise ValueError(
+                f"{name}: {text}; give more labels, merge rare classes, or change the seed of the "
+                "split in the YAML"
+            )
+        warnings.append(f"{text}; results on it will not cover this class")
+    return warnings
+
+
+def _with_classes(counts: dict[str, dict[str, Any]], state: State) -> dict[str, dict[str, Any]]:
+    for split in counts.values():
+        split["classes"] = {name: split["classes"].get(name, 0) for name in state.classes}
+    return counts
+
+
+def _check_output(output: Path, overwrite: bool) -> None:
+    old = output.with_name(output.name + ".old")
+    if old.exists() and not output.exists():
+        # An earlier run died between the two renames of `_replace`.
+        old.rename(output)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{output} exists; pass overwrite=true to replace it, or output=")
+    if not (output / "manifest.json").is_file():
+        raise FileExistsError(f"{output} is not a prepared folder; choose another output=")
+
+
+def _replace(partial: Path, output: Path) -> None:
+    old = output.with_name(output.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        output.rename(old)
+    partial.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """Hold `<output>.partial` for this process; the system frees the lock if it dies."""
+    partial.mkdir(parents=True, exist_ok=True)
+    path = partial / ".lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileExistsError(
+                f"another preparation is writing {partial}; wait for it or choose another output="
+            ) from error
+        yield
+
+
+def _continue_or_clear(partial: Path, folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Keep the work of a killed run on the same input; remove any other."""
+    path = folder / "fingerprint.json"
+    same = path.is_file() and json.loads(path.read_text("utf-8")) == fingerprint
+    for entry in partial.iterdir():
+        if entry.name != ".lock" and not same:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for leftover in partial.rglob("*.tmp-*"):
+        leftover.unlink()
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    if not same:
+        folder.mkdir(parents=True)
+        write_json(path, fingerprint)
+
+
+def _fingerprint(recipe: Recipe, files: list[Path], strict: bool) -> dict[str, Any]:
+    label_file = label_path(recipe)
+    # A missing label file is reported when it is read.
+    extra = [label_file] if label_file is not None and label_file.is_file() else []
+    paths = [*files, *extra, recipe.folder / "recipe.py"]
+    return {
+        "spec": json.loads(_text(recipe.spec.to_dict())),
+        "files": [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns] for p in paths],
+        "versions": {name: version(name) for name in VERSIONED},
+        "strict": strict,
+    }
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, sort_keys=True, ensure_ascii=False)
+
+
+def _source(files: list[Path]) -> dict[str, Any]:
+    names = [path.name for path in files]
+    return {
+        "files": len(files),
+        "bytes": sum(path.stat().st_size for path in files),
+        "names": names[:MAX_SOURCE_NAMES],
+    }
+
+
+def _files(folder: Path) -> dict[str, dict[str, Any]]:
+    """Checksums of everything written, and rows of the parts."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith(("work/", ".")):
+            found[name] = {"sha256": sha256(path)}
+            if path.suffix == ".parquet":
+                found[name]["rows"] = pq.read_metadata(path).num_rows
+    return found

@@ -1,0 +1,99 @@
+"""Bad rows: in strict mode the first one is an error that names it; otherwise all are counted.
+
+| what                                   | with strict=false            |
+|----------------------------------------|------------------------------|
+| event without id or time               | the row is dropped           |
+| time that cannot be read               | the row is dropped           |
+| NaN, infinite or unreadable number     | the cell counts as missing   |
+| label without id, label without events | the label is dropped         |
+| two different labels for one id        | the sequence is unlabelled   |
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.types as ir
+
+from grap_seq.schema import DatasetSpec
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+REMEDY = "fix it or pass strict=false to drop such rows and count them"
+
+
+class Problems:
+    """Counts of bad rows by reason, or ValueError for the first one in strict mode."""
+
+    def __init__(self, connection: Backend, strict: bool) -> None:
+        self.connection = connection
+        self.strict = strict
+        self.counts: dict[str, int] = {}
+
+    def report(
+        self,
+        whole: ir.Table,
+        rows: ir.Table,
+        reason: str,
+        column: str | None = None,
+    ) -> None:
+        """Count `rows`, or raise for the first of them, with the cell in `column`.
+
+        `whole` is the table of which they are a part. Both have `__position` (0-based, file after
+        file) and `__file`; `__row` is the number within the file, where the recipe knows it.
+        """
+        count = self.connection.to_pyarrow(rows.count()).as_py()
+        if not count:
+            return
+        if not self.strict:
+            self.counts[reason] = self.counts.get(reason, 0) + count
+            return
+        bad = self.connection.to_pyarrow(rows.order_by("__position").limit(1)).to_pylist()[0]
+        number = bad.get("__row")
+        if number is None:
+            same = whole.filter(whole["__file"] == bad["__file"])
+            number = bad["__position"] + 1
+            number -= self.connection.to_pyarrow(same["__position"].min()).as_py()
+        value = f": {bad[column]!r}" if column is not None else ""
+        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}; {REMEDY}")
+
+
+def check_events(
+    connection: Backend, cleaned: ir.Table, spec: DatasetSpec, problems: Problems
+) -> None:
+    """Count or raise for null ids, null or unreadable times and numbers that are none.
+
+    `cleaned` comes from `clean`, with the columns that `Problems.report` needs.
+    """
+    time, id_column = cleaned["event_time"], cleaned[spec.id]
+    usable = id_column.notnull() & time.notnull() & ~time.isnan()
+    checks: list[tuple[str, ir.BooleanValue, str | None]] = [
+        (f"no id in column '{spec.id}'", id_column.isnull(), None),
+        (f"no time in column '{spec.time}'", id_column.notnull() & time.isnull(), None),
+        (f"unreadable time in column '{spec.time}'", id_column.notnull() & time.isnan(), "__bad"),
+    ]
+    for name in spec.numerical:
+        reason = f"no finite number in column '{name}'"
+        checks.append((reason, usable & cleaned[name].isnan(), "__bad"))
+    # One scan counts all reasons: for a clean table that is all.
+    counts = cleaned.aggregate(
+        **{str(place): condition.sum() for place, (_, condition, _) in enumerate(checks)}
+    )
+    found = connection.to_pyarrow(counts).to_pylist()[0]
+    for place, (reason, condition, column) in enumerate(checks):
+        if found[str(place)]:
+            problems.report(cleaned, cleaned.filter(condition), reason, column)
+
+
+def without_problems(cleaned: ir.Table, spec: DatasetSpec) -> ir.Table:
+    """Rows with id and time; numbers that are none are missing values."""
+    time = cleaned["event_time"]
+    rows = cleaned.filter(cleaned[spec.id].notnull() & time.notnull() & ~time.isnan())
+    return rows.mutate(
+        **{
+            name: ibis.ifelse(rows[name].isnan(), ibis.null("float64"), rows[name])
+            for name in spec.numerical
+        }
+    )

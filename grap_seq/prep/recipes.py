@@ -1,0 +1,99 @@
+"""Recipes: how a named dataset becomes a table of events.
+
+A recipe is a folder under data_prep with recipe.py (`files` and `read` do the I/O and check the
+source; `events`, `labels` and `dropped` are pure Ibis), dataset.yaml, a card and expected counts.
+It is loaded by path, because recipes are data that users copy and change, not part of the package.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.types as ir
+import yaml
+
+from grap_seq.resources import folder
+from grap_seq.schema import DatasetSpec, nearest
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe module with the description of what it makes."""
+
+    name: str
+    folder: Path
+    module: ModuleType
+    spec: DatasetSpec
+    spec_path: Path
+
+    def files(self, source: Path | None) -> list[Path]:
+        """The source's files, checked to be there."""
+        return list(self.module.files(source))
+
+    def read(self, connection: Backend, source: Path | None) -> dict[str, ir.Table]:
+        return dict(self.module.read(connection, source))
+
+    def events(self, tables: dict[str, ir.Table]) -> ir.Table:
+        return self.module.events(tables)
+
+    def labels(self, tables: dict[str, ir.Table]) -> ir.Table | None:
+        """Columns id, label and (where the dataset has its own) split; None: no such table."""
+        return self.module.labels(tables) if hasattr(self.module, "labels") else None
+
+    def dropped(self, tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
+        """Rows that `events` leaves out on purpose, by reason."""
+        return dict(self.module.dropped(tables)) if hasattr(self.module, "dropped") else {}
+
+    def untyped(self, source: Path | None) -> bool:
+        """Whether text may stand for numbers, because the source (CSV) knows only text."""
+        return hasattr(self.module, "untyped") and bool(self.module.untyped(source))
+
+    def expected(self) -> dict[str, Any]:
+        """Counts that a complete source gives; empty for a user's own table."""
+        path = self.folder / "expected.yaml"
+        return yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+
+
+def names() -> list[str]:
+    """Recipes that are there."""
+    return sorted(path.parent.name for path in folder("data_prep").glob("*/recipe.py"))
+
+
+def load_recipe(name: str, source: Path | None = None, spec: Path | None = None) -> Recipe:
+    """Load a recipe; `spec` replaces its dataset.yaml, and for `table` stands beside the source.
+
+    Raises:
+        ValueError: no such recipe.
+        FileNotFoundError: no spec.
+    """
+    if name not in names():
+        raise ValueError(f"dataset '{name}'; {nearest(name, names())}")
+    place = folder("data_prep") / name
+    module_spec = importlib.util.spec_from_file_location(
+        f"grap_seq_recipe_{name}", place / "recipe.py"
+    )
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    if spec is None:
+        spec = place / "dataset.yaml" if name != "table" else _beside(source)
+    return Recipe(name, place, module, DatasetSpec.load(spec), spec)
+
+
+def _beside(source: Path | None) -> Path:
+    if source is None:
+        raise ValueError("dataset=table needs source=FILE (your CSV or parquet table)")
+    return suggested_path(source)
+
+
+def suggested_path(source: Path) -> Path:
+    """Where the YAML description of a table is looked for: events.csv.gz -> events.yaml."""
+    return source.with_name(source.name.split(".")[0] + ".yaml")

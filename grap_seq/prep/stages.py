@@ -1,0 +1,214 @@
+"""The stages of a preparation, each of which leaves a file and is skipped where that file exists.
+
+Their files lie in one work folder: cleaned events (the only pass over the source), sequences with
+split, label and bucket, events again by bucket. They are renamed into place when complete, so a
+killed run continues where it stopped and ends with the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis
+import ibis.expr.types as ir
+
+from grap_seq.files import atomic_write, write_json
+from grap_seq.prep import fitting
+from grap_seq.prep.clean import clean, time_kind
+from grap_seq.prep.engine import clear_errors
+from grap_seq.prep.labels import classes_of, label_of_ids, read_labels
+from grap_seq.prep.problems import Problems, check_events, without_problems
+from grap_seq.prep.recipes import Recipe
+from grap_seq.prep.splits import MAX_BUCKETS, bucket_of, split_of, without_test
+from grap_seq.prep.state import State
+from grap_seq.schema import DatasetSpec
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+EVENTS_PER_BUCKET = 1_500_000
+# Enough for quantiles, and what their sort needs fits in any memory limit.
+FIT_EVENTS = 8_000_000
+
+
+class Work:
+    """The work folder of one preparation and the connection that fills it."""
+
+    def __init__(self, folder: Path, connection: Backend, recipe: Recipe, strict: bool) -> None:
+        self.folder = folder
+        self.connection = connection
+        self.recipe = recipe
+        self.spec: DatasetSpec = recipe.spec
+        self.problems = Problems(connection, strict)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def read(self, source: Path | None) -> dict[str, Any]:
+        """Stage 1: the source, cleaned, in its own order, and the labels beside it."""
+        facts = self.folder / "facts.json"
+        if not facts.exists():
+            with clear_errors(f"reading the {self.spec.name} events"):
+                tables = self.recipe.read(self.connection, source)
+                events = self.recipe.events(tables)
+                if "__file" not in events.columns:
+                    events = events.mutate(__file=ibis.literal(self.spec.name))
+                kind = time_kind(self.connection, events, self.spec)
+                where = str(source) if source is not None else self.spec.name
+                self._write(clean(events, self.spec, kind, where), "cleaned.parquet")
+                labels = read_labels(self.connection, self.recipe, tables)
+                if labels is not None:
+                    self._write(labels, "labels.parquet")
+                dropped = {
+                    reason: self.connection.to_pyarrow(count).as_py()
+                    for reason, count in self.recipe.dropped(tables).items()
+                }
+            id_type = events[self.spec.id].type()
+            countable = id_type.is_numeric() or (
+                self.recipe.untyped(source) and id_type.is_string()
+            )
+            content = {"time": kind, "countable_id": countable, "dropped": dropped}
+            write_json(facts, content)
+        return dict(json.loads(facts.read_text("utf-8")))
+
+    def sequences(self) -> ir.Table:
+        """Stage 2: one row a sequence: `__id __events __split __label __bucket`."""
+        cleaned = self._positions("cleaned.parquet")
+        check_events(self.connection, cleaned, self.spec, self.problems)
+        events = without_problems(cleaned, self.spec)
+        path = self.folder / "ids.parquet"
+        if not path.exists():
+            ids = events.group_by(__id=events[self.spec.id]).aggregate(__events=events.count())
+            self._write(ids, path.name)
+        ids = self.connection.read_parquet(str(path))
+        self._check_size(ids)
+        labels = self._labels(events)
+        split = self.spec.split
+        if labels is None:
+            found = ids.mutate(__label=ibis.null("string"), __split=ibis.null("string"))
+        else:
+            found = ids.left_join(label_of_ids(self.connection, labels, ids, self.problems), "__id")
+            found = found.drop("__id_right")
+            given = labels.filter(labels["__split"] == "test").count()
+            if self.connection.to_pyarrow(given).as_py():
+                split = without_test(split)
+        total = self.connection.to_pyarrow(ids["__events"].sum()).as_py()
+        buckets = min(MAX_BUCKETS, -(-total // EVENTS_PER_BUCKET))
+        path = self.folder / "sequences.parquet"
+        if not path.exists():
+            table = found.select(
+                "__id",
+                "__events",
+                "__label",
+                __split=split_of(found["__id"], split, found["__split"]),
+                __bucket=bucket_of(found["__id"], buckets),
+            )
+            self._write(table, path.name)
+        return self.connection.read_parquet(str(path))
+
+    def partition(self, sequences: ir.Table) -> None:
+        """Stage 3: the usable events with their split, in one folder a bucket."""
+        target = self.folder / "buckets"
+        if target.exists():
+            return
+        events = without_problems(self._positions("cleaned.parquet"), self.spec)
+        joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
+        fields = [*self.spec.categorical, *self.spec.numerical]
+        table = joined.select(self.spec.id, "event_time", *fields, "__split", "__bucket")
+        unfinished = self.folder / "buckets.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        with clear_errors("sorting events into buckets"):
+            self.connection.to_parquet(
+                table, unfinished, partition_by="__bucket", compression="zstd"
+            )
+        unfinished.rename(target)
+
+    def bucket(self, *numbers: int) -> ir.Table | None:
+        """The events of some buckets; None where they are empty."""
+        folders = (self.folder / "buckets" / f"__bucket={number}" for number in numbers)
+        paths = [str(path) for folder in folders for path in sorted(folder.glob("*.parquet"))]
+        if not paths:
+            return None
+        return self.connection.read_parquet(paths, hive_partitioning=False)
+
+    def fit(self, sequences: ir.Table, facts: dict[str, Any]) -> State:
+        """Stage 4: vocabularies, scalers and classes from the training sequences."""
+        train = sequences.filter(sequences["__split"] == "train")
+        sizes = self.connection.to_pyarrow(
+            train.group_by("__bucket").aggregate(n=train["__events"].sum()).order_by("__bucket")
+        ).to_pylist()
+        if not sizes:
+            raise ValueError(
+                f"{self.spec.name}: no sequence falls into the training split; add data or lower "
+                "the validation and test shares in the YAML"
+            )
+        numbers = [row["__bucket"] for row in sizes]
+        events = self._training(numbers)
+        sample: list[int] = []
+        size = 0
+        for row in sizes:
+            if not sample or size + row["n"] <= FIT_EVENTS:
+                sample.append(row["__bucket"])
+                size += row["n"]
+        part = self._training(sample)
+        with clear_errors("fitting vocabularies and scalers"):
+            categorical = {
+                name: fitting.fit_vocabulary(self.connection, events, name)
+                for name in self.spec.categorical
+            }
+            numerical = {
+                name: fitting.fit_scaler(self.connection, part, name, self.spec, categorical)
+                for name in self.spec.numerical
+            }
+        labelled = self.spec.label is not None
+        integers = facts["countable_id"] and self._all_integers(sequences)
+        return State(
+            spec=self.spec,
+            categorical=categorical,
+            numerical=numerical,
+            classes=classes_of(self.connection, sequences) if labelled else (),
+            id_type="int64" if integers else "string",
+            time_kind=facts["time"],
+        )
+
+    def _training(self, numbers: list[int]) -> ir.Table:
+        events = self.bucket(*numbers)
+        assert events is not None
+        return events.filter(events["__split"] == "train")
+
+    def _labels(self, events: ir.Table) -> ir.Table | None:
+        if self.spec.label is None:
+            return None
+        if (self.folder / "labels.parquet").exists():
+            return self._positions("labels.parquet")
+        if "__label" not in events.columns:
+            raise ValueError(
+                f"{self.recipe.spec_path}: the events have no column '{self.spec.label}'; name the "
+                "label file with 'labels', or set label to null"
+            )
+        labels = events.mutate(__id=events[self.spec.id], __split=ibis.null("string"))
+        return labels.filter(labels["__label"].notnull())
+
+    def _check_size(self, ids: ir.Table) -> None:
+        count = self.connection.to_pyarrow(ids.count()).as_py()
+        if count < 2:
+            raise ValueError(
+                f"{self.spec.name}: {'one sequence only' if count else 'the table has no events'}; "
+                f"training and evaluation need several values of '{self.spec.id}'"
+            )
+
+    def _all_integers(self, sequences: ir.Table) -> bool:
+        column = sequences["__id"]
+        back = column.try_cast("int64").cast("string")
+        return bool(self.connection.to_pyarrow((back == column).fill_null(False).all()).as_py())
+
+    def _write(self, table: ir.Table, name: str) -> None:
+        with atomic_write(self.folder / name) as temporary:
+            self.connection.to_parquet(table, temporary, compression="zstd")
+
+    def _positions(self, name: str) -> ir.Table:
+        """A work file with `__position`: its rows stand in the order of the source."""
+        path = str(self.folder / name)
+        table = self.connection.read_parquet(path, file_row_number=True)
+        return table.rename(__position="file_row_number")

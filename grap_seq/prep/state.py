@@ -1,0 +1,125 @@
+"""Everything that preparation fitted, as one JSON file: vocab.json.
+
+It is written once, read by `encode` for new events, and copied into every run folder, so that
+training and use later cannot differ.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from grap_seq.files import write_json
+from grap_seq.prep.clean import TimeKind
+from grap_seq.schema import DatasetSpec, Field, Schema
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Bounds, mean and standard deviation (after the logarithm and clipping) of training values."""
+
+    low: float
+    high: float
+    mean: float
+    std: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Scaling of one numerical field.
+
+    `groups` has one entry for each vocabulary value of the field `by`, None where a value came
+    without numbers; `other` serves those, rare values, and fields without `by`.
+    """
+
+    log: bool
+    by: str | None
+    other: Statistics
+    groups: tuple[Statistics | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class State:
+    """Vocabularies by falling training frequency (None = missing), scalers, classes, spec."""
+
+    spec: DatasetSpec
+    categorical: dict[str, tuple[str | None, ...]]
+    numerical: dict[str, Scaler]
+    classes: tuple[str, ...]
+    id_type: Literal["int64", "string"]
+    time_kind: TimeKind
+
+    def schema(self) -> Schema:
+        """The schema that belongs to these vocabularies."""
+        spec = self.spec
+        categorical = (
+            Field(name, "categorical", size=len(values) + 2)
+            for name, values in self.categorical.items()
+        )
+        numerical = (Field(name, "numerical", by=s.by) for name, s in self.numerical.items())
+        metric = spec.metric
+        if spec.label is not None and metric is None:
+            metric = "auc" if len(self.classes) == 2 else "accuracy"
+        return Schema(
+            name=spec.name,
+            id=spec.id,
+            time_unit=spec.time_unit,
+            fields=(*categorical, *numerical),
+            label=spec.label,
+            classes=self.classes,
+            metric=metric,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "categorical": {name: list(values) for name, values in self.categorical.items()},
+            "numerical": {name: dataclasses.asdict(s) for name, s in self.numerical.items()},
+            "label": {"classes": list(self.classes)},
+            "split": dataclasses.asdict(self.spec.split),
+            "id": {"type": self.id_type},
+            "time": {"kind": self.time_kind},
+            "spec": self.spec.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> State:
+        return cls(
+            spec=DatasetSpec.from_dict(content["spec"], "vocab.json"),
+            categorical={name: tuple(v) for name, v in content["categorical"].items()},
+            numerical={name: _scaler(s) for name, s in content["numerical"].items()},
+            classes=tuple(content["label"]["classes"]),
+            id_type=content["id"]["type"],
+            time_kind=content["time"]["kind"],
+        )
+
+    def save(self, folder: Path) -> None:
+        write_json(folder / "vocab.json", self.to_dict())
+
+    @classmethod
+    def load(cls, folder: Path) -> State:
+        """Read vocab.json of a prepared folder or of a run.
+
+        Raises:
+            FileNotFoundError: the folder has none.
+        """
+        path = folder / "vocab.json"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} is neither a prepared folder nor a run (no vocab.json); make one with "
+                "`grap-seq prepare`"
+            )
+        return cls.from_dict(json.loads(path.read_text("utf-8")))
+
+
+def _scaler(content: dict[str, Any]) -> Scaler:
+    groups = tuple(None if g is None else Statistics(**g) for g in content["groups"])
+    return Scaler(
+        log=content["log"],
+        by=content["by"],
+        other=Statistics(**content["other"]),
+        groups=groups,
+    )

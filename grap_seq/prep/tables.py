@@ -1,0 +1,84 @@
+"""Reading a table of events or labels from files or from a data frame.
+
+CSV files are read as text: a cell that is no number or no date is then found by us, with its row,
+instead of ending the read with an engine's own message. Typed sources keep their types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from grap_seq.prep.engine import clear_errors
+from grap_seq.schema import nearest
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+PARQUET = (".parquet", ".pq")
+
+
+def table_files(source: Path) -> list[Path]:
+    """The file itself, or the parts in a folder sorted by name.
+
+    Raises:
+        FileNotFoundError: nothing there.
+        ValueError: neither CSV nor parquet, or both in one folder.
+    """
+    if not source.exists():
+        raise FileNotFoundError(f"no file or folder {source}; give the path of your table")
+    paths = [source]
+    if source.is_dir():
+        paths = sorted(p for p in source.iterdir() if p.name.endswith(CSV + PARQUET))
+        if not paths:
+            raise FileNotFoundError(f"{source} holds no .csv or .parquet file")
+    kinds = {path.name.endswith(PARQUET) for path in paths}
+    if not all(path.name.endswith(CSV + PARQUET) for path in paths):
+        raise ValueError(f"{source}: unknown kind of file; give CSV (.csv, .csv.gz) or parquet")
+    if len(kinds) > 1:
+        raise ValueError(f"{source} mixes CSV and parquet files; keep one kind in the folder")
+    return paths
+
+
+def read_table(connection: Backend, source: Path) -> ir.Table:
+    """The table with a column `__file` beside its own; CSV columns are all text."""
+    paths = table_files(source)
+    names = [str(path) for path in paths]
+    with clear_errors(f"reading {source}"):
+        if is_text(source):
+            return connection.read_csv(
+                names, all_varchar=True, header=True, filename="__file", union_by_name=True
+            )
+        return connection.read_parquet(names, filename="__file", union_by_name=True)
+
+
+def is_text(source: Path) -> bool:
+    """Whether the table comes from CSV, where every column is text."""
+    return not table_files(source)[0].name.endswith(PARQUET)
+
+
+def to_arrow(frame: Any) -> pa.Table:
+    """A pandas, polars or pyarrow table as pyarrow. NaN in a pandas frame means missing."""
+    if isinstance(frame, pa.Table):
+        return frame
+    if hasattr(frame, "to_arrow"):
+        return frame.to_arrow()
+    if hasattr(frame, "columns") and hasattr(frame, "index"):
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    raise ValueError(
+        f"events of type {type(frame).__name__}; give a pandas, polars or pyarrow table, or the "
+        "path of a CSV or parquet file"
+    )
+
+
+def require_columns(table: ir.Table, names: Iterable[str], where: str) -> None:
+    """Raise ValueError for the first name that is no column, with the nearest that is."""
+    known = [name for name in table.columns if not name.startswith("__")]
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{where}: no column '{name}'; {nearest(name, known)}")

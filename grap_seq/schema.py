@@ -1,0 +1,274 @@
+"""What a dataset is (DatasetSpec, written by people) and what a prepared folder holds (Schema).
+
+The spec is a short YAML file, the same for our recipes and for a user's own table. The schema is
+its counterpart after preparation: the fields with their vocabulary sizes, which is all that a model
+needs to know. Only the standard library and YAML are imported: reading a schema costs nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from grap_seq.files import atomic_write
+
+TimeUnit = Literal["second", "minute", "hour", "day", "week"]
+Metric = Literal["auc", "accuracy"]
+
+SECONDS: dict[TimeUnit, int] = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 604800,
+}
+METRICS: tuple[Metric, ...] = ("auc", "accuracy")
+# Columns that every prepared folder has beside the id and the fields.
+RESERVED = ("event_time", "label")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Known names for an error message, with the closest one first where one is close."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}known names: {', '.join(names) or '(none)'}"
+
+
+def _check_keys(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in given:
+        if key not in set(known):
+            raise ValueError(f"{where}: unknown key '{key}'; {nearest(str(key), known)}")
+
+
+@dataclass(frozen=True)
+class Numerical:
+    """How one numerical column is scaled: log first, then clip, then standardise."""
+
+    by: str | None = None
+    clip: tuple[float, float] = (0.005, 0.995)
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Split:
+    """Shares of the sequences; the rest is for training."""
+
+    validation: float = 0.15
+    test: float = 0.15
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """The YAML description of a dataset: columns, label and split."""
+
+    name: str
+    id: str
+    time: str
+    time_format: str | None = None
+    time_unit: TimeUnit = "day"
+    categorical: tuple[str, ...] = ()
+    numerical: dict[str, Numerical] = field(default_factory=dict)
+    label: str | None = None
+    labels: str | None = None
+    metric: Metric | None = None
+    split: Split = field(default_factory=Split)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the events table must have, the label column excepted."""
+        return (self.id, self.time, *self.categorical, *self.numerical)
+
+    @classmethod
+    def load(cls, path: Path) -> DatasetSpec:
+        """Read a spec from YAML.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not YAML, unknown or missing keys, or values that contradict each other.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"no dataset description at {path}; write one or use --suggest")
+        try:
+            content = yaml.safe_load(path.read_text("utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not valid YAML: {error}") from error
+        return cls.from_dict(content, str(path))
+
+    @classmethod
+    def from_dict(cls, content: Any, where: str = "dataset spec") -> DatasetSpec:
+        """Build a spec from plain values, as they stand in YAML or in vocab.json."""
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{where}: expected 'key: value' lines, found {content!r}")
+        _check_keys(content, [f.name for f in dataclasses.fields(cls)], where)
+        for key in ("name", "id", "time"):
+            if not isinstance(content.get(key), str) or not content[key]:
+                raise ValueError(f"{where}: key '{key}' is missing or not text; give a name")
+        values = {key: value for key, value in content.items() if value is not None}
+        values["categorical"] = _names(values.get("categorical", []), "categorical", where)
+        values["numerical"] = _numerical(values.get("numerical", []), where)
+        split = values.get("split", {})
+        if not isinstance(split, Mapping):
+            raise ValueError(f"{where}: 'split' takes validation, test and seed, found {split!r}")
+        _check_keys(split, [f.name for f in dataclasses.fields(Split)], f"{where}, split")
+        values["split"] = Split(**split)
+        spec = cls(**values)
+        spec._check(where)
+        return spec
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` reads back."""
+        content = dataclasses.asdict(self)
+        content["categorical"] = list(self.categorical)
+        for options in content["numerical"].values():
+            options["clip"] = list(options["clip"])
+        return content
+
+    def _check(self, where: str) -> None:
+        if self.time_unit not in SECONDS:
+            raise ValueError(
+                f"{where}: time_unit '{self.time_unit}'; {nearest(self.time_unit, SECONDS)}"
+            )
+        if self.metric is not None and self.metric not in METRICS:
+            raise ValueError(f"{where}: metric '{self.metric}'; {nearest(self.metric, METRICS)}")
+        fields = (*self.categorical, *self.numerical)
+        if not fields:
+            raise ValueError(f"{where}: name at least one categorical or numerical field")
+        used = (self.id, self.time, *fields)
+        for name in used:
+            if used.count(name) > 1:
+                raise ValueError(f"{where}: column '{name}' is used twice; keep one of its uses")
+        for name in (self.id, *fields):
+            if name in RESERVED or name.startswith("__"):
+                raise ValueError(
+                    f"{where}: '{name}' is a name that preparation uses itself; rename your column"
+                )
+        if self.label is not None and self.label in used:
+            raise ValueError(
+                f"{where}: the label '{self.label}' is also an input column; remove it there"
+            )
+        if self.labels is not None and self.label is None:
+            raise ValueError(f"{where}: 'labels' names a file; name its column with 'label' too")
+        for name, options in self.numerical.items():
+            if options.by is not None and options.by not in self.categorical:
+                raise ValueError(
+                    f"{where}: numerical field '{name}' is scaled by '{options.by}', which is not "
+                    f"a categorical field; {nearest(options.by, self.categorical)}"
+                )
+        shares = (self.split.validation, self.split.test)
+        if not (all(0 <= share < 1 for share in shares) and sum(shares) < 1):
+            raise ValueError(
+                f"{where}: split shares {shares} leave nothing for training; "
+                "give validation and test shares with a sum below 1"
+            )
+
+
+def _names(given: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{where}: '{key}' takes a list of column names, found {given!r}")
+    return tuple(given)
+
+
+def _numerical(given: Any, where: str) -> dict[str, Numerical]:
+    if not isinstance(given, Mapping):
+        return {name: Numerical() for name in _names(given, "numerical", where)}
+    fields = {}
+    for name, options in given.items():
+        options = dict(options or {})
+        place = f"{where}, numerical field '{name}'"
+        _check_keys(options, [f.name for f in dataclasses.fields(Numerical)], place)
+        if "clip" in options:
+            try:
+                low, high = (float(share) for share in options["clip"])
+            except (TypeError, ValueError):
+                low, high = 1.0, 0.0
+            if not 0 <= low < high <= 1:
+                raise ValueError(
+                    f"{place}: clip {options['clip']!r}; give two quantiles such as [0.005, 0.995]"
+                )
+            options["clip"] = (low, high)
+        fields[str(name)] = Numerical(**options)
+    return fields
+
+
+@dataclass(frozen=True)
+class Field:
+    """One event field. `size` counts the codes of a categorical one: padding, values, rare."""
+
+    name: str
+    kind: Literal["categorical", "numerical"]
+    size: int | None = None
+    by: str | None = None
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a prepared folder, in the order in which events are sorted."""
+
+    name: str
+    id: str
+    time_unit: TimeUnit
+    fields: tuple[Field, ...]
+    label: str | None = None
+    classes: tuple[str, ...] = ()
+    metric: Metric | None = None
+
+    @property
+    def categorical(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.kind == "categorical")
+
+    @property
+    def numerical(self) -> tuple[Field, ...]:
+        return tuple(f for f in self.fields if f.kind == "numerical")
+
+    def to_dict(self) -> dict[str, Any]:
+        content = dataclasses.asdict(self)
+        content["fields"] = [dataclasses.asdict(f) for f in self.fields]
+        content["classes"] = list(self.classes)
+        return content
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the content: equal for folders that one model can read."""
+        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def save(self, folder: Path) -> None:
+        """Write schema.yaml, with its hash, into a folder."""
+        content = {**self.to_dict(), "hash": self.hash}
+        with atomic_write(folder / "schema.yaml") as temporary:
+            temporary.write_text(
+                yaml.safe_dump(content, sort_keys=False, allow_unicode=True), "utf-8"
+            )
+
+    @classmethod
+    def load(cls, folder: Path) -> Schema:
+        """Read schema.yaml of a prepared folder or of a run.
+
+        Raises:
+            FileNotFoundError: the folder has none.
+            ValueError: the file was edited by hand (its hash does not fit).
+        """
+        path = folder / "schema.yaml"
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"{folder} is not a prepared folder (no schema.yaml); make it with "
+                "`grap-seq prepare`"
+            )
+        content = cast(dict[str, Any], yaml.safe_load(path.read_text("utf-8")))
+        written = content.pop("hash", None)
+        content["fields"] = tuple(Field(**f) for f in content["fields"])
+        content["classes"] = tuple(content["classes"])
+        schema = cls(**content)
+        if schema.hash != written:
+            raise ValueError(f"{path} was changed after preparation; run `grap-seq prepare` again")
+        return schema
