@@ -40,9 +40,20 @@ class Sequences:
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        self.schema = Schema.load(folder)
-        self._file = _arrow_copy(folder, split)
-        self._map()
+        self._file: Path | None = _arrow_copy(folder, split)
+        self._open(Schema.load(folder), self._read())
+
+    @classmethod
+    def from_table(cls, schema: Schema, table: pa.Table) -> Sequences:
+        """Rows that are in memory already, such as newly encoded events."""
+        sequences = cls.__new__(cls)
+        sequences._file = None
+        sequences._open(schema, table.combine_chunks().to_batches())
+        return sequences
+
+    def _open(self, schema: Schema, batches: list[pa.RecordBatch]) -> None:
+        self.schema = schema
+        self._map(batches)
         counts = [len(batch) for batch in self._batches]
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
@@ -53,9 +64,12 @@ class Sequences:
                 lambda batch: batch.column(LABEL).fill_null(UNLABELLED).to_numpy()
             )
 
-    def _map(self) -> None:
+    def _read(self) -> list[pa.RecordBatch]:
         reader = pa.ipc.open_file(pa.memory_map(str(self._file)))
-        self._batches = [reader.get_batch(index) for index in range(reader.num_record_batches)]
+        return [reader.get_batch(index) for index in range(reader.num_record_batches)]
+
+    def _map(self, batches: list[pa.RecordBatch]) -> None:
+        self._batches = batches
         self._columns: list[dict[str, tuple[Array, Array]]] = [
             {
                 name: (
@@ -76,11 +90,12 @@ class Sequences:
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader's worker process maps the file itself instead of receiving its contents.
+        assert self._file is not None, "only rows of a file can be sent to a worker"
         return {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_columns")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._map()
+        self._map(self._read())
 
     def ids(self, start: int, stop: int) -> pa.Array:
         """Sequence ids of the rows start..stop."""

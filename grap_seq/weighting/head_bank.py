@@ -54,79 +54,83 @@ class HeadBank(nn.Module):
         """
         self.weighting.prepare()
         # torch declares Function.apply without types.
-        hidden_NJM = _Bank.apply(  # type: ignore[no-untyped-call]
+        hidden = _Bank.apply(  # type: ignore[no-untyped-call]
             z, self.weight, self.bias, self.weighting.weights, self.weighting
         )
-        names = (*self.weighting.names, DOWNSTREAM)
-        return dict(zip(names, hidden_NJM.unbind(1), strict=True))
+        return dict(zip((*self.weighting.names, DOWNSTREAM), hidden, strict=True))
 
 
 class _Bank(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, weights: Tensor, weighting: Weighting
-    ) -> Tensor:
+    ) -> tuple[Tensor, ...]:
         device = z.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
         ctx.weighting, ctx.z_dtype, ctx.weight_dtype = weighting, z.dtype, weight.dtype
-        z, weight = z.to(dtype), weight.to(dtype)
+        ctx.set_materialize_grads(False)
+        z, weight, bias = z.to(dtype), weight.to(dtype), bias.to(dtype)
         ctx.save_for_backward(z, weight)
-        heads, width, features = weight.shape
-        hidden = torch.addmm(bias.to(dtype).view(-1), z, weight.view(-1, features).T)
-        return hidden.view(-1, heads, width)
+        return tuple(torch.addmm(b, z, w.T) for b, w in zip(bias, weight, strict=True))
 
     @staticmethod
-    def backward(ctx: Any, delta_NJM: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         weighting: Weighting = ctx.weighting
         z_NH, weight_JMH = ctx.saved_tensors
-        delta_NJM = delta_NJM.to(weight_JMH.dtype).contiguous()
+        # Gradients of the pre-activations, (N, M) each; None where a loss is absent.
+        deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
         coefficients = weighting.coefficients(None)
-        full = empty_gram(len(weight_JMH), delta_NJM)
-        composite: Tensor | None = None
+        full = empty_gram(len(deltas), z_NH)
+        composite = torch.zeros_like(z_NH)
         if weighting.needs_gram:
-            composite = _chunked(delta_NJM, weight_JMH, full, coefficients)
+            _chunked(deltas, weight_JMH, full, coefficients, composite)
         statistics = GradientStatistics.from_full_gram(full)
-        if composite is None:
+        if not weighting.needs_gram or coefficients is None:
             coefficients = weighting.coefficients(statistics)
             assert coefficients is not None
-            composite = _combined(delta_NJM, weight_JMH, coefficients)
+            _add_combined(deltas, weight_JMH, coefficients, composite)
         assert coefficients is not None
         composite, update = finish(weighting, composite, coefficients, statistics)
-        flat_NF = delta_NJM.flatten(1)
-        weight_grad = (flat_NF.T @ z_NH).view_as(weight_JMH)
-        bias_grad = delta_NJM.sum(0, dtype=ctx.weight_dtype)
-        return (
-            composite.to(ctx.z_dtype),
-            weight_grad.to(ctx.weight_dtype),
-            bias_grad,
-            update,
-            None,
-        )
+        weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
+        bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
+        for j, delta in enumerate(deltas):
+            if delta is not None:
+                weight_grad[j] = delta.T @ z_NH
+                bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
+        return composite.to(ctx.z_dtype), weight_grad, bias_grad, update, None
 
 
 def _chunked(
-    delta_NJM: Tensor, weight_JMH: Tensor, full: Tensor, coefficients: Tensor | None
-) -> Tensor | None:
-    """Fill `full` (J, J); return the composite (N, H) where its coefficients are known already."""
-    positions, heads, _ = delta_NJM.shape
-    features = weight_JMH.shape[-1]
-    composite = None
-    if coefficients is not None:
-        composite = delta_NJM.new_empty(positions, features)
-        coefficients = coefficients.to(delta_NJM.dtype)
-    step = max(1, CHUNK_ELEMENTS // (heads * features))
+    deltas: list[Tensor | None],
+    weight_JMH: Tensor,
+    full: Tensor,
+    coefficients: Tensor | None,
+    composite: Tensor,
+) -> None:
+    """Fill `full` (J, J), and `composite` (N, H) where its coefficients are known already."""
+    positions, features = composite.shape
+    heads = len(deltas)
+    step = min(positions, max(1, CHUNK_ELEMENTS // (heads * features)))
+    buffer = composite.new_zeros(heads, step * features)
     for start in range(0, positions, step):
-        delta = delta_NJM[start : start + step]
-        grads_JF = torch.bmm(delta.transpose(0, 1), weight_JMH).flatten(1)
-        accumulate(full, grads_JF)
-        if composite is not None and coefficients is not None:
-            rows = composite[start : start + step].view(-1)
-            torch.mv(grads_JF[:-1].T, coefficients, out=rows)
-    return composite
+        size = min(step, positions - start)
+        rows = buffer[:, : size * features]
+        for j, delta in enumerate(deltas):
+            if delta is not None:
+                gradient = rows[j].view(size, features)
+                torch.mm(delta[start : start + size], weight_JMH[j], out=gradient)
+        accumulate(full, rows)
+        if coefficients is not None:
+            mixed = coefficients.to(rows.dtype) @ rows[:-1]
+            composite[start : start + size] = mixed.view(size, features)
 
 
-def _combined(delta_NJM: Tensor, weight_JMH: Tensor, coefficients: Tensor) -> Tensor:
-    """sum_k c_k g_k, shape (N, H), without forming the g_k."""
-    scaled_KMH = weight_JMH[:-1] * coefficients.to(weight_JMH.dtype)[:, None, None]
-    return delta_NJM[:, :-1].flatten(1) @ scaled_KMH.flatten(0, 1)
+def _add_combined(
+    deltas: list[Tensor | None], weight_JMH: Tensor, coefficients: Tensor, composite: Tensor
+) -> None:
+    """Add sum_k c_k g_k to `composite` (N, H), without forming the g_k."""
+    scaled = weight_JMH[:-1] * coefficients.to(weight_JMH.dtype)[:, None, None]
+    for delta, weight in zip(deltas[:-1], scaled, strict=True):
+        if delta is not None:
+            composite.addmm_(delta, weight)

@@ -1,0 +1,188 @@
+"""The command line: `grap-seq COMMAND key=value ...`.
+
+Commands import what they need when they run, so that help is immediate.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from grap_seq import __version__, config
+
+Command = Callable[[list[str]], None]
+
+
+def _prepared_of(run: Path, given: str | None) -> Path:
+    if given is not None:
+        return Path(given)
+    path = run / "config.yaml"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{run} is not a run folder (no config.yaml); make one with `grap-seq pretrain`"
+        )
+    return Path(config.load(path)["prepared"])
+
+
+def _say(text: str) -> None:
+    from rich.console import Console
+
+    Console().print(text, highlight=False)
+
+
+def prepare(arguments: list[str]) -> None:
+    """raw tables -> parquet, one row a sequence"""
+    suggesting = "--suggest" in arguments
+    settings = config.compose("prepare", [a for a in arguments if a != "--suggest"])
+    source = None if settings.source is None else Path(settings.source)
+    if suggesting:
+        from grap_seq.prep.suggest import suggest
+
+        if source is None:
+            raise ValueError("--suggest looks at a table: name it with source=FILE")
+        written = suggest(source, None if settings.spec is None else Path(settings.spec))
+        _say(f"Wrote {written}. Check it, then: grap-seq prepare dataset=table source={source}")
+        return
+    _prepare(settings)
+
+
+def _prepare(settings: Any) -> None:
+    from grap_seq.prep.prepare import prepare as run
+
+    source, spec = (None if v is None else Path(v) for v in (settings.source, settings.spec))
+    manifest = run(
+        settings.dataset.recipe,
+        Path(settings.output),
+        source=source,
+        spec=spec,
+        engine=settings.engine,
+        memory_limit=settings.memory_limit,
+        threads=settings.threads,
+        strict=settings.strict,
+        overwrite=settings.overwrite,
+    )
+    _say(manifest.summary())
+
+
+def pretrain(arguments: list[str]) -> None:
+    """a prepared folder -> a run folder with a model and its weights"""
+    settings = config.compose("pretrain", arguments)
+    if not (Path(settings.prepared) / "schema.yaml").is_file():
+        if settings.dataset.name != "flights":
+            raise FileNotFoundError(
+                f"{settings.prepared} is not a prepared folder; make it with"
+                f" `grap-seq prepare dataset={settings.dataset.name} source=...`"
+            )
+        _prepare(config.compose("prepare", ["dataset=flights", f"output={settings.prepared}"]))
+    from grap_seq.training.pretrain import pretrain as train
+
+    run = train(settings)
+    _say(f"Run: {run}. Next: grap-seq embed run={run}")
+
+
+def embed(arguments: list[str]) -> None:
+    """a run -> embeddings parquet, one row a sequence"""
+    settings = config.compose("embed", arguments)
+    from grap_seq.evaluation.model import load, set_threads
+
+    run = Path(settings.run)
+    set_threads(settings.threads)
+    output = load(run).embed_folder(_prepared_of(run, settings.prepared), settings.batch_events)
+    _say(f"Embeddings: {output}. Next: grap-seq evaluate run={run}")
+
+
+def evaluate(arguments: list[str]) -> None:
+    """LightGBM on embeddings, on plain aggregates, and on both"""
+    settings = config.compose("evaluate", arguments)
+    from grap_seq.evaluation import protocol
+
+    run = Path(settings.run)
+    result = protocol.evaluate(
+        run,
+        _prepared_of(run, settings.prepared),
+        folds=settings.evaluation.folds,
+        seed=settings.seed,
+        threads=settings.threads,
+    )
+    protocol.show(result)
+    _say(f"Written to {run / 'evaluation.json'}. Next: grap-seq report run={run}")
+
+
+def report(arguments: list[str]) -> None:
+    """one HTML page: table, curves, weights, picture of the embeddings"""
+    settings = config.compose("report", arguments)
+    from grap_seq.report import report as write
+
+    run = Path(settings.run)
+    _say(f"Report: {write(run, _prepared_of(run, settings.prepared))}")
+
+
+def download(arguments: list[str]) -> None:
+    """raw files of an open dataset, from their owner"""
+    settings = config.compose("download", arguments)
+    from grap_seq.prep.download import download as fetch
+
+    folder = fetch(settings.dataset.name, Path(settings.output))
+    _say(f"Next: grap-seq prepare dataset={settings.dataset.name} source={folder}")
+
+
+def demo(arguments: list[str]) -> None:
+    """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
+    run = config.compose("pretrain", arguments).run
+    pretrain(arguments)
+    embed([f"run={run}"])
+    evaluate([f"run={run}", "evaluation.folds=5"])
+    report([f"run={run}"])
+
+
+COMMANDS: dict[str, Command] = {
+    "prepare": prepare,
+    "pretrain": pretrain,
+    "embed": embed,
+    "evaluate": evaluate,
+    "report": report,
+    "download": download,
+    "demo": demo,
+}
+
+
+def usage(command: str | None = None) -> str:
+    """Help for the program, or for one command with its settings."""
+    if command is None:
+        lines = ["usage: grap-seq COMMAND key=value ...", ""]
+        lines += [f"  {name:10} {function.__doc__}" for name, function in COMMANDS.items()]
+        lines += ["", "choices:"]
+        lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
+        lines += ["", "grap-seq COMMAND --help shows a command's settings and their defaults."]
+        return "\n".join(lines)
+    from grap_seq import resources
+
+    name = "pretrain" if command == "demo" else command
+    path = resources.folder("configs") / f"{name}.yaml"
+    return f"usage: grap-seq {command} key=value ...\n\n{path.read_text('utf-8')}"
+
+
+def main() -> None:
+    """Entry point: errors that a user can mend are one line, everything else a traceback."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(usage())
+        return
+    if arguments[0] == "--version":
+        print(__version__)
+        return
+    name, rest = arguments[0], arguments[1:]
+    try:
+        if name not in COMMANDS:
+            raise ValueError(f"unknown command {name!r}: {config.nearest(name, list(COMMANDS))}")
+        if "-h" in rest or "--help" in rest:
+            print(usage(name))
+            return
+        COMMANDS[name](rest)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"grap-seq {name}: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,103 @@
+"""Configs: Hydra composes them, we check names and say which one was meant."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grap_seq import resources
+
+GROUPS = ("dataset", "encoder", "objective", "weighting", "trainer", "evaluation")
+
+
+def choices(group: str) -> list[str]:
+    """Names that `group=` accepts."""
+    return sorted(path.stem for path in (resources.folder("configs") / group).glob("*.yaml"))
+
+
+def compose(command: str, overrides: Sequence[str]) -> Any:
+    """The config of a command with `key=value` overrides applied, resolved.
+
+    Raises:
+        ValueError: an override that is not `key=value`, or names an unknown key or choice.
+    """
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    groups = _groups_of(command)
+    selected, plain = [], []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
+        if key in groups:
+            if value not in choices(key):
+                raise ValueError(f"{key}={value}: {nearest(value, choices(key))}")
+            selected.append(override)
+        else:
+            plain.append(override)
+    folder = str(resources.folder("configs").resolve())
+    with initialize_config_dir(folder, version_base="1.3"):
+        known = _keys(OmegaConf.to_container(hydra_compose(command, selected), resolve=False))
+        for override in plain:
+            key = override.partition("=")[0].lstrip("+~")
+            if key not in known and not any(key.startswith(f"{name}.") for name in _open(known)):
+                raise ValueError(
+                    f"{command} has no setting {key!r}: {nearest(key, [*known, *groups])}"
+                )
+        try:
+            config = hydra_compose(command, [*selected, *plain])
+            OmegaConf.resolve(config)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise ValueError(f"{' '.join(overrides)}: {error}") from error
+    missing = sorted(OmegaConf.missing_keys(config))
+    if missing:
+        raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
+    return config
+
+
+def _groups_of(command: str) -> list[str]:
+    path = resources.folder("configs") / f"{command}.yaml"
+    defaults = (yaml.safe_load(path.read_text("utf-8")) or {}).get("defaults", [])
+    return [next(iter(entry)) for entry in defaults if isinstance(entry, dict)]
+
+
+def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Every dotted key of a config with its value."""
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        found[f"{prefix}{key}"] = value
+        if isinstance(value, dict):
+            found |= _keys(value, f"{prefix}{key}.")
+    return found
+
+
+def _open(known: dict[str, Any]) -> list[str]:
+    """Keys whose entries the user names: empty mappings in the shipped configs."""
+    return [key for key, value in known.items() if value == {} or value == "???"]
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    listing = f"one of {', '.join(sorted(names))}"
+    return f"did you mean {close[0]!r}? ({listing})" if close else f"choose {listing}"
+
+
+def save(config: Any, path: Path) -> None:
+    """Write a resolved config."""
+    from omegaconf import OmegaConf
+
+    path.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8")
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a config written by `save`."""
+    content: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return content

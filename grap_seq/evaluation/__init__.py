@@ -1,0 +1,1 @@
+"""What embeddings are worth: frozen embeddings, plain aggregates, and both, under LightGBM."""

@@ -1,0 +1,77 @@
+"""Embeddings of whole sequences, in bounded memory, in the rows' own order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from grap_seq.data.batch import Crop, collate
+from grap_seq.data.sequences import LABEL, UNLABELLED, Sequences
+from grap_seq.nn.sequence_model import SequenceModel
+
+Rows = NDArray[Any]
+# Rows whose embeddings are held at once: sorted by length together, then written in order.
+CHUNK_ROWS = 4096
+
+
+def embed_rows(
+    model: SequenceModel,
+    sequences: Sequences,
+    rows: Rows,
+    eval_length: int,
+    batch_events: int = 20_000,
+) -> NDArray[np.float32]:
+    """Embeddings of some rows, shape (len(rows), E), in evaluation mode.
+
+    Args:
+        model: the trained model; left in evaluation mode.
+        sequences: a split.
+        rows: row numbers.
+        eval_length: last events of a sequence that are used.
+        batch_events: cells in a batch.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    stops = sequences.lengths[rows]
+    starts = np.maximum(0, stops - eval_length)
+    order = np.argsort(starts - stops, kind="stable")
+    parts: list[Any] = []
+    with torch.inference_mode():
+        for batch in _by_cells(order, stops - starts, batch_events):
+            crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in batch]
+            (group,) = collate(sequences, crops, max_padding=1.0)
+            parts.append(model.embed(group.to(device)).float().cpu().numpy())
+    stacked = np.concatenate(parts)
+    result = np.empty_like(stacked)
+    result[order] = stacked
+    return result
+
+
+def _by_cells(order: Rows, lengths: Rows, cells: int) -> Iterator[Rows]:
+    """Cut rows that run from long to short into batches of at most `cells` cells."""
+    start = 0
+    while start < len(order):
+        size = max(1, cells // max(1, int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size
+
+
+def embedding_tables(
+    model: SequenceModel, sequences: Sequences, eval_length: int, batch_events: int = 20_000
+) -> Iterator[pa.Table]:
+    """Embeddings of a split as tables of at most 4,096 rows: id, label, emb_0000, ..."""
+    for start in range(0, len(sequences), CHUNK_ROWS):
+        rows = np.arange(start, min(start + CHUNK_ROWS, len(sequences)))
+        vectors = embed_rows(model, sequences, rows, eval_length, batch_events)
+        labels = sequences.labels[rows]
+        columns = {
+            sequences.schema.id: sequences.ids(int(rows[0]), int(rows[-1]) + 1),
+            LABEL: pa.array(labels, pa.int32(), mask=labels == UNLABELLED),
+        }
+        columns |= {f"emb_{i:04d}": pa.array(vectors[:, i]) for i in range(vectors.shape[1])}
+        yield pa.table(columns)

@@ -1,0 +1,127 @@
+"""A trained model outside training: stored without pickle, applied to raw events."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from rich.progress import track
+from safetensors.torch import load_file, save_file
+
+from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.embed import embedding_tables
+from grap_seq.files import atomic_write, write_json
+from grap_seq.nn.build import build_model
+from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.schema import Schema
+
+SPLITS = ("train", "val", "test")
+
+
+def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared: Path) -> None:
+    """Write model.safetensors and model.json, with the schema and vocabularies, into a run."""
+    for name in ("schema.yaml", "vocab.json"):
+        shutil.copyfile(prepared / name, run / name)
+    with atomic_write(run / "model.safetensors") as temporary:
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
+    write_json(run / "model.json", description)
+
+
+def load(run: str | Path) -> EmbeddingModel:
+    """The embedding model of a run folder.
+
+    Args:
+        run: a folder written by `grap-seq pretrain`.
+
+    Raises:
+        FileNotFoundError: the folder holds no finished run.
+    """
+    folder = Path(run)
+    if not (folder / "model.safetensors").is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no finished run (no model.safetensors); make it with"
+            " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
+        )
+    return EmbeddingModel(folder)
+
+
+class EmbeddingModel:
+    """Raw events in, one embedding per sequence out.
+
+    Attributes:
+        model: the PyTorch module.
+        schema: the data it reads.
+        description: how it was built, from model.json.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self.schema = Schema.load(run)
+        self.description: dict[str, Any] = json.loads((run / "model.json").read_text("utf-8"))
+        self.model = build_model(self.schema, self.description)
+        self.model.load_state_dict(load_file(run / "model.safetensors"))
+        self.model.eval()
+        self.eval_length = int(self.description["eval_length"])
+
+    def embed(self, events: Any, batch_events: int = 20_000) -> pd.DataFrame:
+        """Embeddings of new sequences, through the stored vocabulary and scalers.
+
+        Args:
+            events: a table of events (pandas, polars or pyarrow, or the path of a parquet or CSV
+                file) with the columns of the dataset's description, in any row order.
+            batch_events: cells in a batch.
+
+        Returns:
+            One row for each id, indexed by id in ascending order, columns emb_0000, ...
+
+        Raises:
+            ValueError: missing columns, null ids or times, or no rows.
+        """
+        from grap_seq.prep.transform import encode
+
+        rows = encode(events, self.run)
+        sequences = Sequences.from_table(self.schema, rows)
+        tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
+        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+        return frame.drop(columns="label").set_index(self.schema.id)
+
+    def embed_folder(self, prepared: Path, batch_events: int = 20_000) -> Path:
+        """Embeddings of a prepared folder to run/embeddings/{train,val,test}.parquet, streamed.
+
+        Raises:
+            ValueError: the folder has another schema than the run.
+        """
+        if Schema.load(prepared).hash != self.schema.hash:
+            raise ValueError(
+                f"{prepared} has another schema than {self.run} was trained on; prepare it with"
+                " the same description and vocabulary, or name the right folder with prepared="
+            )
+        output = self.run / "embeddings"
+        hidden = self.model.encoder.output_size
+        metadata = {"pooling": self.model.pooling, "hidden": str(hidden)}
+        for split in SPLITS:
+            sequences = Sequences(prepared, split)
+            target = output / f"{split}.parquet"
+            chunks = -(-len(sequences) // 4096)
+            tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
+            writer: pq.ParquetWriter | None = None
+            with atomic_write(target) as temporary:
+                for table in track(tables, f"embedding {split}", total=chunks, transient=True):
+                    table = table.replace_schema_metadata(metadata)
+                    writer = writer or pq.ParquetWriter(temporary, table.schema)
+                    writer.write_table(table)
+                assert writer is not None, f"{prepared}/{split} is empty"
+                writer.close()
+        return output
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this many CPU threads; None leaves PyTorch's choice."""
+    if threads is not None:
+        torch.set_num_threads(threads)

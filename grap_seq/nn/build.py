@@ -1,0 +1,52 @@
+"""A model from its description: plain values, as they stand in a config or in model.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from grap_seq.nn.event_embedding import EventEmbedding
+from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.schema import Schema
+
+
+def build(description: Mapping[str, Any], *args: Any, without: tuple[str, ...] = ()) -> Any:
+    """Call the class that `description["class"]` names with the other entries as options.
+
+    Args:
+        description: `name`, `class` (a dotted path) and the class's keyword arguments.
+        args: positional arguments that come first.
+        without: entries that are meant for somebody else.
+
+    Raises:
+        ValueError: the class cannot be imported, or does not take an option.
+    """
+    path = str(description["class"])
+    module, _, name = path.rpartition(".")
+    try:
+        target = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"class: {path!r} cannot be imported ({error})") from error
+    options = {k: v for k, v in description.items() if k not in ("name", "class", *without)}
+    try:
+        return target(*args, **options)
+    except TypeError as error:
+        raise ValueError(f"{path} does not fit the options {options}: {error}") from error
+
+
+def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel:
+    """A model with fresh parameters.
+
+    Args:
+        schema: the data it will read.
+        description: `event_width`, `max_time_gap`, `table_widths`, `encoder`, `pooling`.
+    """
+    embedding = EventEmbedding(
+        schema.fields,
+        description["event_width"],
+        description["max_time_gap"],
+        description["table_widths"],
+    )
+    encoder = build(description["encoder"], description["event_width"])
+    return SequenceModel(embedding, encoder, description["pooling"])

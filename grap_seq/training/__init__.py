@@ -1,0 +1,1 @@
+"""Pretraining: what is optimised, what is recorded, what is saved."""

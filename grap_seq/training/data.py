@@ -1,0 +1,60 @@
+"""Lightning's view of the data: loaders that depend on (seed, epoch) alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from grap_seq.data.crops import CropPolicy
+from grap_seq.data.loader import EpochBatches, loader
+from grap_seq.data.sequences import Sequences
+
+
+class PretrainData(lightning.LightningDataModule):
+    """Training batches of the trainer's epoch, and fixed validation batches.
+
+    Args:
+        prepared: the prepared folder.
+        policy: how training sequences are cut.
+        batch_size: sequences in a batch.
+        seed: seed of the run.
+        max_padding: largest share of padded cells.
+        workers: processes that build batches.
+    """
+
+    def __init__(
+        self,
+        prepared: Path,
+        policy: CropPolicy,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        max_padding: float = 0.1,
+        workers: int = 0,
+    ) -> None:
+        super().__init__()
+        self.train, self.val = Sequences(prepared, "train"), Sequences(prepared, "val")
+        self.policy, self.batch_size, self.seed = policy, batch_size, seed
+        self.max_padding, self.workers = max_padding, workers
+
+    def _batches(self, sequences: Sequences, epoch: int) -> EpochBatches:
+        return EpochBatches(
+            sequences,
+            self.policy,
+            self.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            max_padding=self.max_padding,
+        )
+
+    def train_dataloader(self) -> Any:
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return loader(self._batches(self.train, epoch), self.workers)
+
+    def val_dataloader(self) -> Any:
+        # Always the crops of epoch 0: validation losses of different epochs are comparable.
+        if int((self.val.lengths >= 2).sum()) < 2:
+            return []
+        return loader(self._batches(self.val, 0), self.workers)

@@ -1,0 +1,116 @@
+"""Curves of a run: metrics.csv (a row an epoch) and weights.parquet (a row a logged step).
+
+The rows live in the checkpoint too, so a resumed run continues its curves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pandas as pd
+from lightning.pytorch.callbacks import Callback
+
+from grap_seq.data.batch import padding_share
+from grap_seq.files import atomic_write
+from grap_seq.training.module import Batch, PretrainModule
+
+Row = dict[str, float]
+
+
+class Recorder(Callback):
+    """Collects losses, weights, cosines, throughput and padding.
+
+    Args:
+        run: the run folder.
+        log_every: steps between two rows of the weights' trajectory.
+    """
+
+    def __init__(self, run: Path, log_every: int = 10) -> None:
+        self.run, self.log_every = run, log_every
+        self.metrics: list[Row] = []
+        self.trajectory: list[Row] = []
+        self._start()
+
+    def _start(self) -> None:
+        self._train: dict[str, list[Any]] = defaultdict(list)
+        self._validation: dict[str, list[Any]] = defaultdict(list)
+        self._events, self._padding, self._began = 0, list[float](), time.perf_counter()
+        self._norms: list[float] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metrics": self.metrics, "trajectory": self.trajectory}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics, self.trajectory = state_dict["metrics"], state_dict["trajectory"]
+
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        self._start()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        for name, loss in pl_module.losses.items():
+            self._train[name].append(loss.detach())
+        self._events += sum(int(group.seq_lens.sum()) for group in batch)
+        self._padding.append(padding_share(batch))
+        self._norms.append(pl_module.gradient_norm)
+        weighting = pl_module.objective.weighting
+        if weighting.weights.requires_grad and trainer.global_step % self.log_every == 0:
+            place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
+            self.trajectory.append({**place, **weighting.log()})
+
+    def on_validation_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        for name, loss in outputs.items():
+            self._validation[name].append(loss.detach())
+
+    def validation_losses(self) -> Row:
+        """Mean of every validation loss of the current epoch."""
+        return {name: _mean(values) for name, values in self._validation.items()}
+
+    def end_epoch(self, trainer: lightning.Trainer, **extra: float) -> None:
+        """Close the epoch's row and write both files."""
+        seconds = time.perf_counter() - self._began
+        row: Row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row |= {f"loss/{name}": _mean(values) for name, values in self._train.items()}
+        row |= {f"val_loss/{name}": value for name, value in self.validation_losses().items()}
+        row |= {
+            "gradient_norm": _mean(self._norms),
+            "padding": _mean(self._padding),
+            "seconds": seconds,
+            "events_per_second": self._events / seconds,
+            **extra,
+        }
+        self.metrics.append(row)
+        self.write()
+
+    def write(self) -> None:
+        """Write metrics.csv, and weights.parquet where weights are learned."""
+        with atomic_write(self.run / "metrics.csv") as temporary:
+            pd.DataFrame(self.metrics).to_csv(temporary, index=False)
+        if self.trajectory:
+            with atomic_write(self.run / "weights.parquet") as temporary:
+                pd.DataFrame(self.trajectory).to_parquet(temporary, index=False)
+
+
+def _mean(values: list[Any]) -> float:
+    return float(sum(values) / len(values)) if values else float("nan")

@@ -1,0 +1,112 @@
+"""Which epoch's weights a run keeps: best by the validation probe, by validation loss, or last."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from grap_seq.data.order import generator
+from grap_seq.data.sequences import UNLABELLED, Sequences
+from grap_seq.evaluation.embed import embed_rows
+from grap_seq.evaluation.protocol import probe
+from grap_seq.training.module import PretrainModule
+from grap_seq.training.recorder import Recorder
+
+Criterion = Literal["probe", "loss", "last"]
+SCORE = "score"
+
+
+class Selection(Callback):
+    """Scores an epoch and closes its row of the metrics.
+
+    Args:
+        by: the criterion.
+        recorder: receives the score.
+        train: the training split.
+        val: the validation split.
+        every: epochs between two scores (the last epoch is always scored).
+        sequences: labelled training sequences that the probe is fitted on.
+        eval_length: last events of a sequence that its embedding sees.
+        seed: seed of the probe and of its sample.
+    """
+
+    def __init__(
+        self,
+        by: Criterion,
+        recorder: Recorder,
+        train: Sequences,
+        val: Sequences,
+        *,
+        every: int = 1,
+        sequences: int = 2000,
+        eval_length: int = 1200,
+        seed: int = 0,
+    ) -> None:
+        self.by, self.recorder, self.every, self.seed = by, recorder, every, seed
+        self.train, self.val, self.eval_length = train, val, eval_length
+        labelled = np.flatnonzero(train.labels != UNLABELLED)
+        chosen = generator(seed, 0, purpose=2).permutation(labelled)[:sequences]
+        self.train_rows = np.sort(chosen)
+        self.val_rows = np.flatnonzero(val.labels != UNLABELLED)
+        if by == "probe" and not self._can_probe():
+            raise ValueError(
+                "select=probe needs labelled sequences of at least two classes in train and in"
+                " val; use select=loss or select=last, or a larger validation share"
+            )
+
+    def _can_probe(self) -> bool:
+        return (
+            len(np.unique(self.train.labels[self.train_rows])) > 1
+            and len(np.unique(self.val.labels[self.val_rows])) > 1
+        )
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        extra: dict[str, float] = {}
+        last = trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
+        if (trainer.current_epoch + 1) % self.every == 0 or last:
+            if self.by == "probe":
+                extra["val_probe"] = self._probe(pl_module)
+            losses = self.recorder.validation_losses()
+            if losses:
+                extra["val_loss"] = pl_module.total_loss(losses)
+        self.recorder.end_epoch(trainer, **extra)
+        score = {"probe": extra.get("val_probe"), "loss": extra.get("val_loss")}.get(self.by)
+        if score is not None:
+            pl_module.log(SCORE, score, prog_bar=True)
+
+    def _probe(self, module: PretrainModule) -> float:
+        train, val = (
+            embed_rows(module.model, sequences, rows, self.eval_length)
+            for sequences, rows in ((self.train, self.train_rows), (self.val, self.val_rows))
+        )
+        metric = self.train.schema.metric
+        assert metric is not None
+        module.model.train()
+        return probe(
+            train,
+            self.train.labels[self.train_rows],
+            val,
+            self.val.labels[self.val_rows],
+            metric=metric,
+            seed=self.seed,
+        )
+
+
+def checkpoints(run: Path, by: Criterion) -> ModelCheckpoint:
+    """Last and best checkpoint of a run, written atomically by Lightning."""
+    chosen: dict[str, Any] = {"monitor": SCORE, "mode": "max" if by == "probe" else "min"}
+    return ModelCheckpoint(
+        dirpath=run / "checkpoints",
+        filename="best",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+        **({} if by == "last" else chosen),
+    )
