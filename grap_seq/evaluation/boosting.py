@@ -1,0 +1,199 @@
+"""The classifier that judges embeddings: LightGBM with fixed settings on frozen features.
+
+Fixed, because an embedding has to be good without a classifier tuned on it. The settings are those
+of the published event-sequence benchmark: 500 shallow trees for two classes, 1000 deeper ones for
+more, no early stopping. They are dataclasses, so that a config can override every one of them.
+
+Results depend on the seed alone: `deterministic` and `force_row_wise` make LightGBM add up its
+histograms in one order, whatever the number of threads.
+
+Small data: a leaf needs `min_data_in_leaf` = 50 of the sequences that a tree sees, so with few
+labelled sequences no tree can split. The settings stay as they are then, because a silent change
+would make results incomparable; `caveats` says so and names the key to lower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from grap_seq.schema import Metric, nearest
+
+Features = npt.NDArray[np.float32]
+Labels = npt.NDArray[Any]
+Probabilities = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BoostingSettings:
+    """LightGBM's parameters under LightGBM's names; the defaults are those for two classes."""
+
+    n_estimators: int = 500
+    learning_rate: float = 0.02
+    max_depth: int = 6
+    num_leaves: int = 31
+    min_data_in_leaf: int = 50
+    bagging_fraction: float = 0.5
+    bagging_freq: int = 1
+    feature_fraction: float = 0.75
+    lambda_l1: float = 1.0
+    lambda_l2: float = 1.0
+    max_bin: int = 255
+
+
+@dataclass(frozen=True)
+class Boosting:
+    """Settings for two classes and for more."""
+
+    binary: BoostingSettings = field(default_factory=BoostingSettings)
+    multiclass: BoostingSettings = field(
+        default_factory=lambda: BoostingSettings(
+            n_estimators=1000, max_depth=12, num_leaves=50, bagging_fraction=0.75
+        )
+    )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Boosting:
+        """Settings from {"binary": {...}, "multiclass": {...}}; what is not given keeps its value.
+
+        Raises:
+            ValueError: A key that LightGBM's settings here do not have.
+        """
+        default = cls()
+        return cls(
+            binary=_override(default.binary, config.get("binary") or {}, "binary"),
+            multiclass=_override(default.multiclass, config.get("multiclass") or {}, "multiclass"),
+        )
+
+    def settings(self, n_classes: int) -> BoostingSettings:
+        return self.binary if n_classes == 2 else self.multiclass
+
+
+def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) -> BoostingSettings:
+    known = [f.name for f in fields(BoostingSettings)]
+    for key in given:
+        if key not in known:
+            raise ValueError(f"evaluation.{name} has no setting '{key}'; {nearest(key, known)}")
+    return BoostingSettings(**{**asdict(default), **given})
+
+
+def fit_predict(
+    features_train: Features,
+    labels_train: Labels,
+    features_test: Features,
+    *,
+    n_classes: int,
+    settings: BoostingSettings,
+    seed: int,
+    threads: int | None = None,
+) -> Probabilities:
+    """Fit on one set of sequences, predict another.
+
+    Args:
+        features_train: (sequences, features), NaN where missing.
+        labels_train: (sequences,) class indices 0..n_classes-1.
+        features_test: (sequences, features).
+        n_classes: Classes of the dataset; those absent from `labels_train` get probability 0.
+        settings: LightGBM's parameters.
+        seed: Seed of bagging and of the choice of features.
+        threads: CPU threads; None: one per core.
+
+    Returns:
+        Class probabilities (test sequences, n_classes).
+    """
+    result = np.zeros((len(features_test), n_classes))
+    seen = np.unique(labels_train)
+    if len(seen) < 2:  # nothing to learn: LightGBM would refuse
+        result[:, seen] = 1.0
+        return result
+    model = lightgbm.LGBMClassifier(
+        **asdict(settings),
+        random_state=seed,
+        n_jobs=threads,
+        deterministic=True,
+        force_row_wise=True,
+        verbosity=-1,
+    )
+    model.fit(features_train, labels_train)
+    result[:, seen] = model.predict_proba(features_test)
+    return result
+
+
+def score(labels: Labels, probabilities: Probabilities, metric: Metric) -> float:
+    """Quality of predictions, higher is better.
+
+    Args:
+        labels: (sequences,) class indices.
+        probabilities: (sequences, classes).
+        metric: "accuracy", or "auc": the area under the ROC curve; with more than two classes the
+            mean over the classes, each against the rest.
+
+    Returns:
+        The score; NaN where it is undefined: no sequences, or an AUC of a single class.
+    """
+    present = np.unique(labels)
+    if len(labels) == 0 or (metric == "auc" and len(present) < 2):
+        return float("nan")
+    if metric == "accuracy":
+        return float(accuracy_score(labels, probabilities.argmax(axis=1)))
+    positive = [1] if probabilities.shape[1] == 2 else present
+    return float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in positive]))
+
+
+def fit_score(
+    features_train: Features,
+    labels_train: Labels,
+    features_test: Features,
+    labels_test: Labels,
+    metric: Metric,
+    seed: int,
+    threads: int | None = None,
+    *,
+    n_classes: int | None = None,
+    boosting: Boosting | None = None,
+) -> float:
+    """Fit on one set of sequences, score on another; see `fit_predict` and `score`.
+
+    `n_classes` defaults to the largest label in either set, plus one.
+    """
+    if n_classes is None:
+        n_classes = int(max(labels_train.max(), labels_test.max())) + 1
+    settings = (boosting or Boosting()).settings(n_classes)
+    probabilities = fit_predict(
+        features_train,
+        labels_train,
+        features_test,
+        n_classes=n_classes,
+        settings=settings,
+        seed=seed,
+        threads=threads,
+    )
+    return score(labels_test, probabilities, metric)
+
+
+def caveats(
+    labels_train: Labels, labels_test: Labels, classes: tuple[str, ...], settings: BoostingSettings
+) -> list[str]:
+    """What a reader must know about a score of these sequences, in sentences; often nothing."""
+    found = []
+    for name, labels in (("fitted", labels_train), ("scored", labels_test)):
+        missing = [c for i, c in enumerate(classes) if not (labels == i).any()]
+        if missing:
+            found.append(
+                f"No sequence of class {', '.join(missing)} among the {len(labels)} on which the "
+                f"classifier is {name}."
+            )
+    rows = int(len(labels_train) * settings.bagging_fraction)
+    if rows < 4 * settings.min_data_in_leaf:
+        kind = "binary" if len(classes) == 2 else "multiclass"
+        found.append(
+            f"A tree sees {rows} sequences and needs {settings.min_data_in_leaf} in a leaf, so it "
+            f"can hardly split: lower evaluation.{kind}.min_data_in_leaf."
+        )
+    return found

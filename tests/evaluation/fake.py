@@ -1,0 +1,106 @@
+"""Small prepared folders and run folders, written straight in the formats they are specified in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from grap_seq.schema import Field, Metric, Schema
+
+SCHEMA = Schema(
+    name="toy",
+    id="client",
+    time_unit="day",
+    fields=(
+        Field("shop", "categorical", size=5),
+        Field("amount", "numerical"),
+        Field("score", "numerical", by="shop"),
+    ),
+    label="churn",
+    classes=("no", "yes"),
+    metric="auc",
+)
+_TYPES = {
+    "client": pa.string(),
+    "event_time": pa.list_(pa.float64()),
+    "shop": pa.list_(pa.int32()),
+    "amount": pa.list_(pa.float32()),
+    "score": pa.list_(pa.float32()),
+    "label": pa.int32(),
+}
+
+
+def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
+    """One part-*.parquet from rows {client, event_time, shop, amount, score, label}."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = pa.Table.from_pylist(rows, schema=pa.schema(_TYPES))
+    pq.write_table(table, folder / f"part-{number:05d}.parquet")
+
+
+def random_rows(
+    rng: np.random.Generator, count: int, *, first: int = 0, classes: int = 2, unlabelled: float = 0
+) -> list[dict[str, Any]]:
+    """Sequences in which a higher class visits shop 1 more often and has larger amounts."""
+    rows = []
+    for number in range(first, first + count):
+        label = int(rng.integers(classes))
+        length = int(rng.integers(5, 20))
+        often = rng.random(length) < 0.2 + 0.6 * label / (classes - 1)
+        amount = rng.normal(label, 1.0, length)
+        amount[rng.random(length) < 0.1] = np.nan
+        rows.append(
+            {
+                "client": f"c{number:04d}",
+                "event_time": np.sort(rng.uniform(0, 30, length)),
+                "shop": np.where(often, 1, rng.integers(1, 5, length)),
+                "amount": amount,
+                "score": rng.normal(0.0, 1.0, length),
+                "label": None if rng.random() < unlabelled else label,
+            }
+        )
+    return rows
+
+
+def prepared_folder(
+    folder: Path,
+    *,
+    counts: tuple[int, int, int] = (200, 60, 120),
+    classes: int = 2,
+    unlabelled: float = 0.1,
+    seed: int = 0,
+) -> Path:
+    """A prepared folder with two parts a split."""
+    rng = np.random.default_rng(seed)
+    names = ("no", "yes") if classes == 2 else tuple(f"group {i}" for i in range(classes))
+    metric: Metric = "auc" if classes == 2 else "accuracy"
+    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, SCHEMA.label, names, metric)
+    folder.mkdir(parents=True, exist_ok=True)
+    schema.save(folder)
+    first = 0
+    for split, count in zip(("train", "val", "test"), counts, strict=True):
+        rows = random_rows(rng, count, first=first, classes=classes, unlabelled=unlabelled)
+        write_part(folder / split, 0, rows[: count // 2])
+        write_part(folder / split, 1, rows[count // 2 :])
+        first += count
+    return folder
+
+
+def write_embeddings(run: Path, prepared: Path, *, hidden: int = 4, seed: int = 0) -> None:
+    """Embeddings that know the label in one of the columns of `mean`, and nothing elsewhere."""
+    rng = np.random.default_rng(seed)
+    (run / "embeddings").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val", "test"):
+        rows = pd.read_parquet(prepared / split, columns=["client", "label"])
+        vectors = rng.normal(size=(len(rows), 3 * hidden)).astype("float32")
+        vectors[:, hidden] += rows.label.fillna(0).to_numpy("float32") * 1.5
+        columns = {f"emb_{i:04d}": vectors[:, i] for i in range(3 * hidden)}
+        label = pa.array(rows.label, pa.int32(), from_pandas=True)
+        table = pa.table({"client": rows.client, "label": label, **columns})
+        metadata = {"pooling": "last_mean_max", "hidden": str(hidden)}
+        table = table.replace_schema_metadata(metadata)
+        pq.write_table(table, run / "embeddings" / f"{split}.parquet")
