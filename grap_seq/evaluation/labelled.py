@@ -1,0 +1,145 @@
+"""The labelled sequences of a run with all their features, in an order of their own.
+
+Rows are sorted by id within each split, so that folds, and with them the scores, do not depend on
+how a prepared folder is cut into parts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow.parquet as pq
+
+from grap_seq.evaluation.aggregates import aggregates
+from grap_seq.evaluation.boosting import Features, Labels
+from grap_seq.schema import Metric, Schema
+
+SPLITS = ("train", "val", "test")
+POOLINGS = ("last", "mean", "max")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """N labelled sequences of the three splits.
+
+    Attributes:
+        schema: The dataset.
+        labels: (N,) class indices.
+        splits: (N,) "train", "val" or "test".
+        features: "embedding", "aggregates" and "both", each (N, features).
+        poolings: "last", "mean" and "max", each (N, H), where the embedding holds all three.
+        pooling: The pooling of the embedding.
+    """
+
+    schema: Schema
+    labels: Labels
+    splits: npt.NDArray[np.str_]
+    features: dict[str, Features]
+    poolings: dict[str, Features]
+    pooling: str
+
+    @property
+    def metric(self) -> Metric:
+        # Preparation settles the metric of every labelled dataset.
+        assert self.schema.metric is not None
+        return self.schema.metric
+
+    def rows(self, split: str) -> npt.NDArray[np.intp]:
+        """Row numbers of a split."""
+        return np.flatnonzero(self.splits == split)
+
+
+def load(run: Path, prepared: Path) -> Labelled:
+    """Read embeddings and labels, compute the aggregates.
+
+    Raises:
+        FileNotFoundError: The run has no embeddings.
+        ValueError: The dataset has no labels, or one class only, or the embeddings belong to other
+            sequences.
+    """
+    schema = Schema.load(prepared)
+    if schema.label is None:
+        raise ValueError(
+            f"{prepared} has no labels, so there is nothing to score: name a label in the "
+            "dataset's description and prepare it again"
+        )
+    labels, embeddings, plain, splits = [], [], [], []
+    pooling, hidden = "", 0
+    for split in SPLITS:
+        known = _labels(prepared, split, schema)
+        table, metadata = _embeddings(run, split)
+        _check_ids(run, prepared, split, known.index, table.index)
+        pooling, hidden = metadata.get("pooling", ""), int(metadata.get("hidden", 0))
+        chosen = known.dropna().sort_index()
+        if chosen.empty:
+            continue
+        labels.append(chosen.to_numpy(dtype=np.int64))
+        embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
+        features = aggregates(prepared, split, labelled_only=True)
+        plain.append(features.loc[chosen.index].to_numpy())
+        splits.append(np.full(len(chosen), split))
+    _check_labels(prepared, schema, labels)
+    embedding, aggregated = np.concatenate(embeddings), np.concatenate(plain)
+    poolings = {}
+    if pooling == "_".join(POOLINGS):
+        slices = np.split(embedding, [hidden, 2 * hidden], axis=1)
+        poolings = dict(zip(POOLINGS, slices, strict=True))
+    return Labelled(
+        schema=schema,
+        labels=np.concatenate(labels),
+        splits=np.concatenate(splits),
+        features={
+            "embedding": embedding,
+            "aggregates": aggregated,
+            "both": np.concatenate([embedding, aggregated], axis=1),
+        },
+        poolings=poolings,
+        pooling=pooling,
+    )
+
+
+def _labels(prepared: Path, split: str, schema: Schema) -> pd.Series[Any]:
+    """Label of every sequence of a split, by id; empty for an empty split."""
+    parts = sorted((prepared / split).glob("part-*.parquet"))
+    columns = [schema.id, "label"]
+    frames = [pq.read_table(part, columns=columns).to_pandas() for part in parts]
+    frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
+    series: pd.Series[Any] = frame.set_index(schema.id)["label"]
+    return series
+
+
+def _embeddings(run: Path, split: str) -> tuple[pd.DataFrame, dict[str, str]]:
+    path = run / "embeddings" / f"{split}.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
+    table = pq.read_table(path)
+    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    frame: pd.DataFrame = table.drop_columns("label").to_pandas()
+    return frame.set_index(table.column_names[0]), metadata
+
+
+def _check_ids(
+    run: Path, prepared: Path, split: str, known: pd.Index[Any], found: pd.Index[Any]
+) -> None:
+    missing, extra = len(known.difference(found)), len(found.difference(known))
+    if missing or extra:
+        raise ValueError(
+            f"{run}/embeddings/{split}.parquet does not belong to {prepared}/{split}: {missing} of "
+            f"its {len(known)} sequences have no embedding, {extra} embeddings no sequence. "
+            f"Make them again with `grap-seq embed run={run} prepared={prepared}`"
+        )
+
+
+def _check_labels(prepared: Path, schema: Schema, labels: list[Labels]) -> None:
+    classes = np.unique(np.concatenate(labels)) if labels else np.empty(0)
+    if len(classes) < 2:
+        what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
+        raise ValueError(
+            f"{prepared}: {what} label '{schema.label}'; scores need two classes. Check the label "
+            "column and the label file, and prepare the dataset again"
+        )

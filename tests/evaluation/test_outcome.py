@@ -1,0 +1,67 @@
+"""Error bars of scores and of paired differences."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from grap_seq.evaluation.outcome import Outcome, cross_validated, difference, held_out
+
+Array = npt.NDArray[Any]
+
+
+def with_mistakes(labels: Array, wrong: list[int]) -> Array:
+    """Certain predictions of two classes, wrong at the given places."""
+    guesses = labels.copy()
+    guesses[wrong] = 1 - guesses[wrong]
+    return np.eye(2)[guesses]
+
+
+def test_holdout_by_hand() -> None:
+    labels = np.arange(100) % 2
+    result = held_out(
+        (labels[:10], with_mistakes(labels[:10], [0])),
+        (labels, with_mistakes(labels, list(range(20)))),
+        "accuracy",
+        seed=0,
+    )
+    assert result.test == 0.8
+    assert result.validation == 0.9
+    assert result.std == pytest.approx(math.sqrt(0.8 * 0.2 / 100), rel=0.2)
+
+
+def test_difference_is_paired() -> None:
+    labels = np.arange(100) % 2
+    validation = (labels, np.eye(2)[labels])
+    first, second = (
+        held_out(validation, (labels, with_mistakes(labels, wrong)), "accuracy", seed=0)
+        for wrong in (list(range(20)), list(range(21)))
+    )
+    mean, error = difference(first, second)
+    assert mean == pytest.approx(0.01)
+    # They differ in one sequence of a hundred: sqrt(0.01 * 0.99 / 100), a quarter of either std.
+    assert error == pytest.approx(0.01, rel=0.2)
+    assert difference(first, first) == (0, 0)
+
+
+def test_folds_by_hand() -> None:
+    labels = np.array([0, 1, 0, 1])
+    mistakes: list[list[int]] = [[], [0], [0, 1]]
+    predictions = [with_mistakes(labels, wrong) for wrong in mistakes]
+    result = cross_validated([labels] * 3, predictions, "accuracy")
+    np.testing.assert_array_equal(result.samples, [1, 0.75, 0.5])
+    assert (result.test, result.validation, result.folds) == (0.75, None, 3)
+    assert result.std == 0.25
+
+
+def test_undefined_folds_are_left_out() -> None:
+    labels = [np.array([0, 1]), np.array([1, 1])]
+    result = cross_validated(labels, [np.eye(2)[y] for y in labels], "auc")
+    assert result.test == 1
+    assert math.isnan(result.samples[1])
+    nothing = Outcome(math.nan, None, np.array([math.nan, math.nan]), 2)
+    assert math.isnan(nothing.std)
