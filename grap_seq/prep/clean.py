@@ -13,7 +13,6 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.engine import epoch_microseconds, parse_time
-from grap_seq.prep.tables import require_columns
 from grap_seq.schema import SECONDS, DatasetSpec
 
 if TYPE_CHECKING:
@@ -66,7 +65,8 @@ def as_number(column: ir.Value, name: str) -> ir.FloatingValue:
         return ibis.null("float64")
     else:
         raise ValueError(f"column '{name}' has type {kind}, not a number; list it as categorical")
-    return ibis.ifelse(number.isinf(), _nan(), number)
+    # One kind of zero: two would tie in every sort, and which came first would be left to chance.
+    return ibis.cases((number.isinf(), _nan()), (number == 0, 0.0), else_=number)
 
 
 def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingValue:
@@ -114,14 +114,13 @@ def time_kind(connection: Backend, events: ir.Table, spec: DatasetSpec) -> TimeK
     return "number" if sample["numbers"] > sample["moments"] else "timestamp"
 
 
-def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind, where: str) -> ir.Table:
+def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id, event_time, the fields, `__bad`; and `__label`, `__file`, `__row` where given.
 
     Raises:
-        ValueError: a column of the spec is not there or has a type that cannot be used.
+        ValueError: a column has a type that cannot be used.
     """
     label = spec.label if spec.labels is None else None
-    require_columns(events, spec.columns, where)
     numbers = {name: as_number(events[name], name) for name in spec.numerical}
     time = as_time(events[spec.time], spec, kind)
     unread = [
@@ -130,7 +129,7 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind, where: str) -> ir
     ]
     columns: dict[str, ir.Value] = {
         spec.id: as_text(events[spec.id]),
-        "event_time": ibis.ifelse(time == 0, 0.0, time),
+        "event_time": time,
         **{name: as_text(events[name]) for name in spec.categorical},
         **numbers,
         "__bad": ibis.coalesce(*unread),

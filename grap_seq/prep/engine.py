@@ -6,7 +6,7 @@ other modules are plain Ibis, so that another backend can be added in this one p
 
 from __future__ import annotations
 
-import errno
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,11 +72,12 @@ def clear_errors(doing: str) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(f"{doing}: {error}; raise memory_limit or lower threads") from error
     except duckdb.IOException as error:
-        if "No space left" in str(error):
-            raise OSError(
-                errno.ENOSPC,
-                f"{doing}: the disk is full; free some space and run the same command again",
-            ) from error
         raise OSError(f"{doing}: {error}") from error
     except duckdb.Error as error:
-        raise ValueError(f"{doing}: {error}") from error
+        # Of a CSV error only file, line and reason are of use here: its advice is about settings
+        # that preparation fixes.
+        text, advice = str(error), str(error).partition("Possible fixes")[2]
+        file = re.search(r"^\s*file = (.*)$", advice, re.MULTILINE)
+        place = f"{file[1]}: " if file else ""
+        text = " ".join(text.partition("Possible fixes")[0].split())
+        raise ValueError(f"{doing}: {place}{text}; correct the file") from error

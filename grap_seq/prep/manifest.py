@@ -19,7 +19,9 @@ from grap_seq.files import write_json
 class Manifest:
     """Counts per split, dropped rows by reason, files with checksums, versions and source.
 
-    `splits[name]` has `sequences`, `events`, `labelled` and `classes` (sequences of each class).
+    `splits[name]` has `sequences`, `events`, `labelled` and `classes` (sequences of each class);
+    `differences` lists counts that are not those of the recipe's expected.yaml, as (name, expected,
+    found).
     """
 
     dataset: str
@@ -31,6 +33,7 @@ class Manifest:
     schema_hash: str
     versions: dict[str, str]
     warnings: list[str] = field(default_factory=list)
+    differences: list[tuple[str, int, int | None]] = field(default_factory=list)
 
     def save(self, folder: Path) -> None:
         write_json(folder / "manifest.json", dataclasses.asdict(self))
@@ -49,13 +52,6 @@ class Manifest:
             )
         return cls(**json.loads(path.read_text("utf-8")))
 
-    def counts(self) -> dict[str, int]:
-        """All counts under dotted names, as in a recipe's expected.yaml."""
-        return {
-            **_flat({"splits": self.splits}),
-            **_flat({"dropped": self.dropped}),
-        }
-
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = Table(title=f"{self.dataset}, prepared", title_justify="left")
         table.add_column("split")
@@ -71,6 +67,14 @@ class Manifest:
             yield f"left out: {count:,} ({reason})"
         for warning in self.warnings:
             yield f"[yellow]warning:[/yellow] {warning}"
+        if self.differences:
+            yield "[yellow]warning:[/yellow] the source is not the one this recipe was written for"
+            table = Table("count", title="counts that differ", title_justify="left")
+            for name in ("expected", "found"):
+                table.add_column(name, justify="right")
+            for row in self.differences:
+                table.add_row(*map(str, row))
+            yield table
 
 
 def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
@@ -83,19 +87,9 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
     return flat
 
 
-def differences(manifest: Manifest, expected: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Rows (count, expected, found) that differ from a recipe's expected.yaml."""
-    found = manifest.counts()
-    wanted = _flat(expected)
-    return [(key, n, found.get(key)) for key, n in wanted.items() if found.get(key) != n]
-
-
-def differences_table(rows: list[tuple[str, Any, Any]]) -> Table:
-    """The rows of `differences` as a table to print."""
-    table = Table(title="counts that differ from the recipe's", title_justify="left")
-    table.add_column("count")
-    table.add_column("expected", justify="right")
-    table.add_column("found", justify="right")
-    for name, expected, found in rows:
-        table.add_row(name, str(expected), str(found))
-    return table
+def differences(
+    splits: dict[str, dict[str, Any]], dropped: dict[str, int], expected: Mapping[str, Any]
+) -> list[tuple[str, int, int | None]]:
+    """Rows (dotted name, expected, found) for counts that differ from a recipe's expected.yaml."""
+    found = _flat({"splits": splits, "dropped": dropped})
+    return [(key, n, found.get(key)) for key, n in _flat(expected).items() if found.get(key) != n]

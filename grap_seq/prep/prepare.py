@@ -6,12 +6,10 @@ that was killed continues if nothing about its input changed; otherwise it start
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,15 +18,17 @@ import ibis.expr.types as ir
 import pyarrow.parquet as pq
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from grap_seq.files import sha256, write_json
+from grap_seq.files import sha256
 from grap_seq.prep.engine import connect
 from grap_seq.prep.labels import label_path
 from grap_seq.prep.manifest import Manifest, differences
+from grap_seq.prep.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.parts import part_paths, write_bucket
 from grap_seq.prep.recipes import Recipe, load_recipe
 from grap_seq.prep.splits import SPLITS
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
+from grap_seq.schema import DatasetSpec
 
 VERSIONED = ("grap-seq", "duckdb", "ibis-framework", "pyarrow")
 MAX_SOURCE_NAMES = 20
@@ -56,23 +56,22 @@ def prepare(
         overwrite: replace an earlier prepared folder once the new one is complete.
 
     Returns:
-        The manifest, which prints as a summary; counts that differ from the recipe's own are among
-        its warnings.
+        The manifest; printed with rich, it is a short summary.
 
     Raises:
         FileExistsError: `output` exists, or another preparation is writing it.
         FileNotFoundError: the source or the description is missing.
         ValueError: bad input; the message names file, row and column.
     """
-    _check_output(output, overwrite)
+    check_output(output, overwrite)
     chosen = load_recipe(recipe, source, spec)
     files = chosen.files(source)
     fingerprint = _fingerprint(chosen, files, strict)
     partial = output.with_name(output.name + ".partial")
-    with _locked(partial):
+    with locked(partial):
         folder = partial / "work"
         try:
-            _continue_or_clear(partial, folder, fingerprint)
+            continue_or_clear(partial, folder, fingerprint)
             connection = connect(
                 engine, memory_limit=memory_limit, threads=threads, temporary=folder / "spill"
             )
@@ -81,13 +80,22 @@ def prepare(
                 manifest = _run(work, partial, source, files)
             finally:
                 connection.disconnect()
-        except ValueError:
+        except (ValueError, FileNotFoundError):
             # The input has to change, so nothing of this can be used again.
             shutil.rmtree(partial, ignore_errors=True)
             raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC and "No space left" not in str(error):
+                raise
+            raise OSError(
+                errno.ENOSPC,
+                f"no space left while writing {partial}; an earlier {output} is untouched. Free "
+                "some space and run the same command again: it continues",
+            ) from error
         shutil.rmtree(folder)
         (partial / ".lock").unlink()
-        _replace(partial, output)
+        check_output(output, overwrite)
+        replace(partial, output)
     return manifest
 
 
@@ -104,7 +112,7 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         progress.update(task, description=f"{work.spec.name}: sequences and labels")
         sequences = work.sequences()
         counts = _count(work, sequences)
-        warnings = _check_classes(work.spec.name, counts, work.spec.label is not None)
+        warnings = _check_splits(work.spec, counts)
         progress.update(task, description=f"{work.spec.name}: buckets")
         work.partition(sequences)
         progress.update(task, description=f"{work.spec.name}: vocabularies")
@@ -120,19 +128,20 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
             if not all(path.exists() for path in part_paths(partial, bucket).values()):
                 write_bucket(work, sequences, state, bucket, partial, mean)
             progress.advance(task)
+    splits = _with_classes(counts, state)
+    dropped = {**facts["dropped"], **work.problems.counts}
     manifest = Manifest(
         dataset=work.spec.name,
-        splits=_with_classes(counts, state),
-        dropped={**facts["dropped"], **work.problems.counts},
+        splits=splits,
+        dropped=dropped,
         source=_source(files),
         files=_files(partial),
         spec_hash=hashlib.sha256(_text(work.spec.to_dict()).encode()).hexdigest(),
         schema_hash=schema.hash,
         versions={name: version(name) for name in VERSIONED},
         warnings=warnings,
+        differences=differences(splits, dropped, work.recipe.expected),
     )
-    for name, expected, found in differences(manifest, work.recipe.expected()):
-        manifest.warnings.append(f"{name}: {found}, but the complete source gives {expected}")
     manifest.save(partial)
     return manifest
 
@@ -155,27 +164,28 @@ def _count(work: Work, sequences: ir.Table) -> dict[str, dict[str, Any]]:
     return counts
 
 
-def _check_classes(name: str, counts: dict[str, dict[str, Any]], labelled: bool) -> list[str]:
+def _check_splits(spec: DatasetSpec, counts: dict[str, dict[str, Any]]) -> list[str]:
     """Warnings about empty splits and classes that validation or test lack.
 
     Raises:
         ValueError: a class without training sequences.
     """
     classes = {value for split in counts.values() for value in split["classes"]}
+    shares = {"val": spec.split.validation, "test": spec.split.test}
     warnings = [
         f"the {split} split is empty; use more data, or another seed or share in the YAML"
-        for split in SPLITS
-        if not counts[split]["sequences"]
+        for split, share in shares.items()
+        if share and not counts[split]["sequences"]
     ]
-    for split in SPLITS if labelled else ():
+    for split in SPLITS if spec.label is not None else ():
         missing = sorted(classes - set(counts[split]["classes"]))
         if not missing or not counts[split]["sequences"]:
             continue
         text = f"no {split} sequence has the label {', '.join(map(repr, missing))}"
         if split == "train":
             raise ValueError(
-                f"{name}: {text}; give more labels, merge rare classes, or change the seed of the "
-                "split in the YAML"
+                f"{spec.name}: {text}; give more labels, merge rare classes, or change the seed "
+                "of the split in the YAML"
             )
         warnings.append(f"{text}; results on it will not cover this class")
     return warnings
@@ -185,58 +195,6 @@ def _with_classes(counts: dict[str, dict[str, Any]], state: State) -> dict[str, 
     for split in counts.values():
         split["classes"] = {name: split["classes"].get(name, 0) for name in state.classes}
     return counts
-
-
-def _check_output(output: Path, overwrite: bool) -> None:
-    old = output.with_name(output.name + ".old")
-    if old.exists() and not output.exists():
-        # An earlier run died between the two renames of `_replace`.
-        old.rename(output)
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not overwrite:
-        raise FileExistsError(f"{output} exists; pass overwrite=true to replace it, or output=")
-    if not (output / "manifest.json").is_file():
-        raise FileExistsError(f"{output} is not a prepared folder; choose another output=")
-
-
-def _replace(partial: Path, output: Path) -> None:
-    old = output.with_name(output.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if output.exists():
-        output.rename(old)
-    partial.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _locked(partial: Path) -> Iterator[None]:
-    """Hold `<output>.partial` for this process; the system frees the lock if it dies."""
-    partial.mkdir(parents=True, exist_ok=True)
-    path = partial / ".lock"
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FileExistsError(
-                f"another preparation is writing {partial}; wait for it or choose another output="
-            ) from error
-        yield
-
-
-def _continue_or_clear(partial: Path, folder: Path, fingerprint: dict[str, Any]) -> None:
-    """Keep the work of a killed run on the same input; remove any other."""
-    path = folder / "fingerprint.json"
-    same = path.is_file() and json.loads(path.read_text("utf-8")) == fingerprint
-    for entry in partial.iterdir():
-        if entry.name != ".lock" and not same:
-            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    for leftover in partial.rglob("*.tmp-*"):
-        leftover.unlink()
-    shutil.rmtree(folder / "spill", ignore_errors=True)
-    if not same:
-        folder.mkdir(parents=True)
-        write_json(path, fingerprint)
 
 
 def _fingerprint(recipe: Recipe, files: list[Path], strict: bool) -> dict[str, Any]:

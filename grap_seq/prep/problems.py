@@ -27,9 +27,10 @@ REMEDY = "fix it or pass strict=false to drop such rows and count them"
 class Problems:
     """Counts of bad rows by reason, or ValueError for the first one in strict mode."""
 
-    def __init__(self, connection: Backend, strict: bool) -> None:
+    def __init__(self, connection: Backend, strict: bool, remedy: str = REMEDY) -> None:
         self.connection = connection
         self.strict = strict
+        self.remedy = remedy
         self.counts: dict[str, int] = {}
 
     def report(
@@ -57,7 +58,7 @@ class Problems:
             number = bad["__position"] + 1
             number -= self.connection.to_pyarrow(same["__position"].min()).as_py()
         value = f": {bad[column]!r}" if column is not None else ""
-        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}; {REMEDY}")
+        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}; {self.remedy}")
 
 
 def check_events(

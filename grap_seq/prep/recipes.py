@@ -55,10 +55,13 @@ class Recipe:
         """Whether text may stand for numbers, because the source (CSV) knows only text."""
         return hasattr(self.module, "untyped") and bool(self.module.untyped(source))
 
+    @property
     def expected(self) -> dict[str, Any]:
-        """Counts that a complete source gives; empty for a user's own table."""
+        """Counts that a complete source gives; empty for a table or description of the user's."""
         path = self.folder / "expected.yaml"
-        return yaml.safe_load(path.read_text("utf-8")) if path.is_file() else {}
+        if self.spec_path.parent != self.folder or not path.is_file():
+            return {}
+        return dict(yaml.safe_load(path.read_text("utf-8")))
 
 
 def names() -> list[str]:

@@ -24,6 +24,7 @@ from grap_seq.prep.problems import Problems, check_events, without_problems
 from grap_seq.prep.recipes import Recipe
 from grap_seq.prep.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.state import State
+from grap_seq.prep.tables import require_columns
 from grap_seq.schema import DatasetSpec
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class Work:
                 events = self.recipe.events(tables)
                 if "__file" not in events.columns:
                     events = events.mutate(__file=ibis.literal(self.spec.name))
-                kind = time_kind(self.connection, events, self.spec)
                 where = str(source) if source is not None else self.spec.name
-                self._write(clean(events, self.spec, kind, where), "cleaned.parquet")
+                require_columns(events, self.spec.columns, where)
+                kind = time_kind(self.connection, events, self.spec)
+                self._write(clean(events, self.spec, kind), "cleaned.parquet")
                 labels = read_labels(self.connection, self.recipe, tables)
                 if labels is not None:
                     self._write(labels, "labels.parquet")

@@ -6,6 +6,8 @@ instead of ending the read with an engine's own message. Typed sources keep thei
 
 from __future__ import annotations
 
+import csv
+import gzip
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+SEPARATORS = ",;\t|"
 PARQUET = (".parquet", ".pq")
 
 
@@ -51,10 +54,40 @@ def read_table(connection: Backend, source: Path) -> ir.Table:
     names = [str(path) for path in paths]
     with clear_errors(f"reading {source}"):
         if is_text(source):
+            separator, columns = _header(paths)
+            # Nothing is left to the engine's guess: a ragged row would change what it finds.
             return connection.read_csv(
-                names, all_varchar=True, header=True, filename="__file", union_by_name=True
+                names,
+                auto_detect=False,
+                columns=dict.fromkeys(columns, "VARCHAR"),
+                header=True,
+                delim=separator,
+                quote='"',
+                escape='"',
+                filename="__file",
             )
         return connection.read_parquet(names, filename="__file", union_by_name=True)
+
+
+def _header(paths: list[Path]) -> tuple[str, list[str]]:
+    """Separator (the one that the first line uses most) and column names.
+
+    Raises:
+        ValueError: no header, a name twice, or parts with different headers.
+    """
+    lines = []
+    for path in paths:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            lines.append(file.readline().decode("utf-8-sig", errors="replace").strip())
+        if not lines[-1]:
+            raise ValueError(f"{path} has no header line; its first line must name the columns")
+        if lines[-1] != lines[0]:
+            raise ValueError(f"{path} has other columns than {paths[0]}; give all parts one header")
+    separator = max(SEPARATORS, key=lines[0].count)
+    names = next(csv.reader(lines[:1], delimiter=separator))
+    if len(set(names)) < len(names):
+        raise ValueError(f"{paths[0]}: a column name occurs twice in {', '.join(names)}; rename it")
+    return separator, names
 
 
 def is_text(source: Path) -> bool:

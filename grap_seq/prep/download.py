@@ -1,0 +1,124 @@
+"""Fetch a public dataset: resumable, and checked against the publisher's checksums."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import requests
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from grap_seq.files import sha256
+from grap_seq.schema import nearest
+
+SOURCES = {
+    "physionet2012": (
+        "https://physionet.org/files/challenge-2012/1.0.0",
+        ("set-a.tar.gz", "set-b.tar.gz", "Outcomes-a.txt", "Outcomes-b.txt"),
+    ),
+}
+CHECKSUMS = "SHA256SUMS.txt"
+BLOCK = 1 << 18
+# Seconds without a byte, and how often a broken connection is taken up again.
+TIMEOUT, ATTEMPTS = 30, 5
+
+
+def download(dataset: str, output: Path) -> Path:
+    """Fetch the files of a dataset into `output`; what is there and correct is not fetched again.
+
+    Raises:
+        ValueError: a dataset without a public address, or a file that differs from its checksum.
+        ConnectionError: the site cannot be reached; the message says how to go on without it.
+    """
+    if dataset not in SOURCES:
+        raise ValueError(f"no public address for dataset '{dataset}'; {nearest(dataset, SOURCES)}")
+    address, names = SOURCES[dataset]
+    output.mkdir(parents=True, exist_ok=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    try:
+        sums = _checksums(f"{address}/{CHECKSUMS}", names)
+        with Progress(*columns) as progress:
+            for name in names:
+                _fetch(f"{address}/{name}", output / name, sums[name], progress)
+    except requests.RequestException as error:
+        raise ConnectionError(
+            f"could not fetch {dataset} from {address} ({error}); run the same command again to "
+            f"continue, or copy {', '.join(names)} into {output} by other means and run "
+            f"`grap-seq prepare dataset={dataset} source={output}`"
+        ) from error
+    return output
+
+
+def _checksums(address: str, names: tuple[str, ...]) -> dict[str, str]:
+    """SHA-256 of each file, from lines of the form `<sum>  <path>`."""
+    answer = requests.get(address, timeout=TIMEOUT)
+    answer.raise_for_status()
+    found = {}
+    for line in answer.text.splitlines():
+        value, _, path = line.strip().partition(" ")
+        found[path.strip().lstrip("*").removeprefix("./")] = value.lower()
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(f"{address} lists no checksum for {', '.join(missing)}; try again later")
+    return {name: found[name] for name in names}
+
+
+def _fetch(address: str, path: Path, checksum: str, progress: Progress) -> None:
+    """Fetch one file into `<path>.part`, continuing what is there, and rename it when it is right.
+
+    Raises:
+        ValueError: complete, but not what the checksum says.
+    """
+    if path.is_file() and sha256(path) == checksum:
+        return
+    part = path.with_name(path.name + ".part")
+    task = progress.add_task(path.name, total=None)
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _continue(address, part, progress, task)
+            break
+        except requests.HTTPError:
+            raise
+        except requests.RequestException:
+            if attempt == ATTEMPTS:
+                raise
+    if sha256(part) != checksum:
+        part.unlink()
+        raise ValueError(
+            f"{address} arrived with another checksum than {CHECKSUMS} gives and was removed; "
+            "run the same command again"
+        )
+    part.replace(path)
+
+
+def _continue(address: str, part: Path, progress: Progress, task: TaskID) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Accept-Encoding": "identity", "Range": f"bytes={have}-"}
+    with requests.get(address, headers=headers, stream=True, timeout=TIMEOUT) as answer:
+        if answer.status_code == 416:
+            # Nothing is left to fetch: the checksum decides whether it is the right file.
+            return
+        answer.raise_for_status()
+        if answer.status_code != 206:
+            have = 0
+        length = int(answer.headers.get("Content-Length", 0))
+        progress.update(task, completed=have, total=have + length or None)
+        with part.open("ab" if have else "wb") as file:
+            for block in answer.iter_content(BLOCK):
+                file.write(block)
+                progress.advance(task, len(block))
+        if length and part.stat().st_size < have + length:
+            raise requests.ConnectionError(f"{address}: the connection ended early")

@@ -1,0 +1,81 @@
+"""The output folder: complete or absent, never deleted before its successor is complete."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grap_seq.files import write_json
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """Refuse a folder that must not be replaced.
+
+    Raises:
+        FileExistsError: it exists and `overwrite` is off, or it is no prepared folder.
+    """
+    old = _replaced(output)
+    if old.exists() and not output.exists():
+        # An earlier run died between the two renames of `replace`.
+        old.rename(output)
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise FileExistsError(f"{output} exists; pass overwrite=true to replace it, or output=")
+    if not (output / "manifest.json").is_file():
+        raise FileExistsError(f"{output} is not a prepared folder; choose another output=")
+
+
+def _replaced(output: Path) -> Path:
+    return output.with_name(f".{output.name}.replaced-by-grap-seq")
+
+
+def replace(partial: Path, output: Path) -> None:
+    """Give the complete folder its name; an earlier one is removed only after that."""
+    old = _replaced(output)
+    shutil.rmtree(old, ignore_errors=True)
+    if output.exists():
+        output.rename(old)
+    partial.rename(output)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def locked(partial: Path) -> Iterator[None]:
+    """Hold the folder for this process; the system frees the lock when the process ends.
+
+    Raises:
+        FileExistsError: another process holds it, or it is not ours.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    path = partial / ".lock"
+    if not path.exists() and any(partial.iterdir()):
+        raise FileExistsError(f"{partial} is needed for unfinished work; rename your folder")
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FileExistsError(
+                f"another preparation is writing {partial}; wait for it or choose another output="
+            ) from error
+        yield
+
+
+def continue_or_clear(partial: Path, folder: Path, fingerprint: dict[str, Any]) -> None:
+    """Keep the work of a killed run on the same input; remove any other."""
+    path = folder / "fingerprint.json"
+    same = path.is_file() and json.loads(path.read_text("utf-8")) == fingerprint
+    for entry in partial.iterdir():
+        if entry.name != ".lock" and not same:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    for leftover in partial.rglob("*.tmp-*"):
+        leftover.unlink()
+    shutil.rmtree(folder / "spill", ignore_errors=True)
+    if not same:
+        folder.mkdir(parents=True)
+        write_json(path, fingerprint)

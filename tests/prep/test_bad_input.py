@@ -1,0 +1,309 @@
+"""Every kind of bad input: named by file, row and column, or dropped and counted on request."""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from grap_seq.prep.prepare import prepare
+from tests.prep.helpers import GOOD, content_of, rows_of, write_source
+
+HEADER = "client,when,kind,amount\n"
+LABELLED = {"label": "y", "labels": "labels.csv"}
+LABELS = "client,y\n1,a\n2,b\n"
+
+BAD_ROWS = {
+    "null id": (
+        HEADER + "1,0,a,1\n,1,a,1\n2,0,a,1\n",
+        r"events\.csv, row 2: no id in column 'client'; fix it or pass strict=false",
+        "no id in column 'client'",
+        2,
+    ),
+    "null time": (
+        HEADER + "1,0,a,1\n1,,a,1\n2,0,a,1\n",
+        r"events\.csv, row 2: no time in column 'when'",
+        "no time in column 'when'",
+        2,
+    ),
+    "unreadable time": (
+        HEADER + "1,0,a,1\n2,0,a,1\n2,soon,a,1\n",
+        r"events\.csv, row 3: unreadable time in column 'when': 'soon'",
+        "unreadable time in column 'when'",
+        2,
+    ),
+    "no number": (
+        HEADER + "1,0,a,1\n2,0,a,'7'\n2,1,a,1\n",
+        r"""events\.csv, row 2: no finite number in column 'amount': "'7'\"""",
+        "no finite number in column 'amount'",
+        3,
+    ),
+    "NaN": (
+        HEADER + "1,0,a,1\n2,0,a,nan\n2,1,a,1\n",
+        r"events\.csv, row 2: no finite number in column 'amount': 'nan'",
+        "no finite number in column 'amount'",
+        3,
+    ),
+    "infinite": (
+        HEADER + "1,0,a,-inf\n2,0,a,1\n2,1,a,1\n",
+        r"events\.csv, row 1: no finite number in column 'amount': '-inf'",
+        "no finite number in column 'amount'",
+        3,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ROWS)
+def test_bad_row_is_named_or_counted(tmp_path: Path, case: str) -> None:
+    csv, message, reason, events = BAD_ROWS[case]
+    source, output = write_source(tmp_path, csv), tmp_path / "out"
+    with pytest.raises(ValueError, match=message):
+        prepare("table", output, source=source)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.csv", "events.yaml"]
+    manifest = prepare("table", output, source=source, strict=False)
+    assert manifest.dropped == {reason: 1}
+    assert manifest.splits["train"]["events"] == events
+
+
+def test_unreadable_number_counts_as_missing(tmp_path: Path) -> None:
+    source = write_source(tmp_path, HEADER + "1,0,a,1\n1,1,a,inf\n2,0,a,3\n")
+    prepare("table", tmp_path / "out", source=source, strict=False)
+    first = rows_of(tmp_path / "out")[0]["amount"]
+    assert first[0] == -1.0
+    assert math.isnan(first[1])
+
+
+def test_empty_cells_are_ordinary_missing_values(tmp_path: Path) -> None:
+    source = write_source(tmp_path, HEADER + '1,0,,\n1,1,a,3\n2,0,"",5\n')
+    manifest = prepare("table", tmp_path / "out", source=source)
+    assert manifest.dropped == {}
+    first = rows_of(tmp_path / "out")[0]
+    assert first["kind"] == [1, 2]
+    assert math.isnan(first["amount"][0])
+
+
+def test_row_is_counted_within_its_part(tmp_path: Path) -> None:
+    source = write_source(tmp_path)
+    parts = tmp_path / "events"
+    parts.mkdir()
+    source.rename(parts / "a.csv")
+    (parts / "b.csv.gz").write_bytes(gzip.compress((HEADER + "4,0,a,1\n4,never,a,1\n").encode()))
+    spec = tmp_path / "events.yaml"
+    with pytest.raises(ValueError, match=r"b\.csv\.gz, row 2: unreadable time"):
+        prepare("table", tmp_path / "out", source=parts, spec=spec)
+
+
+def test_nan_in_parquet_is_named(tmp_path: Path) -> None:
+    write_source(tmp_path)
+    table = pa.table(
+        {"client": [1, 2], "when": [0.0, 1.0], "kind": ["a", "a"], "amount": [1.0, math.nan]}
+    )
+    pq.write_table(table, tmp_path / "events.parquet")
+    with pytest.raises(ValueError, match=r"events\.parquet, row 2: no finite number"):
+        prepare("table", tmp_path / "out", source=tmp_path / "events.parquet")
+
+
+BAD_LABELS = {
+    "label without events": (
+        "client,y\n1,a\n9,a\n2,b\n",
+        r"labels\.csv, row 2: label without events: '9'",
+        "label without events",
+        1,
+    ),
+    "label without id": (
+        "client,y\n,a\n1,a\n2,b\n",
+        r"labels\.csv, row 1: label without id",
+        "label without id",
+        1,
+    ),
+    "conflicting labels": (
+        "client,y\n1,a\n3,a\n2,b\n3,b\n",
+        r"labels\.csv, row 2: conflicting labels of an id: '3'",
+        "conflicting labels of an id",
+        2,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_LABELS)
+def test_bad_label_is_named_or_dropped(tmp_path: Path, case: str) -> None:
+    labels, message, reason, count = BAD_LABELS[case]
+    source = write_source(tmp_path, **LABELLED)
+    (tmp_path / "labels.csv").write_text(labels, "utf-8")
+    with pytest.raises(ValueError, match=message):
+        prepare("table", tmp_path / "out", source=source)
+    manifest = prepare("table", tmp_path / "out", source=source, strict=False)
+    assert manifest.dropped == {reason: count}
+    assert [row["label"] for row in rows_of(tmp_path / "out")] == [0, 1, None]
+
+
+def test_label_column_must_be_constant_within_an_id(tmp_path: Path) -> None:
+    csv = "client,when,kind,amount,y\n1,0,a,1,n\n2,0,a,1,y\n3,0,a,1,y\n3,1,a,1,n\n"
+    source = write_source(tmp_path, csv, label="y")
+    with pytest.raises(ValueError, match=r"events\.csv, row 3: conflicting labels of an id: '3'"):
+        prepare("table", tmp_path / "out", source=source)
+
+
+BAD_TABLES: dict[str, tuple[str, dict[str, Any], str | None, str]] = {
+    "no events": (HEADER, {}, None, "the table has no events"),
+    "one sequence": (HEADER + "1,0,a,1\n1,1,b,2\n", {}, None, "one sequence only"),
+    "missing column": (
+        GOOD,
+        {"categorical": ["kinds"]},
+        None,
+        r"events\.csv: no column 'kinds'; did you mean 'kind'",
+    ),
+    "missing label column": (GOOD, {"label": "y"}, None, r"have no column 'y'"),
+    "missing column in the label file": (
+        GOOD,
+        LABELLED,
+        "client,why\n1,a\n",
+        r"labels\.csv: no column 'y'; did you mean 'why'",
+    ),
+    "no label matches": (
+        GOOD,
+        LABELLED,
+        "client,y\nc1,a\nc2,b\n",
+        r"no label belongs to an id of the events; labels have ids like 'c1', 'c2', events '1'",
+    ),
+    "constant label": (GOOD, LABELLED, "client,y\n1,a\n2,a\n", r"1 different values \(a\)"),
+    "unknown split": (
+        GOOD,
+        LABELLED,
+        "client,y,split\n1,a,train\n2,b,tests\n",
+        r"split 'tests' of id '2'; write train, val, test",
+    ),
+    "class missing in training": (
+        GOOD,
+        LABELLED,
+        "client,y,split\n1,a,train\n2,b,test\n3,a,train\n",
+        r"no train sequence has the label 'b'",
+    ),
+    "nothing to train on": (
+        GOOD,
+        LABELLED,
+        "client,y,split\n1,a,val\n2,b,test\n3,a,val\n",
+        r"no sequence falls into the training split",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_TABLES)
+def test_unusable_table_is_refused(tmp_path: Path, case: str) -> None:
+    csv, changes, labels, message = BAD_TABLES[case]
+    source = write_source(tmp_path, csv, **changes)
+    if labels is not None:
+        (tmp_path / "labels.csv").write_text(labels, "utf-8")
+    for strict in (True, False):
+        with pytest.raises(ValueError, match=message):
+            prepare("table", tmp_path / "out", source=source, strict=strict)
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.partial").exists()
+
+
+def test_class_missing_from_validation_is_a_warning(tmp_path: Path) -> None:
+    source = write_source(tmp_path, GOOD + "4,0,a,1\n", **LABELLED)
+    (tmp_path / "labels.csv").write_text(
+        "client,y,split\n1,a,train\n2,b,train\n3,a,val\n4,,test\n", "utf-8"
+    )
+    manifest = prepare("table", tmp_path / "out", source=source)
+    assert any("no val sequence has the label 'b'" in text for text in manifest.warnings)
+    assert manifest.splits["test"]["labelled"] == 0
+
+
+def test_missing_files(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(FileNotFoundError, match="no dataset description"):
+        prepare("table", output, source=tmp_path / "absent.csv")
+    source = write_source(tmp_path, **LABELLED)
+    with pytest.raises(FileNotFoundError, match=r"no label file .*labels\.csv; correct 'labels'"):
+        prepare("table", output, source=source)
+    source.unlink()
+    with pytest.raises(FileNotFoundError, match=r"no file or folder .*events\.csv"):
+        prepare("table", output, source=source)
+    with pytest.raises(ValueError, match="needs source=FILE"):
+        prepare("table", output)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.yaml"]
+
+
+def test_files_that_are_no_table(tmp_path: Path) -> None:
+    write_source(tmp_path)
+    output, spec = tmp_path / "out", tmp_path / "events.yaml"
+    odd = tmp_path / "events.xlsx"
+    odd.touch()
+    with pytest.raises(ValueError, match=r"give CSV \(\.csv, \.csv\.gz\) or parquet"):
+        prepare("table", output, source=odd)
+    broken = tmp_path / "events.parquet"
+    broken.write_bytes(b"PAR1 cut")
+    with pytest.raises((ValueError, OSError), match=r"events\.parquet"):
+        prepare("table", output, source=broken)
+    empty = tmp_path / "empty.csv"
+    empty.touch()
+    with pytest.raises(ValueError, match=r"empty\.csv"):
+        prepare("table", output, source=empty, spec=spec)
+    ragged = tmp_path / "ragged.csv"
+    ragged.write_text(GOOD + "5,0,a,1,extra\n", "utf-8")
+    with pytest.raises(ValueError, match=r"ragged\.csv: .*Line: 6 .*5,0,a,1,extra"):
+        prepare("table", output, source=ragged, spec=spec)
+    ragged.write_text("client,when,kind,kind\n", "utf-8")
+    with pytest.raises(ValueError, match="a column name occurs twice"):
+        prepare("table", output, source=ragged, spec=spec)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    with pytest.raises(FileNotFoundError, match=r"holds no \.csv or \.parquet"):
+        prepare("table", output, source=folder, spec=spec)
+    (folder / "a.csv").write_text(GOOD, "utf-8")
+    (folder / "b.csv").write_text("when,client,kind,amount\n", "utf-8")
+    with pytest.raises(ValueError, match=r"b\.csv has other columns than .*a\.csv"):
+        prepare("table", output, source=folder, spec=spec)
+    (folder / "b.parquet").touch()
+    with pytest.raises(ValueError, match="mixes CSV and parquet"):
+        prepare("table", output, source=folder, spec=spec)
+
+
+def test_existing_output_is_refused_and_kept(tmp_path: Path) -> None:
+    source, output = write_source(tmp_path), tmp_path / "out"
+    prepare("table", output, source=source)
+    before = content_of(output, manifest=True)
+    with pytest.raises(FileExistsError, match="pass overwrite=true"):
+        prepare("table", output, source=source)
+    write_source(tmp_path, GOOD + "9,never,a,1\n")
+    with pytest.raises(ValueError, match="unreadable time"):
+        prepare("table", output, source=source, overwrite=True)
+    assert content_of(output, manifest=True) == before
+    foreign = tmp_path / "photos"
+    foreign.mkdir()
+    (foreign / "cat.jpg").touch()
+    with pytest.raises(FileExistsError, match="is not a prepared folder"):
+        prepare("table", foreign, source=source, overwrite=True)
+    partial = tmp_path / "other.partial"
+    foreign.rename(partial)
+    with pytest.raises(FileExistsError, match="rename your folder"):
+        prepare("table", tmp_path / "other", source=source)
+    assert (partial / "cat.jpg").exists()
+
+
+def test_second_process_is_refused(tmp_path: Path) -> None:
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    with (partial / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(FileExistsError, match="another preparation is writing"):
+            prepare("table", tmp_path / "out", source=write_source(tmp_path))
+    prepare("table", tmp_path / "out", source=tmp_path / "events.csv")
+
+
+def test_death_between_the_last_two_renames_loses_nothing(tmp_path: Path) -> None:
+    source, output = write_source(tmp_path), tmp_path / "out"
+    prepare("table", output, source=source)
+    before = content_of(output, manifest=True)
+    output.rename(tmp_path / ".out.replaced-by-grap-seq")
+    with pytest.raises(FileExistsError, match="pass overwrite=true"):
+        prepare("table", output, source=source)
+    assert content_of(output, manifest=True) == before
