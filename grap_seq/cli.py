@@ -26,7 +26,7 @@ def _prepared_of(run: Path, given: str | None) -> Path:
     return Path(config.load(path)["prepared"])
 
 
-def _say(text: str) -> None:
+def _say(text: Any) -> None:
     from rich.console import Console
 
     Console().print(text, highlight=False)
@@ -63,7 +63,7 @@ def _prepare(settings: Any) -> None:
         strict=settings.strict,
         overwrite=settings.overwrite,
     )
-    _say(manifest.summary())
+    _say(manifest)
 
 
 def pretrain(arguments: list[str]) -> None:

@@ -49,8 +49,9 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
         for override in plain:
             key = override.partition("=")[0].lstrip("+~")
             if key not in known and not any(key.startswith(f"{name}.") for name in _open(known)):
+                leaves = [name for name, value in known.items() if not isinstance(value, dict)]
                 raise ValueError(
-                    f"{command} has no setting {key!r}: {nearest(key, [*known, *groups])}"
+                    f"{command} has no setting {key!r}: {nearest(key, [*leaves, *groups])}"
                 )
         try:
             config = hydra_compose(command, [*selected, *plain])

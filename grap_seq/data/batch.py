@@ -16,7 +16,8 @@ from ptls.data_load.padded_batch import PaddedBatch
 
 from grap_seq.data.sequences import LABEL, TIME, Sequences
 
-OWNER = "owner"
+# Two underscores: no column of a dataset may have such a name.
+OWNER = "__owner"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = 0.1) -
     Returns:
         `PaddedBatch`es whose payload holds, for a rectangle of B rows and T positions, every field
         (B, T) (categorical int64, numerical float32 with NaN where missing), `event_time` (B, T)
-        float64, and by row `label` (B,) (-1: none) and `owner` (B,).
+        float64, and by row `label` (B,) (-1: none) and `OWNER` (B,).
     """
     ordered = sorted(crops, key=lambda crop: -crop.length)
     return [_rectangle(sequences, group) for group in _groups(ordered, max_padding)]

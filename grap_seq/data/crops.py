@@ -1,12 +1,17 @@
-"""Training crops and the sub-sequences of CoLES, drawn for each (seed, epoch, row).
+"""Training crops and the sub-sequences of CoLES, a function of (seed, epoch, step, row).
 
 Semantics of the sub-sequences: `SampleSlices` of pytorch-lifestream (contiguous slices, uniform
-length, uniform offset).
+length, uniform offset), but a view's relative length is drawn once for the whole batch. Each
+crop has the same distribution as before; the rows of a view now have similar lengths, so a batch
+needs as few rectangles as it has views.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from grap_seq.data.order import generator
 
@@ -42,7 +47,16 @@ class CropPolicy:
                 " or two numbers of events above 1, the smaller first"
             )
 
-    def draw(self, length: int, seed: int, epoch: int, row: int) -> list[tuple[int, int]]:
+    def shares(self, seed: int, epoch: int, step: int) -> NDArray[np.float64]:
+        """Where each view's length lies between the bounds, in [0, 1), shape (views,).
+
+        One draw serves a whole batch: its sequences have similar lengths, so a view's rows do too.
+        """
+        return generator(seed, epoch, step, purpose=3).random(self.views)
+
+    def draw(
+        self, length: int, shares: NDArray[np.float64], seed: int, epoch: int, row: int
+    ) -> list[tuple[int, int]]:
         """(start, stop) of every view of a sequence with `length` events."""
         rng = generator(seed, epoch, row)
         window = min(length, self.max_length)
@@ -50,6 +64,6 @@ class CropPolicy:
         unit = window if self.view_max <= 1 else 1
         shortest = min(window, max(2, round(self.view_min * unit)))
         longest = min(window, max(shortest, round(self.view_max * unit)))
-        sizes = rng.integers(shortest, longest + 1, size=self.views)
+        sizes = shortest + np.floor(shares * (longest - shortest + 1)).astype(np.int64)
         starts = first + rng.integers(0, window - sizes + 1)
         return [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]

@@ -56,11 +56,12 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
     def __getitem__(self, step: int) -> list[PaddedBatch]:
         if step >= len(self):
             raise IndexError(step)
+        shares = self.policy.shares(self.seed, self.epoch, step)
         crops = [
             Crop(int(row), start, stop, owner)
             for owner, row in enumerate(self.batches[step])
             for start, stop in self.policy.draw(
-                int(self.sequences.lengths[row]), self.seed, self.epoch, int(row)
+                int(self.sequences.lengths[row]), shares, self.seed, self.epoch, int(row)
             )
         ]
         return collate(self.sequences, crops, self.max_padding)

@@ -36,12 +36,13 @@ class Sequences:
         labels: class index of each row, -1 where unlabelled, shape (rows,).
 
     Raises:
-        FileNotFoundError: the folder is not a prepared one, or the split has no part.
+        FileNotFoundError: the folder is not a prepared one.
     """
 
     def __init__(self, folder: Path, split: str) -> None:
-        self._file: Path | None = _arrow_copy(folder, split)
-        self._open(Schema.load(folder), self._read())
+        schema = Schema.load(folder)
+        self._file = _arrow_copy(folder, split)
+        self._open(schema, self._read())
 
     @classmethod
     def from_table(cls, schema: Schema, table: pa.Table) -> Sequences:
@@ -57,14 +58,11 @@ class Sequences:
         counts = [len(batch) for batch in self._batches]
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
-        if self.schema.label is None:
-            self.labels = np.full(len(self), UNLABELLED, dtype=np.int64)
-        else:
-            self.labels = self._per_row(
-                lambda batch: batch.column(LABEL).fill_null(UNLABELLED).to_numpy()
-            )
+        self.labels = self._per_row(_labels)
 
     def _read(self) -> list[pa.RecordBatch]:
+        if self._file is None:
+            return []
         reader = pa.ipc.open_file(pa.memory_map(str(self._file)))
         return [reader.get_batch(index) for index in range(reader.num_record_batches)]
 
@@ -90,7 +88,6 @@ class Sequences:
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader's worker process maps the file itself instead of receiving its contents.
-        assert self._file is not None, "only rows of a file can be sent to a worker"
         return {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_columns")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -98,7 +95,7 @@ class Sequences:
         self._map(self._read())
 
     def ids(self, start: int, stop: int) -> pa.Array:
-        """Sequence ids of the rows start..stop."""
+        """Sequence ids of the rows start..stop (not of an empty split)."""
         tables = pa.Table.from_batches(self._batches).slice(start, stop - start)
         return tables.column(self.schema.id).combine_chunks()
 
@@ -112,12 +109,18 @@ class Sequences:
         }
 
 
-def _arrow_copy(folder: Path, split: str) -> Path:
+def _labels(batch: pa.RecordBatch) -> Array:
+    if LABEL not in batch.schema.names:
+        return np.full(len(batch), UNLABELLED)
+    labels: Array = batch.column(LABEL).fill_null(UNLABELLED).to_numpy()
+    return labels
+
+
+def _arrow_copy(folder: Path, split: str) -> Path | None:
+    """The memory-mappable copy of a split; None for an empty split."""
     parts = sorted((folder / split).glob("part-*.parquet"))
     if not parts:
-        raise FileNotFoundError(
-            f"{folder / split} holds no part-*.parquet; make it with `grap-seq prepare`"
-        )
+        return None
     version = sha256(folder / "manifest.json")[:16]
     copy = folder / ".cache" / f"{split}-{version}.arrow"
     if not copy.is_file():

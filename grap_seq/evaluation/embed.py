@@ -46,7 +46,9 @@ def embed_rows(
             crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in batch]
             (group,) = collate(sequences, crops, max_padding=1.0)
             parts.append(model.embed(group.to(device)).float().cpu().numpy())
-    stacked = np.concatenate(parts)
+    if not parts:
+        raise ValueError("there are no sequences to embed")
+    stacked: NDArray[np.float32] = np.concatenate(parts)
     result = np.empty_like(stacked)
     result[order] = stacked
     return result

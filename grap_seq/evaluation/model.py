@@ -107,6 +107,8 @@ class EmbeddingModel:
         metadata = {"pooling": self.model.pooling, "hidden": str(hidden)}
         for split in SPLITS:
             sequences = Sequences(prepared, split)
+            if not len(sequences):
+                continue
             target = output / f"{split}.parquet"
             chunks = -(-len(sequences) // 4096)
             tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
@@ -116,7 +118,7 @@ class EmbeddingModel:
                     table = table.replace_schema_metadata(metadata)
                     writer = writer or pq.ParquetWriter(temporary, table.schema)
                     writer.write_table(table)
-                assert writer is not None, f"{prepared}/{split} is empty"
+                assert writer is not None
                 writer.close()
         return output
 

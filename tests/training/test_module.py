@@ -1,0 +1,130 @@
+"""Lightning's own features against the same steps written out by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+
+from grap_seq import config as configs
+from grap_seq.data.batch import Crop, collate
+from grap_seq.data.sequences import Sequences
+from grap_seq.schema import Schema
+from grap_seq.training.module import Batch, PretrainModule
+from grap_seq.training.pretrain import build_module
+
+
+def module(shop: Path, *overrides: str) -> PretrainModule:
+    settings = configs.compose(
+        "pretrain", ["dataset=table", "dataset.hidden=8", "event_width=8", *overrides]
+    )
+    return build_module(settings, Schema.load(shop))[0]
+
+
+def batch(shop: Path, *rows: int) -> Batch:
+    sequences = Sequences(shop, "train")
+    crops = [
+        Crop(row, start, int(sequences.lengths[row]), owner)
+        for owner, row in enumerate(rows)
+        for start in (0, 1)
+    ]
+    return collate(sequences, crops)
+
+
+def fit(model: PretrainModule, batches: list[Batch], **options: Any) -> lightning.Trainer:
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+    loader = torch.utils.data.DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    trainer.fit(model, loader)
+    return trainer
+
+
+def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> None:
+    """Plain PyTorch: mean of each group's losses, clipping of all but the weights, Adam."""
+    weights = model.objective.weighting.weights
+    others = [p for p in model.parameters() if p is not weights]
+    adam = torch.optim.Adam(
+        [{"params": others}, {"params": [weights], "lr": 0.01, "betas": (0.0, 0.99)}], lr=1e-3
+    )
+    step = 0
+    for group in groups:
+        adam.zero_grad()
+        for number, one in enumerate(group):
+            torch.manual_seed((model.seed << 32) + step * 2**10 + (step * len(group) + number))
+            losses = model.objective(one, model.model(one))
+            (sum(losses.values()) / len(group)).backward()  # type: ignore[union-attr]
+        torch.nn.utils.clip_grad_norm_(others, clip)
+        adam.step()
+        step += 1
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_clipping_and_accumulation_are_those_of_plain_pytorch(shop: Path, accumulate: int) -> None:
+    batches = [batch(shop, 0, 1, 2), batch(shop, 3, 4), batch(shop, 5, 6), batch(shop, 7, 8)]
+    trained, expected = module(shop), module(shop)
+    fit(trained, batches, gradient_clip_val=0.5, accumulate_grad_batches=accumulate)
+    groups = [batches[i : i + accumulate] for i in range(0, 4, accumulate)]
+    by_hand(expected, groups, 0.5)
+    for (name, got), want in zip(trained.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7, msg=name)
+    assert trained.objective.weighting.weights.detach().std() > 0
+
+
+def test_bf16_autocast_trains_and_keeps_the_statistics_in_float32(shop: Path) -> None:
+    full, half = module(shop), module(shop)
+    fit(full, [batch(shop, 0, 1, 2, 3)])
+    fit(half, [batch(shop, 0, 1, 2, 3)], precision="bf16-mixed")
+    exact, rounded = full.objective.weighting.statistics, half.objective.weighting.statistics
+    assert exact is not None
+    assert rounded is not None
+    assert rounded.gram.dtype == torch.float32
+    # bf16 keeps 8 bits: norms agree within a few per cent.
+    torch.testing.assert_close(rounded.norms, exact.norms, rtol=0.05, atol=1e-3)
+
+
+def test_a_batch_with_infinite_numbers_changes_nothing(shop: Path) -> None:
+    model = module(shop)
+    poisoned = batch(shop, 0, 1, 2)
+    poisoned[0].payload["amount"][0, 0] = torch.inf
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    fit(model, [poisoned])
+    for name, parameter in model.named_parameters():
+        assert torch.equal(parameter, before[name]), name
+    assert model.refused == 1
+
+
+def test_three_bad_batches_in_a_row_stop_the_run_and_name_the_loss(shop: Path) -> None:
+    model = module(shop)
+    good, bad = batch(shop, 0, 1, 2), batch(shop, 3, 4, 5)
+    bad[0].payload["event_time"][0, 1:] = torch.inf
+    fit(model, [bad, bad, good, bad])
+    assert model.refused == 1
+    with pytest.raises(FloatingPointError, match="time"):
+        fit(module(shop), [bad, bad, bad])
+
+
+def test_learning_rate_decays_for_the_model_but_not_for_the_weights(shop: Path) -> None:
+    model = module(shop, "lr_step=2", "lr_gamma=0.5")
+    (optimizer,), (schedule,) = model.configure_optimizers()
+    rates = []
+    for _ in range(5):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    assert rates == [[1e-3, 0.01], [1e-3, 0.01], [5e-4, 0.01], [5e-4, 0.01], [2.5e-4, 0.01]]
+
+
+def test_equal_weights_are_not_optimised(shop: Path) -> None:
+    model = module(shop, "weighting=equal")
+    fit(model, [batch(shop, 0, 1, 2)])
+    assert set(model.objective.weighting.named_weights().values()) == {1.0}
