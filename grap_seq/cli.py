@@ -15,15 +15,17 @@ from grap_seq import __version__, config
 Command = Callable[[list[str]], None]
 
 
-def _prepared_of(run: Path, given: str | None) -> Path:
-    if given is not None:
-        return Path(given)
+def _config_of(run: Path) -> dict[str, Any]:
     path = run / "config.yaml"
     if not path.is_file():
         raise FileNotFoundError(
             f"{run} is not a run folder (no config.yaml); make one with `grap-seq pretrain`"
         )
-    return Path(config.load(path)["prepared"])
+    return config.load(path)
+
+
+def _prepared_of(run: Path, given: str | None) -> Path:
+    return Path(_config_of(run)["prepared"] if given is None else given)
 
 
 def _say(text: Any) -> None:
@@ -97,6 +99,7 @@ def evaluate(arguments: list[str]) -> None:
     """LightGBM on embeddings, on plain aggregates, and on both"""
     settings = config.compose("evaluate", arguments)
     from grap_seq.evaluation import protocol
+    from grap_seq.evaluation.boosting import Boosting
 
     run = Path(settings.run)
     result = protocol.evaluate(
@@ -105,6 +108,8 @@ def evaluate(arguments: list[str]) -> None:
         folds=settings.evaluation.folds,
         seed=settings.seed,
         threads=settings.threads,
+        boosting=Boosting.from_config(_config_of(run)["dataset"]["boosting"]),
+        poolings=settings.evaluation.poolings,
     )
     protocol.show(result)
     _say(f"Written to {run / 'evaluation.json'}. Next: grap-seq report run={run}")

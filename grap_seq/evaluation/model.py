@@ -103,8 +103,7 @@ class EmbeddingModel:
                 " the same description and vocabulary, or name the right folder with prepared="
             )
         output = self.run / "embeddings"
-        hidden = self.model.encoder.output_size
-        metadata = {"pooling": self.model.pooling, "hidden": str(hidden)}
+        metadata = {"pooling": self.model.pooling, "hidden": str(self.model.output_size)}
         for split in SPLITS:
             sequences = Sequences(prepared, split)
             if not len(sequences):

@@ -25,6 +25,7 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding, self.encoder, self.pooling = embedding, encoder, pooling
+        self.output_size = int(encoder.output_size)  # type: ignore[arg-type]  # H, a plain number
 
     def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
         """States of every event, payload (B, T, H) for each rectangle."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.console import Console
 
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
+from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save, set_threads
 from grap_seq.files import write_json
 from grap_seq.nn.build import build, build_model
@@ -71,6 +73,8 @@ def pretrain(config: Any) -> Path:
         sequences=config.probe_sequences,
         eval_length=config.dataset.eval_length,
         seed=config.seed,
+        threads=config.trainer.threads,
+        boosting=Boosting.from_config(config.dataset.boosting),
     )
     last = open_run(run, config)
     set_threads(config.trainer.threads)
@@ -98,6 +102,8 @@ def pretrain(config: Any) -> Path:
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     save(module.model, description, run, prepared)
+    if previous(run).exists():
+        shutil.rmtree(previous(run))
     return run
 
 
@@ -130,7 +136,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
     composite = CompositeObjective(
         schema,
         weighting,
-        model.encoder.output_size,
+        model.output_size,
         width=objective["head_width"],
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
@@ -141,7 +147,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
         composite,
         seed=options["seed"],
         lr=options["lr"],
-        weights_lr=options["weighting"].get("lr", 0.0),
+        weights_lr=options["weighting"].get("lr", 0.01),
         lr_step=options["lr_step"],
         lr_gamma=options["lr_gamma"],
     )
@@ -171,13 +177,13 @@ def open_run(run: Path, config: Any) -> Path | None:
         given = OmegaConf.to_container(config, resolve=True)
         assert isinstance(given, dict)
         changed = [
-            key
+            str(key)
             for key in given
-            if key not in ("resume", "overwrite", "trainer") and given[key] != stored.get(key)
+            if key not in ("resume", "overwrite", "trainer") and given[key] != stored.get(str(key))
         ]
         if changed:
             raise ValueError(
-                f"resume=true, but {', '.join(map(str, changed))} differ from {run}/config.yaml;"
+                f"resume=true, but {', '.join(changed)} differ from {run}/config.yaml;"
                 " repeat the original arguments"
             )
         return last
@@ -188,14 +194,31 @@ def open_run(run: Path, config: Any) -> Path | None:
             f"the run folder {run} exists; add overwrite=true to replace it,{remedy} or name"
             " another with run=..."
         )
-    for stale in (run / "checkpoints").glob("*.ckpt"):
-        stale.unlink()
-    for name in ("model.safetensors", "weights.parquet", "metrics.csv", "evaluation.json"):
-        (run / name).unlink(missing_ok=True)
+    if run.exists() and any(run.iterdir()):
+        set_aside(run)
     run.mkdir(parents=True, exist_ok=True)
     configs.save(config, run / "config.yaml")
     write_json(run / "environment.json", environment(config.seed))
     return None
+
+
+def previous(run: Path) -> Path:
+    """Where the replaced run waits until its successor is complete."""
+    return run.with_name(f"{run.name}.previous")
+
+
+def set_aside(run: Path) -> None:
+    """Move a run folder away; an unfinished one only makes room for the last finished one.
+
+    Raises:
+        FileExistsError: the folder is something else than a run.
+    """
+    if not (run / "config.yaml").is_file():
+        raise FileExistsError(f"{run} is not a run folder (no config.yaml): it is left as it is")
+    if previous(run).exists():
+        shutil.rmtree(run)
+    else:
+        run.rename(previous(run))
 
 
 def environment(seed: int) -> dict[str, Any]:

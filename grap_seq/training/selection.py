@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from grap_seq.data.order import generator
 from grap_seq.data.sequences import UNLABELLED, Sequences
+from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.protocol import probe
 from grap_seq.training.module import PretrainModule
@@ -32,6 +33,8 @@ class Selection(Callback):
         sequences: labelled training sequences that the probe is fitted on.
         eval_length: last events of a sequence that its embedding sees.
         seed: seed of the probe and of its sample.
+        threads: CPU threads of the probe; None: one per core.
+        boosting: LightGBM's settings; None: the protocol's.
     """
 
     def __init__(
@@ -45,7 +48,10 @@ class Selection(Callback):
         sequences: int = 2000,
         eval_length: int = 1200,
         seed: int = 0,
+        threads: int | None = None,
+        boosting: Boosting | None = None,
     ) -> None:
+        self.threads, self.boosting = threads, boosting
         self.by, self.recorder, self.every, self.seed = by, recorder, every, seed
         self.train, self.val, self.eval_length = train, val, eval_length
         labelled = np.flatnonzero(train.labels != UNLABELLED)
@@ -96,6 +102,8 @@ class Selection(Callback):
             self.val.labels[self.val_rows],
             metric=metric,
             seed=self.seed,
+            threads=self.threads,
+            boosting=self.boosting,
         )
 
 
