@@ -47,14 +47,12 @@ class Column:
 def look(connection: Backend, rows: ir.Table, name: str) -> Column:
     """Examine one column of a table."""
     cell = rows[name]
-    kind, time_format = "none", None
+    kind, time_format = "text", None
     if cell.type().is_string():
         cell = cell.strip().nullif("")
         kind, time_format = _look_at_text(connection, rows.select(cell=cell))
     elif cell.type().is_timestamp() or cell.type().is_date():
         kind = "time"
-    elif cell.type().is_boolean():
-        kind = "text"
     elif cell.type().is_integer():
         kind = "integer"
     elif cell.type().is_numeric():
@@ -69,7 +67,7 @@ def look(connection: Backend, rows: ir.Table, name: str) -> Column:
         number = ibis.ifelse(number.isnan() | number.isinf(), ibis.null("float64"), number)
         facts |= {"low": number.min(), "median": number.quantile(0.5), "high": number.max()}
     found = connection.to_pyarrow(rows.aggregate(**facts)).to_pylist()[0]
-    return Column(name, kind, time_format, **found)
+    return Column(name, kind if found["present"] else "none", time_format, **found)
 
 
 def _look_at_text(connection: Backend, cells: ir.Table) -> tuple[str, str | None]:

@@ -25,7 +25,8 @@ SOURCES = {
     ),
 }
 CHECKSUMS = "SHA256SUMS.txt"
-BLOCK = 1 << 18
+# A broken connection loses the block that was under way, so blocks are small.
+BLOCK = 1 << 14
 # Seconds without a byte, and how often a broken connection is taken up again.
 TIMEOUT, ATTEMPTS = 30, 5
 
