@@ -103,8 +103,10 @@ class Weighting(nn.Module):
         """Losses whose gradient was not finite in the last backward pass."""
         if self.statistics is None:
             return []
-        norms = self.statistics.norms.isfinite().tolist()
-        return [name for name, finite in zip(self.names, norms, strict=True) if not finite]
+        norms = torch.cat([self.statistics.norms, self.statistics.downstream_norm[None]])
+        names = (*self.names, DOWNSTREAM)
+        finite = norms.isfinite().tolist()
+        return [name for name, good in zip(names, finite, strict=True) if not good]
 
     def log(self) -> dict[str, float]:
         """Numbers worth a curve: weight/<loss>, and cosine/<loss>, norm/<loss> where known."""

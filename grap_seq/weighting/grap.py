@@ -134,9 +134,10 @@ class GraP(Weighting):
         self.running_norms.copy_(torch.where(norms > 0, fresh, self.running_norms))
 
     def _smooth(self, running: Tensor, value: Tensor) -> Tensor:
-        started = bool(running.any())
-        blend = torch.lerp(value.to(running.dtype), running, self.smoothing) if started else value
-        running.copy_(blend)
+        """Moving average; the entries of a loss absent from the batch (zeros) keep their own."""
+        fresh = value.to(running.dtype)
+        blend = torch.where(running == 0, fresh, torch.lerp(fresh, running, self.smoothing))
+        running.copy_(torch.where(fresh == 0, running, blend))
         return running.to(value.dtype)
 
 

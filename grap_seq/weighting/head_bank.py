@@ -76,29 +76,35 @@ class _Bank(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
-        weighting: Weighting = ctx.weighting
-        z_NH, weight_JMH = ctx.saved_tensors
-        # Gradients of the pre-activations, (N, M) each; None where a loss is absent.
-        deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
-        coefficients = weighting.coefficients(None)
-        full = empty_gram(len(deltas), z_NH)
-        composite = torch.zeros_like(z_NH)
-        if weighting.needs_gram:
-            _chunked(deltas, weight_JMH, full, coefficients, composite)
-        statistics = GradientStatistics.from_full_gram(full)
-        if not weighting.needs_gram or coefficients is None:
-            coefficients = weighting.coefficients(statistics)
-            assert coefficients is not None
-            _add_combined(deltas, weight_JMH, coefficients, composite)
+        # As in `Split.backward`: full precision also for a `backward` called under autocast.
+        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
+            return _backward(ctx, grads)
+
+
+def _backward(ctx: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    weighting: Weighting = ctx.weighting
+    z_NH, weight_JMH = ctx.saved_tensors
+    # Gradients of the pre-activations, (N, M) each; None where a loss is absent.
+    deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
+    coefficients = weighting.coefficients(None)
+    full = empty_gram(len(deltas), z_NH)
+    composite = torch.zeros_like(z_NH)
+    if weighting.needs_gram:
+        _chunked(deltas, weight_JMH, full, coefficients, composite)
+    statistics = GradientStatistics.from_full_gram(full)
+    if not weighting.needs_gram or coefficients is None:
+        coefficients = weighting.coefficients(statistics)
         assert coefficients is not None
-        composite, update = finish(weighting, composite, coefficients, statistics)
-        weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
-        bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
-        for j, delta in enumerate(deltas):
-            if delta is not None:
-                weight_grad[j] = delta.T @ z_NH
-                bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
-        return composite.to(ctx.z_dtype), weight_grad, bias_grad, update, None
+        _add_combined(deltas, weight_JMH, coefficients, composite)
+    assert coefficients is not None
+    composite, update = finish(weighting, composite, coefficients, statistics)
+    weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
+    bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
+    for j, delta in enumerate(deltas):
+        if delta is not None:
+            weight_grad[j] = delta.T @ z_NH
+            bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
+    return composite.to(ctx.z_dtype), weight_grad, bias_grad, update, None
 
 
 def _chunked(

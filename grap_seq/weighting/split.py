@@ -37,25 +37,34 @@ class Split(torch.autograd.Function):
         some = next((grad for grad in grads if grad is not None), None)
         if some is None:
             return None, None, None
-        flat = [None if grad is None else grad.reshape(-1) for grad in grads]
-        full = empty_gram(len(grads), some)
-        if weighting.needs_gram:
-            present = [index for index, grad in enumerate(flat) if grad is not None]
-            rows = [grad for grad in flat if grad is not None]
-            part = empty_gram(len(rows), some)
-            step = max(1, CHUNK_ELEMENTS // len(rows))
-            for start in range(0, some.numel(), step):
-                accumulate(part, torch.stack([row[start : start + step] for row in rows]))
-            index = torch.tensor(present, device=full.device)
-            full[index[:, None], index] = part
-        statistics = GradientStatistics.from_full_gram(full)
-        coefficients = weighting.coefficients(statistics)
-        assert coefficients is not None
-        composite = torch.zeros_like(some)
-        for coefficient, grad in zip(coefficients, grads[:-1], strict=True):
-            if grad is not None:
-                composite.addcmul_(grad, coefficient.to(grad.dtype))
-        return (*finish(weighting, composite, coefficients, statistics), None)
+        # `backward` may be called under autocast, which would round the K x K algebra to bf16.
+        with torch.autocast(some.device.type, enabled=False):
+            return (*_weigh(weighting, grads, some), None)
+
+
+def _weigh(
+    weighting: Weighting, grads: tuple[Tensor | None, ...], some: Tensor
+) -> tuple[Tensor, Tensor | None]:
+    """Composite, shaped like `some`, and the weights' gradient, shape (K,)."""
+    flat = [None if grad is None else grad.reshape(-1) for grad in grads]
+    full = empty_gram(len(grads), some)
+    if weighting.needs_gram:
+        present = [index for index, grad in enumerate(flat) if grad is not None]
+        rows = [grad for grad in flat if grad is not None]
+        part = empty_gram(len(rows), some)
+        step = max(1, CHUNK_ELEMENTS // len(rows))
+        for start in range(0, some.numel(), step):
+            accumulate(part, torch.stack([row[start : start + step] for row in rows]))
+        index = torch.tensor(present, device=full.device)
+        full[index[:, None], index] = part
+    statistics = GradientStatistics.from_full_gram(full)
+    coefficients = weighting.coefficients(statistics)
+    assert coefficients is not None
+    composite = torch.zeros_like(some)
+    for coefficient, grad in zip(coefficients, grads[:-1], strict=True):
+        if grad is not None:
+            composite.addcmul_(grad, coefficient.to(grad.dtype))
+    return finish(weighting, composite, coefficients, statistics)
 
 
 def finish(

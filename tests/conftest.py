@@ -1,0 +1,43 @@
+"""Fixtures of all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import settings
+
+# One slow example on a busy machine is no failure; the same examples in every run are no surprise.
+settings.register_profile("default", deadline=None, derandomize=True)
+settings.load_profile("default")
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Callable[..., Path]:
+    """Factory of prepared folders: `prepared(train=[5, 3, 8], val=[4, 4], parts=2, ...)`.
+
+    Splits are given by the lengths of their sequences; further options are those of
+    `tests.data.toy.write_prepared`, and `seed`.
+    """
+    # Imported here: tests that need no data should not wait for it.
+    from tests.data.toy import random_rows, write_prepared
+
+    def make(
+        train: Sequence[int] = (5, 3, 8),
+        val: Sequence[int] = (4, 6),
+        test: Sequence[int] = (4, 6),
+        *,
+        name: str = "toy",
+        seed: int = 0,
+        **options: Any,
+    ) -> Path:
+        splits = {}
+        first = 0
+        for split, lengths in (("train", train), ("val", val), ("test", test)):
+            splits[split] = random_rows(lengths, seed, first)
+            first += len(lengths)
+        return write_prepared(tmp_path / name, splits, **options)
+
+    return make
