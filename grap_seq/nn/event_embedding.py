@@ -41,18 +41,21 @@ class EventEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         widths = dict(table_widths or {})
-        self.tables = nn.ModuleDict()
+        # A list: a ModuleDict refuses names such as "type" or "a.b".
+        self.categories: list[str] = []
+        self.tables = nn.ModuleList()
         table_columns = []
         for field in fields:
             if field.kind == "categorical":
                 assert field.size is not None
                 columns = widths.pop(field.name, default_width(field.size))
-                self.tables[field.name] = nn.Embedding(field.size, columns)
+                self.categories.append(field.name)
+                self.tables.append(nn.Embedding(field.size, columns))
                 table_columns.append(columns)
         if widths:
             raise ValueError(
                 f"table_widths names {sorted(widths)}, which are not categorical fields;"
-                f" those are {sorted(self.tables)}"
+                f" those are {sorted(self.categories)}"
             )
         self.numbers = [field.name for field in fields if field.kind == "numerical"]
         self.max_time_gap = max_time_gap
@@ -73,7 +76,10 @@ class EventEmbedding(nn.Module):
         values = [flatten(groups, name) for name in self.numbers]
         missing = [value.isnan() for value in values]
         scalars = torch.stack([gaps, *(value.nan_to_num(0.0) for value in values)], dim=1)
-        parts = [table(flatten(groups, name)) for name, table in self.tables.items()]
+        parts = [
+            table(flatten(groups, name))
+            for name, table in zip(self.categories, self.tables, strict=True)
+        ]
         parts.append(self.scalar_norm(scalars))
         parts += [flag[:, None].to(scalars.dtype) for flag in missing]
         vectors: Tensor = self.block(torch.cat(parts, dim=1))

@@ -73,15 +73,17 @@ class CompositeObjective(nn.Module):
         self.bank = HeadBank(weighting, features, width)
         sizes = {field.name: field.size for field in schema.categorical}
         chosen = set(weighting.names)
-        self.next_event = nn.ModuleDict()
+        heads: dict[str, nn.Module] = {}
         if NEXT_TIME in chosen:
-            self.next_event[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter)
+            heads[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter)
         for field in schema.fields:
             if field.name in chosen and field.kind == "categorical":
-                self.next_event[field.name] = CategoryHead(field, width)
+                heads[field.name] = CategoryHead(field, width)
             elif field.name in chosen:
                 size = sizes[field.by] if condition_values and field.by else None
-                self.next_event[field.name] = NumberHead(field, width, size)
+                heads[field.name] = NumberHead(field, width, size)
+        # A list: a ModuleDict refuses names such as "type" or "a.b".
+        self.next_event_names, self.next_event = list(heads), nn.ModuleList(heads.values())
         self.coles = (
             ColesHead(
                 width,
@@ -115,7 +117,7 @@ class CompositeObjective(nn.Module):
             losses[COLES] = self.coles(hidden[COLES][last_positions(groups)], owners)
         if self.next_event:
             events = NextEvents.of(groups)
-            for name, head in self.next_event.items():
+            for name, head in zip(self.next_event_names, self.next_event, strict=True):
                 losses[name] = head(hidden[name], events)
         if self.downstream is not None:
             labels = torch.cat([group.payload[LABEL] for group in groups])
