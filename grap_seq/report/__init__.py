@@ -1,0 +1,8 @@
+"""A run in pictures and sentences: one HTML page, and its figures for notebooks."""
+
+from __future__ import annotations
+
+from grap_seq.report.page import report
+from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
+
+__all__ = ["plot_cosines", "plot_embeddings", "plot_losses", "plot_weights", "report"]

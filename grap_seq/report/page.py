@@ -1,0 +1,146 @@
+"""One HTML file that shows a run: no network, no scripts, readable on a phone and in a mail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from matplotlib.figure import Figure
+from rich.progress import track
+
+from grap_seq import __version__
+from grap_seq.files import atomic_write
+from grap_seq.prep.manifest import Manifest
+from grap_seq.report import words
+from grap_seq.report.plots import draw_projection, plot_cosines, plot_losses, plot_weights
+from grap_seq.report.projection import COMPONENTS, project
+from grap_seq.report.read import RunFiles, columns, read
+from grap_seq.report.style import NARROW, WIDE, svg
+from grap_seq.schema import Schema
+
+_ROWS = {"embedding": "embedding", "aggregates": "aggregates", "both": "both together"}
+
+
+def report(run: Path, prepared: Path) -> Path:
+    """Write run/report.html.
+
+    Parts of the run that are missing are named, with the command that makes them.
+
+    Args:
+        run: Run folder.
+        prepared: The prepared folder it was trained on.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        FileNotFoundError: No such run, or no such prepared folder.
+    """
+    files, schema, manifest = read(run), Schema.load(prepared), Manifest.load(prepared)
+    sections: list[tuple[str, Callable[[], Any]]] = [
+        ("weights", lambda: _weights(run, files)),
+        ("losses", lambda: _losses(run, files)),
+        ("embeddings", lambda: _picture(run, schema)),
+    ]
+    content = {key: section() for key, section in track(sections, "drawing", transient=True)}
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page = environment.get_template("template.html").render(
+        **content,
+        name=files.name,
+        schema=schema,
+        manifest=manifest,
+        weighting=files.weighting,
+        headline=words.headline(files.evaluation, schema.label is not None),
+        evaluation=_evaluation(run, files),
+        data=words.data(manifest.splits, len(schema.classes)),
+        config=files.config_text,
+        environment=files.environment and json.dumps(files.environment, indent=2),
+        version=__version__,
+    )
+    path = run / "report.html"
+    with atomic_write(path) as temporary:
+        temporary.write_text(page, "utf-8")
+    return path
+
+
+def images(draw: Callable[[float], Figure]) -> dict[str, str]:
+    """A figure drawn for a page and for a phone, as data URIs."""
+    return {"wide": svg(draw(WIDE)), "narrow": svg(draw(NARROW))}
+
+
+def _evaluation(run: Path, files: RunFiles) -> dict[str, Any]:
+    result = files.evaluation
+    if result is None:
+        return {"missing": f"No evaluation yet: `grap-seq evaluate run={run}` makes it."}
+    rows = [
+        {
+            "name": title,
+            "validation": (result["validation"] or {}).get(name),
+            "test": result["test"][name],
+            "std": result["std"][name],
+            "gap": result["differences"].get(f"{name} - aggregates"),
+        }
+        for name, title in _ROWS.items()
+    ]
+    poolings = [
+        {"name": f"embedding, {name} only", "gap": None, **scored}
+        for name, scored in result["poolings"].items()
+    ]
+    return {
+        "result": result,
+        "metric": words.METRIC_NAMES[result["metric"]],
+        "summary": words.scores(result),
+        "protocol": words.protocol(result),
+        "groups": [group for group in (rows, poolings) if group],
+        "scale": _scale([*rows, *poolings]),
+    }
+
+
+def _scale(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """Range of the dots beside the table: all error bars, with a margin."""
+    bars = [(r["test"], r["std"] or 0.0) for r in rows if r["test"] is not None]
+    low = min((value - std for value, std in bars), default=0.0)
+    high = max((value + std for value, std in bars), default=1.0)
+    margin = 0.08 * (high - low) or 0.01
+    return low - margin, high + margin
+
+
+def _weights(run: Path, files: RunFiles) -> dict[str, Any]:
+    if files.weights is None or files.weights.empty:
+        return {"missing": words.no_weights(files.weighting)}
+    cosines = columns(files.weights, "cosine")
+    return {
+        "trajectories": words.trajectories(columns(files.weights, "weight")),
+        "image": images(lambda width: plot_weights(run, width)),
+        "alignment": None if cosines.empty else words.alignment(cosines),
+        "cosines": None if cosines.empty else images(lambda width: plot_cosines(run, width)),
+    }
+
+
+def _losses(run: Path, files: RunFiles) -> dict[str, Any]:
+    if files.metrics is None or files.metrics.empty:
+        return {"missing": "No metrics.csv yet: `grap-seq pretrain` writes it after every epoch."}
+    validated = not columns(files.metrics, "val_loss").dropna(how="all").empty
+    return {
+        "validated": validated,
+        "image": images(lambda width: plot_losses(run, width)),
+    }
+
+
+def _picture(run: Path, schema: Schema) -> dict[str, Any]:
+    if not list((run / "embeddings").glob("*.parquet")):
+        return {"missing": f"No embeddings yet: `grap-seq embed run={run}` makes them."}
+    projection = project(run)
+    return {
+        "caption": words.picture(len(projection.points), projection.sequences, COMPONENTS),
+        "image": images(lambda width: draw_projection(projection, schema, width)),
+    }

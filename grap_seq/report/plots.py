@@ -1,0 +1,199 @@
+"""Figures of a run, for the report and for notebooks.
+
+Each takes a run folder and a width in inches, and returns a matplotlib Figure. In a notebook, load
+`%matplotlib inline` first, so that a figure at the end of a cell is shown.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from grap_seq.report.projection import Projection, project
+from grap_seq.report.read import columns, read
+from grap_seq.report.style import BLUE, GREY, INK, PALE, PALETTE, RED, WIDE, label_ends, styled
+from grap_seq.report.words import Fate, fates
+from grap_seq.schema import Schema
+
+_FATE_COLOURS: dict[Fate, str] = {"rose": BLUE, "held": INK, "fell": RED, "vanished": RED}
+_LABEL_INCHES = 1.05  # room for the names at the right end of lines
+
+
+def plot_weights(run: Path, width: float = WIDE) -> Figure:
+    """Weight of every loss over the training steps; blue rose, red fell.
+
+    Raises:
+        ValueError: The run has no trajectory: its weights are constant, or training has not begun.
+    """
+    weights = columns(_trajectory(run), "weight")
+    steps = _trajectory(run)["step"]
+    colours = {name: _FATE_COLOURS[kind] for name, kind in fates(weights).items()}
+    height = max(3.0, 0.19 * len(colours) + 1)
+    with styled():
+        figure = Figure(figsize=(width, height))
+        axes = _axes(figure, left=0.35, right=_LABEL_INCHES, bottom=0.45, top=0.3)
+        axes.axhline(float(weights.iloc[0].mean()), color=PALE, linewidth=1, zorder=0)
+        for name in reversed(colours):
+            axes.plot(steps, weights[name], color=colours[name], alpha=0.9)
+        axes.set_ylim(0, 1.05 * float(weights.max().max()))
+        axes.set_xlim(0, float(steps.iloc[-1]))
+        axes.set_xlabel("training step")
+        axes.set_title("weight")
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+        ends = {str(name): float(weights[name].iloc[-1]) for name in colours}
+        label_ends(axes, float(steps.iloc[-1]), ends, colours)
+    return figure
+
+
+def plot_cosines(run: Path, width: float = WIDE) -> Figure:
+    """Mean cosine of every loss's gradient with the downstream one; bars are two standard errors.
+
+    Raises:
+        ValueError: The run has no trajectory.
+    """
+    trajectory = _trajectory(run)
+    cosines = columns(trajectory, "cosine")
+    kinds = fates(columns(trajectory, "weight"))
+    mean, error = cosines.mean().sort_values(), cosines.sem()
+    with styled():
+        figure = Figure(figsize=(width, 0.21 * len(mean) + 0.8))
+        axes = _axes(figure, left=1.05, right=0.15, bottom=0.4, top=0.3)
+        axes.axvline(0, color=PALE, linewidth=1, zorder=0)
+        names = [str(name) for name in mean.index]
+        for place, name in enumerate(names):
+            colour, bar = _FATE_COLOURS[kinds[name]], 2 * float(error[name])
+            axes.errorbar(mean[name], place, xerr=bar, fmt="o", ms=4, color=colour, lw=1.2)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", labelcolor=INK)
+        axes.spines["left"].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        # Above the names, not above the axes: the title is longer than a phone's axes.
+        axes.set_title("mean cosine with the downstream gradient", x=-1 / (width - 1.2))
+    return figure
+
+
+def plot_losses(run: Path, width: float = WIDE) -> Figure:
+    """Every loss over the epochs, train and validation, one panel each; the probe's score last.
+
+    Raises:
+        ValueError: The run has no metrics.
+    """
+    metrics = read(run).metrics
+    if metrics is None or metrics.empty:
+        raise ValueError(f"{run} has no metrics.csv; `grap-seq pretrain` writes it")
+    train, validation = columns(metrics, "loss"), columns(metrics, "val_loss")
+    panels: dict[str, dict[str, pd.Series[float]]] = {
+        str(name): {"train": train[name]} for name in train
+    }
+    for name in validation:
+        panels.setdefault(str(name), {})["validation"] = validation[name]
+    if "val_probe" in metrics:
+        panels["probe (validation score)"] = {"validation": metrics["val_probe"]}
+    epochs = metrics["epoch"] + 1
+    per_row = max(2, round(width / 1.9))
+    rows = -(-len(panels) // per_row)
+    with styled():
+        figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
+        grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
+        for place, (axes, (name, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
+            _loss_panel(axes, name, epochs, lines, named=place == 0)
+            if place >= len(panels) - per_row:
+                axes.set_xlabel("epoch")
+        for axes in grid[len(panels) :]:
+            axes.set_visible(False)
+    return figure
+
+
+def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
+    """t-SNE of up to 2,000 embeddings coloured by label; takes about ten seconds.
+
+    Raises:
+        FileNotFoundError: The run has no embeddings.
+    """
+    return draw_projection(project(run), Schema.load(prepared), width)
+
+
+def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> Figure:
+    """The picture of a projection that is already computed."""
+    wide = width > 5
+    side = width - 1.8 if wide else width
+    with styled():
+        figure = Figure(figsize=(width, side), layout="constrained")
+        axes = figure.subplots()
+        counts = pd.Series(projection.labels).value_counts()
+        coloured = sorted(int(label) for label in counts.index if label >= 0)[: len(PALETTE)]
+        groups = {}
+        # Unlabelled first and the largest class next, so that small classes lie on top.
+        for label in sorted((int(label) for label in counts.index), key=lambda c: c >= 0):
+            chosen = projection.labels == label
+            name = "unlabelled" if label < 0 else schema.classes[label]
+            # Classes beyond the palette share the ink of the text; few datasets have so many.
+            colour = INK if label >= 0 else PALE
+            groups[label] = axes.scatter(
+                projection.points[chosen, 0],
+                projection.points[chosen, 1],
+                s=9 if wide else 5,
+                color=PALETTE[coloured.index(label)] if label in coloured else colour,
+                alpha=0.75,
+                linewidths=0,
+                label=f"{name} ({counts[label]:,})",
+                rasterized=True,
+            )
+        axes.set_axis_off()
+        axes.set_aspect("equal")
+        figure.legend(
+            handles=[groups[label] for label in sorted(groups, key=lambda c: (c < 0, c))],
+            loc="outside right upper" if wide else "outside upper left",
+            ncols=1 if wide else 2,
+            title=schema.label,
+            alignment="left",
+            frameon=False,
+            handletextpad=0.1,
+            columnspacing=1.0,
+            markerscale=2,
+        )
+    return figure
+
+
+def _loss_panel(
+    axes: Axes, name: str, epochs: pd.Series[int], lines: dict[str, pd.Series[float]], named: bool
+) -> None:
+    highest = max(lines, key=lambda line: float(lines[line].mean()))
+    for line, values in lines.items():
+        known = values.notna()
+        colour = BLUE if line == "validation" else GREY
+        axes.plot(epochs[known], values[known], "o-", ms=2.5, color=colour)
+        if named and known.any():
+            above = line == highest
+            axes.annotate(
+                line,
+                xy=(epochs[known].iloc[-1], values[known].iloc[-1]),
+                xytext=(0, 5 if above else -5),
+                textcoords="offset points",
+                ha="right",
+                va="bottom" if above else "top",
+                color=colour,
+            )
+    axes.set_title(name)
+    axes.margins(y=0.2)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+
+
+def _trajectory(run: Path) -> pd.DataFrame:
+    weights = read(run).weights
+    if weights is None or weights.empty:
+        raise ValueError(f"{run} has no weights.parquet: only learned weights have a trajectory")
+    return weights
+
+
+def _axes(figure: Figure, *, left: float, right: float, bottom: float, top: float) -> Axes:
+    """Axes with margins in inches, so that text fits at every width."""
+    width, height = figure.get_size_inches()
+    inner = (1 - (left + right) / width, 1 - (bottom + top) / height)
+    return figure.add_axes((left / width, bottom / height, *inner))

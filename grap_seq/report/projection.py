@@ -1,0 +1,89 @@
+"""Embeddings in two dimensions: a sample of the sequences, PCA, then t-SNE.
+
+t-SNE keeps neighbours together and nothing else: distances between groups mean nothing. It is slow
+in the number of points, and more than 2,000 would cover each other anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.preprocessing import StandardScaler
+
+POINTS, COMPONENTS = 2000, 50
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Two-dimensional embeddings.
+
+    Attributes:
+        points: (N, 2).
+        labels: (N,) class indices, -1 where unlabelled.
+        sequences: Number of sequences from which the N were drawn.
+    """
+
+    points: npt.NDArray[np.float64]
+    labels: npt.NDArray[np.int64]
+    sequences: int
+
+
+def project(run: Path, *, points: int = POINTS, seed: int = 0) -> Projection:
+    """Project a random sample of a run's embeddings, of all splits.
+
+    Args:
+        run: Run folder with embeddings.
+        points: Sequences to draw at most.
+        seed: Seed of the sample and of t-SNE.
+
+    Raises:
+        FileNotFoundError: The run has no embeddings.
+        ValueError: Fewer than three sequences.
+    """
+    files = sorted((run / "embeddings").glob("*.parquet"))
+    if not files:
+        raise FileNotFoundError(
+            f"{run} has no embeddings; make them with `grap-seq embed run={run}`"
+        )
+    counts = [pq.read_metadata(file).num_rows for file in files]
+    total = sum(counts)
+    if total < 3:
+        raise ValueError(f"{run} has {total} embeddings; a picture needs at least three")
+    chosen = np.zeros(total, dtype=bool)
+    drawn = np.random.default_rng(seed).choice(total, size=min(points, total), replace=False)
+    chosen[drawn] = True
+    sample = pd.concat(
+        _sample(file, mask) for file, mask in zip(files, _cut(chosen, counts), strict=True)
+    )
+    vectors = sample.filter(regex="^emb_").to_numpy(dtype=np.float64)
+    vectors = StandardScaler().fit_transform(vectors)
+    components = min(COMPONENTS, *vectors.shape)
+    reduced = PCA(components, random_state=seed).fit_transform(vectors)
+    perplexity = min(30.0, (len(sample) - 1) / 3)
+    flat = TSNE(perplexity=perplexity, random_state=seed).fit_transform(reduced)
+    labels = sample["label"].fillna(-1).to_numpy(dtype=np.int64)
+    return Projection(flat.astype(np.float64), labels, total)
+
+
+def _sample(file: Path, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """The chosen rows of a file, batch by batch, so that the file need not fit in memory."""
+    frames, start = [], 0
+    for batch in pq.ParquetFile(file).iter_batches():
+        rows = mask[start : start + len(batch)]
+        frames.append(batch.filter(pa.array(rows)).to_pandas())
+        start += len(batch)
+    return pd.concat(frames) if frames else pd.DataFrame()
+
+
+def _cut(mask: npt.NDArray[np.bool_], counts: list[int]) -> list[npt.NDArray[np.bool_]]:
+    pieces: list[Any] = np.split(mask, np.cumsum(counts)[:-1])
+    return pieces

@@ -1,0 +1,72 @@
+"""What a run folder holds, read once; a part that is missing is None."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The files of a run.
+
+    Attributes:
+        name: Name of the folder.
+        config: The resolved config.
+        config_text: The same as YAML.
+        environment: Versions, machine and commit.
+        metrics: One row an epoch: epoch, step, loss/<name>, val_loss/<name>, val_probe.
+        weights: One row a logged step: step, epoch, weight/<name>, cosine/<name>.
+        evaluation: evaluation.json.
+    """
+
+    name: str
+    config: dict[str, Any] | None
+    config_text: str | None
+    environment: dict[str, Any] | None
+    metrics: pd.DataFrame | None
+    weights: pd.DataFrame | None
+    evaluation: dict[str, Any] | None
+
+    @property
+    def weighting(self) -> str | None:
+        """Name of the weighting method."""
+        name = (self.config or {}).get("weighting", {}).get("name")
+        return None if name is None else str(name)
+
+
+def read(run: Path) -> RunFiles:
+    """Read a run folder.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    if not run.is_dir():
+        raise FileNotFoundError(f"{run} is not a run folder; make one with `grap-seq pretrain`")
+    config_text = _text(run / "config.yaml")
+    environment, evaluation = (_text(run / f"{n}.json") for n in ("environment", "evaluation"))
+    metrics, weights = run / "metrics.csv", run / "weights.parquet"
+    return RunFiles(
+        name=run.resolve().name,
+        config=yaml.safe_load(config_text) if config_text else None,
+        config_text=config_text,
+        environment=json.loads(environment) if environment else None,
+        metrics=pd.read_csv(metrics) if metrics.is_file() else None,
+        weights=pd.read_parquet(weights) if weights.is_file() else None,
+        evaluation=json.loads(evaluation) if evaluation else None,
+    )
+
+
+def columns(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
+    """The columns `prefix/<name>`, renamed to `<name>`."""
+    chosen = [name for name in frame.columns if name.startswith(f"{prefix}/")]
+    return frame[chosen].rename(columns=lambda name: name.removeprefix(f"{prefix}/"))
+
+
+def _text(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.is_file() else None

@@ -1,0 +1,113 @@
+"""A finished run folder, written by hand in the formats it is specified in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from grap_seq.schema import Schema
+from tests.evaluation.fake import prepared_folder, write_embeddings
+
+LOSSES = ("coles", "time", "shop", "amount", "score")
+ENDS = {"coles": 0.0, "time": 0.4, "shop": 3.0, "amount": 1.1, "score": 0.5}
+COSINES = {"coles": -0.01, "time": 0.0, "shop": 0.05, "amount": 0.02, "score": 0.0}
+
+
+def trajectory(steps: int = 20, seed: int = 0) -> pd.DataFrame:
+    """Weights that move straight from 1 to ENDS, cosines that scatter around COSINES."""
+    rng = np.random.default_rng(seed)
+    share = np.linspace(0, 1, steps)
+    frame = pd.DataFrame({"step": 10 * np.arange(steps), "epoch": np.arange(steps) // 10})
+    for name in LOSSES:
+        frame[f"weight/{name}"] = 1 + share * (ENDS[name] - 1)
+        frame[f"cosine/{name}"] = COSINES[name] + 0.001 * rng.standard_normal(steps)
+    return frame
+
+
+def metrics(epochs: int = 3, *, validation: bool = True) -> pd.DataFrame:
+    frame = pd.DataFrame({"epoch": range(epochs), "step": 40 * (1 + np.arange(epochs))})
+    for place, name in enumerate((*LOSSES, "downstream")):
+        frame[f"loss/{name}"] = place + 1 / (1 + np.arange(epochs))
+        if validation:
+            frame[f"val_loss/{name}"] = place + 1.2 / (1 + np.arange(epochs))
+    if validation:
+        frame["val_probe"] = 0.7 + 0.01 * np.arange(epochs)
+    frame["padding"] = 0.09
+    return frame
+
+
+def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
+    """Content of an evaluation.json; embedding level with aggregates, both above them."""
+    test = {"embedding": 0.81, "aggregates": 0.80, "both": 0.85}
+    content: dict[str, Any] = {
+        "dataset": "toy",
+        "metric": "auc",
+        "protocol": "5-fold" if folds else "holdout",
+        "test": test,
+        "std": dict.fromkeys(test, 0.02),
+        "std_of": "folds" if folds else "bootstrap resamples of the test sequences",
+        "validation": None if folds else {"embedding": 0.8, "aggregates": 0.79, "both": 0.84},
+        "folds": {name: [value] * 5 for name, value in test.items()} if folds else None,
+        "differences": {
+            "embedding - aggregates": {"mean": 0.01, "error": 0.01},
+            "both - aggregates": {"mean": 0.05, "error": 0.01},
+        },
+        "chance": 0.5,
+        "pooling": "last_mean_max",
+        "poolings": {
+            name: {"test": 0.7, "std": 0.03, "validation": None if folds else 0.69}
+            for name in ("last", "mean", "max")
+        },
+        "label": "churn",
+        "classes": ["no", "yes"],
+        "n_labelled": {"train": 180, "val": 50, "test": 110},
+        "seed": 0,
+        "classifier": {"name": "LightGBM", "n_estimators": 500},
+        "notes": [],
+    }
+    return {**content, **changes}
+
+
+def write_manifest(prepared: Path) -> None:
+    schema = Schema.load(prepared)
+    splits = {}
+    for split in ("train", "val", "test"):
+        frame = pd.read_parquet(prepared / split)
+        counts = frame["label"].value_counts()
+        splits[split] = {
+            "sequences": len(frame),
+            "events": int(frame["event_time"].map(len).sum()),
+            "labelled": int(frame["label"].notna().sum()),
+            "classes": {name: int(counts.get(i, 0)) for i, name in enumerate(schema.classes)},
+        }
+    content = {
+        "dataset": schema.name,
+        "splits": splits,
+        "dropped": {"row without an id": 3},
+        "source": {},
+        "files": {},
+        "spec_hash": "",
+        "schema_hash": schema.hash,
+        "versions": {},
+        "warnings": [],
+    }
+    (prepared / "manifest.json").write_text(json.dumps(content))
+
+
+def finished_run(folder: Path) -> tuple[Path, Path]:
+    """A run with every part, and its prepared folder."""
+    prepared = prepared_folder(folder / "data", counts=(60, 20, 20))
+    write_manifest(prepared)
+    run = folder / "run"
+    write_embeddings(run, prepared)
+    (run / "config.yaml").write_text(yaml.safe_dump({"weighting": {"name": "grap"}, "seed": 0}))
+    (run / "environment.json").write_text(json.dumps({"python": "3.11", "seed": 0}))
+    (run / "evaluation.json").write_text(json.dumps(evaluation()))
+    metrics().to_csv(run / "metrics.csv", index=False)
+    trajectory().to_parquet(run / "weights.parquet", index=False)
+    return run, prepared

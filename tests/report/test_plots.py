@@ -1,0 +1,90 @@
+"""The figures show every loss and class by name."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
+from grap_seq.report.style import BLUE, NARROW, RED, WIDE
+from tests.report.fake import ENDS, LOSSES, finished_run, metrics
+
+
+def texts(figure: Figure) -> dict[str, Text]:
+    return {text.get_text(): text for text in figure.findobj(Text) if isinstance(text, Text)}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return finished_run(tmp_path_factory.mktemp("plots"))
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_weights_end_where_they_end(folders: tuple[Path, Path], width: float) -> None:
+    figure = plot_weights(folders[0], width)
+    labels = texts(figure)
+    assert set(LOSSES) <= set(labels)
+    assert labels["shop"].get_color() == BLUE
+    assert labels["coles"].get_color() == RED
+    drawn = [np.asarray(line.get_ydata()) for line in figure.axes[0].lines]
+    ends = sorted(float(values[-1]) for values in drawn if len(values) > 2)
+    assert ends == pytest.approx(sorted(ENDS.values()))
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_weight_labels_do_not_overlap_and_are_not_cut(
+    folders: tuple[Path, Path], width: float
+) -> None:
+    figure = plot_weights(folders[0], width)
+    labels = texts(figure)
+    boxes = sorted(
+        (labels[name].get_window_extent() for name in LOSSES), key=lambda box: float(box.y0)
+    )
+    for lower, upper in itertools.pairwise(boxes):
+        assert lower.y1 <= upper.y0 + 1
+    assert all(box.x1 <= figure.bbox.x1 for box in boxes)
+
+
+def test_cosines_name_every_loss(folders: tuple[Path, Path]) -> None:
+    names = [label.get_text() for label in plot_cosines(folders[0]).axes[0].get_yticklabels()]
+    assert names[-1] == "shop"  # the largest is on top
+    assert names[0] == "coles"
+    assert set(names) == set(LOSSES)
+
+
+def test_losses_have_a_panel_each(folders: tuple[Path, Path]) -> None:
+    figure = plot_losses(folders[0])
+    shown = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    assert shown == [*LOSSES, "downstream", "probe (validation score)"]
+    assert {"train", "validation"} <= set(texts(figure))
+    drawn = np.asarray(figure.axes[0].lines[0].get_ydata())
+    np.testing.assert_array_equal(drawn, metrics()["loss/coles"])
+
+
+def test_losses_of_one_epoch_without_validation(tmp_path: Path) -> None:
+    metrics(1, validation=False).to_csv(tmp_path / "metrics.csv", index=False)
+    figure = plot_losses(tmp_path, NARROW)
+    assert "validation" not in texts(figure)
+    figure.draw_without_rendering()
+
+
+def test_embeddings_name_the_classes(folders: tuple[Path, Path]) -> None:
+    figure = plot_embeddings(*folders)
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [name.split(" (")[0] for name in names] == ["no", "yes", "unlabelled"]
+    counts = [int(name.split("(")[1].rstrip(")")) for name in names]
+    assert sum(counts) == 100
+
+
+def test_missing_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"weights\.parquet"):
+        plot_weights(tmp_path)
+    with pytest.raises(ValueError, match=r"metrics\.csv"):
+        plot_losses(tmp_path)
+    with pytest.raises(FileNotFoundError, match="not a run folder"):
+        plot_losses(tmp_path / "absent")

@@ -1,0 +1,56 @@
+"""The picture shows a sample of the right size, with each point's own label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import silhouette_score
+
+from grap_seq.report.projection import project
+
+
+def write(
+    run: Path,
+    split: str,
+    vectors: np.ndarray[tuple[int, int], np.dtype[np.float64]],
+    labels: list[int | None],
+) -> None:
+    (run / "embeddings").mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(vectors.astype("float32")).rename(columns=lambda i: f"emb_{i:04d}")
+    frame.insert(0, "client", [f"{split}{i}" for i in range(len(frame))])
+    frame["label"] = pd.array(labels, dtype="Int32")
+    frame.to_parquet(run / "embeddings" / f"{split}.parquet")
+
+
+def test_groups_stay_together(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        labels: list[int | None] = [i % 2 for i in range(40)]
+        vectors = rng.normal(size=(40, 5)) + 20 * np.array(labels, dtype=float)[:, None]
+        write(tmp_path, split, vectors, labels)
+    projection = project(tmp_path)
+    assert projection.sequences == 80
+    assert projection.points.shape == (80, 2)
+    assert silhouette_score(projection.points, projection.labels) > 0.5
+
+
+def test_sample_is_drawn_by_the_seed(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 3))
+    write(tmp_path, "train", vectors, [None] * 20 + [1] * 30)
+    first = project(tmp_path, points=12)
+    assert len(first.points) == 12
+    assert first.sequences == 50
+    assert set(first.labels) == {-1, 1}
+    np.testing.assert_array_equal(first.points, project(tmp_path, points=12).points)
+    assert (project(tmp_path, points=12, seed=1).points != first.points).any()
+
+
+def test_too_little_to_show(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="grap-seq embed run="):
+        project(tmp_path)
+    write(tmp_path, "train", np.zeros((2, 3)), [0, 1])
+    with pytest.raises(ValueError, match="at least three"):
+        project(tmp_path)
