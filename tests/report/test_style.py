@@ -22,7 +22,7 @@ def test_spread_keeps_distance_order_and_range(positions: Array) -> None:
     result = spread(positions, 10, 120)
     order = np.argsort(positions, kind="stable")
     assert (np.diff(result[order]) >= 10 - 1e-6).all()
-    assert -1e-6 <= result.min()
+    assert result.min() >= -1e-6
     assert result.max() <= 120 + 1e-6
 
 
