@@ -29,7 +29,9 @@ def purchases(customers: int, seed: int = 0) -> pd.DataFrame:
     for customer in range(customers):
         churned = customer % 2
         count = int(rng.integers(4, 24))
-        kinds = rng.choice(["food", "toys", "books"], count, p=[0.7 - 0.4 * churned, 0.2, 0.1 + 0.4 * churned])
+        kinds = rng.choice(
+            ["food", "toys", "books"], count, p=[0.7 - 0.4 * churned, 0.2, 0.1 + 0.4 * churned]
+        )
         frames.append(
             pd.DataFrame(
                 {
