@@ -41,3 +41,14 @@ def prepared(tmp_path: Path) -> Callable[..., Path]:
         return write_prepared(tmp_path / name, splits, **options)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared folder with 80 customers, through `prepare` itself."""
+    from grap_seq.prep.prepare import prepare
+    from tests.shop import write_shop
+
+    folder = tmp_path_factory.mktemp("shop")
+    prepare("table", folder / "prepared", source=write_shop(folder))
+    return folder / "prepared"

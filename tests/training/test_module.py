@@ -56,8 +56,7 @@ def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> No
     adam = torch.optim.Adam(
         [{"params": others}, {"params": [weights], "lr": 0.01, "betas": (0.0, 0.99)}], lr=1e-3
     )
-    step = 0
-    for group in groups:
+    for step, group in enumerate(groups):
         adam.zero_grad()
         for number, one in enumerate(group):
             torch.manual_seed((model.seed << 32) + step * 2**10 + (step * len(group) + number))
@@ -65,7 +64,6 @@ def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> No
             (sum(losses.values()) / len(group)).backward()  # type: ignore[union-attr]
         torch.nn.utils.clip_grad_norm_(others, clip)
         adam.step()
-        step += 1
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])

@@ -1,4 +1,4 @@
-"""A small table of events with a learnable label, prepared as a user would prepare it."""
+"""A small table of events with a learnable label, as a user would bring it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pytest
-
-from grap_seq.prep.prepare import prepare
 
 SPEC = """\
 name: shop
@@ -46,11 +43,8 @@ def purchases(customers: int, seed: int = 0) -> pd.DataFrame:
     return pd.concat(frames)
 
 
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A prepared folder with 80 customers."""
-    folder = tmp_path_factory.mktemp("shop")
-    purchases(80).to_csv(folder / "events.csv", index=False)
+def write_shop(folder: Path, customers: int = 80) -> Path:
+    """Write events.csv and its description; returns the table's path."""
+    purchases(customers).to_csv(folder / "events.csv", index=False)
     (folder / "events.yaml").write_text(SPEC)
-    prepare("table", folder / "prepared", source=folder / "events.csv")
-    return folder / "prepared"
+    return folder / "events.csv"

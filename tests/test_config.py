@@ -1,0 +1,51 @@
+"""Names on the command line: what exists composes, what does not gets a suggestion."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from grap_seq import config
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["sed=1"], "no setting 'sed': did you mean 'seed'"),
+        (["dataset.crops.view=3"], "did you mean 'dataset.crops.views'"),
+        (["encoder=gur"], "encoder=gur: did you mean 'gru'"),
+        (["weighting=grab"], "did you mean 'grap'"),
+        (["seed"], "written key=value"),
+        (["weighting=fixed"], "needs weighting.weights="),
+        (["epochs=[1"], "epochs"),
+    ],
+)
+def test_wrong_arguments_name_the_remedy(arguments: list[str], message: str) -> None:
+    with pytest.raises(ValueError, match=message.replace(".", r"\.")):
+        config.compose("pretrain", arguments)
+
+
+def test_every_shipped_choice_composes() -> None:
+    groups = ("dataset", "encoder", "objective", "trainer")
+    for names in itertools.product(*(config.choices(group) for group in groups)):
+        pairs = [f"{group}={name}" for group, name in zip(groups, names, strict=True)]
+        settings = config.compose("pretrain", pairs)
+        assert settings.prepared == f"data/{names[0]}"
+
+
+def test_values_and_interpolations(tmp_path: Path) -> None:
+    settings = config.compose(
+        "pretrain", ["dataset=table", "dataset.hidden=32", "seed=3", "weighting=equal"]
+    )
+    assert (settings.encoder.hidden, settings.seed) == (32, 3)
+    assert settings.run == "runs/table_gru_equal"
+    config.save(settings, tmp_path / "config.yaml")
+    assert config.load(tmp_path / "config.yaml")["encoder"]["hidden"] == 32
+
+
+def test_entries_that_users_name_are_free() -> None:
+    weights = "weighting.weights={coles: 0.5, time: 1}"
+    settings = config.compose("pretrain", ["weighting=fixed", weights])
+    assert settings.weighting.weights.coles == 0.5
