@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 import shutil
 import subprocess
+import warnings
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,7 @@ def pretrain(config: Any) -> Path:
     callbacks: list[Callback] = [recorder, selection, saver]
     if Console().is_terminal:
         callbacks.append(RichProgressBar())
+    _quiet()
     trainer = lightning.Trainer(
         accelerator=config.trainer.accelerator,
         devices=1,
@@ -105,6 +108,13 @@ def pretrain(config: Any) -> Path:
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
+
+
+def _quiet() -> None:
+    """Keep Lightning's advertisements and its advice on other set-ups off the screen."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for text in (".*treespec.*", ".*does not have many workers.*", ".*no `val_dataloader`.*"):
+        warnings.filterwarnings("ignore", message=text)
 
 
 def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 import lightning
 import pandas as pd
 from lightning.pytorch.callbacks import Callback
+from rich.console import Console
 
 from grap_seq.data.batch import padding_share
 from grap_seq.files import atomic_write
@@ -102,6 +103,12 @@ class Recorder(Callback):
         }
         self.metrics.append(row)
         self.write()
+        scores = "".join(f"  {name} {value:.4f}" for name, value in extra.items())
+        Console().print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{scores}"
+            f"  {row['events_per_second']:,.0f} events/s  {seconds:.0f} s",
+            highlight=False,
+        )
 
     def write(self) -> None:
         """Write metrics.csv, and weights.parquet where weights are learned."""
