@@ -131,6 +131,8 @@ def _arrow_copy(folder: Path, split: str) -> Path | None:
             pa.ipc.new_file(temporary, pq.read_schema(parts[0])) as writer,
         ):
             for part in parts:
-                for batch in pq.ParquetFile(part).iter_batches(batch_size=4096):
+                # By default the whole part would be read ahead into memory.
+                file = pq.ParquetFile(part, pre_buffer=False, buffer_size=1 << 20)
+                for batch in file.iter_batches(batch_size=4096):
                     writer.write_batch(batch)
     return copy
