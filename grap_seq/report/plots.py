@@ -163,22 +163,15 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
 def _loss_panel(
     axes: Axes, name: str, epochs: pd.Series[int], lines: dict[str, pd.Series[float]], named: bool
 ) -> None:
-    highest = max(lines, key=lambda line: float(lines[line].mean()))
-    for line, values in lines.items():
+    falls = float(lines[next(iter(lines))].diff().sum()) < 0
+    for place, (line, values) in enumerate(lines.items()):
         known = values.notna()
         colour = BLUE if line == "validation" else GREY
         axes.plot(epochs[known], values[known], "o-", ms=2.5, color=colour)
-        if named and known.any():
-            above = line == highest
-            axes.annotate(
-                line,
-                xy=(epochs[known].iloc[-1], values[known].iloc[-1]),
-                xytext=(0, 5 if above else -5),
-                textcoords="offset points",
-                ha="right",
-                va="bottom" if above else "top",
-                color=colour,
-            )
+        if named:
+            # On the right, where falling curves leave the top free and rising ones the bottom.
+            y = (1 if falls else 0.34) - 0.16 * place
+            axes.text(1, y, line, color=colour, ha="right", va="top", transform=axes.transAxes)
     axes.set_title(name)
     axes.margins(y=0.2)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
