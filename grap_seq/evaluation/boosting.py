@@ -63,13 +63,13 @@ class Boosting:
         """Settings from {"binary": {...}, "multiclass": {...}}; what is not given keeps its value.
 
         Raises:
-            ValueError: A key that LightGBM's settings here do not have.
+            ValueError: A key that does not exist.
         """
-        default = cls()
-        return cls(
-            binary=_override(default.binary, config.get("binary") or {}, "binary"),
-            multiclass=_override(default.multiclass, config.get("multiclass") or {}, "multiclass"),
-        )
+        default, groups = cls(), [f.name for f in fields(cls)]
+        for group in config:
+            if group not in groups:
+                raise ValueError(f"boosting has no group '{group}'; {nearest(group, groups)}")
+        return cls(**{g: _override(getattr(default, g), config.get(g) or {}, g) for g in groups})
 
     def settings(self, n_classes: int) -> BoostingSettings:
         return self.binary if n_classes == 2 else self.multiclass
@@ -79,7 +79,7 @@ def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) ->
     known = [f.name for f in fields(BoostingSettings)]
     for key in given:
         if key not in known:
-            raise ValueError(f"evaluation.{name} has no setting '{key}'; {nearest(key, known)}")
+            raise ValueError(f"boosting.{name} has no setting '{key}'; {nearest(key, known)}")
     return BoostingSettings(**{**asdict(default), **given})
 
 
@@ -194,6 +194,6 @@ def caveats(
         kind = "binary" if len(classes) == 2 else "multiclass"
         found.append(
             f"A tree sees {rows} sequences and needs {settings.min_data_in_leaf} in a leaf, so it "
-            f"can hardly split: lower evaluation.{kind}.min_data_in_leaf."
+            f"can hardly split: lower boosting.{kind}.min_data_in_leaf."
         )
     return found

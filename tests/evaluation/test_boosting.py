@@ -91,12 +91,14 @@ def test_defaults_are_the_protocol() -> None:
 
 
 def test_settings_from_config() -> None:
-    changed = Boosting.from_config({"multiclass": {"n_estimators": 10}, "folds": 5})
+    changed = Boosting.from_config({"multiclass": {"n_estimators": 10}})
     assert changed.multiclass.n_estimators == 10
     assert changed.multiclass.max_depth == 12
     assert changed.binary == Boosting().binary
     with pytest.raises(ValueError, match="did you mean 'n_estimators'"):
         Boosting.from_config({"binary": {"n_estimator": 10}})
+    with pytest.raises(ValueError, match="did you mean 'multiclass'"):
+        Boosting.from_config({"multi": {}})
 
 
 def test_score_by_hand() -> None:
@@ -139,4 +141,4 @@ def test_caveats_in_words() -> None:
     (scored,) = caveats(plenty, np.zeros(7, int), ("no", "yes"), settings)
     assert scored == "No sequence of class yes among the 7 on which the classifier is scored."
     (small,) = caveats(np.arange(100) % 2, plenty, ("no", "yes"), settings)
-    assert "evaluation.binary.min_data_in_leaf" in small
+    assert "boosting.binary.min_data_in_leaf" in small
