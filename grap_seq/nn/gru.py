@@ -16,7 +16,7 @@ class GRUEncoder(nn.Module):
 
     def __init__(self, input_size: int, hidden: int = 256) -> None:
         super().__init__()
-        self.output_size = hidden
+        self.embedding_size = hidden
         self.rnn = nn.GRU(input_size, hidden, batch_first=True)
 
     def forward(self, batch: PaddedBatch) -> PaddedBatch:

@@ -25,7 +25,8 @@ class SequenceModel(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding, self.encoder, self.pooling = embedding, encoder, pooling
-        self.output_size = int(encoder.output_size)  # type: ignore[arg-type]  # H, a plain number
+        # H, under the name that pytorch-lifestream's encoders give it.
+        self.output_size = int(encoder.embedding_size)  # type: ignore[arg-type]
 
     def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
         """States of every event, payload (B, T, H) for each rectangle."""
