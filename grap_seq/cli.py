@@ -31,7 +31,7 @@ def _prepared_of(run: Path, given: str | None) -> Path:
 def _say(text: Any) -> None:
     from rich.console import Console
 
-    Console().print(text, highlight=False)
+    Console().print(text, highlight=False, soft_wrap=True)
 
 
 def prepare(arguments: list[str]) -> None:

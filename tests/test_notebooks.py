@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import jupytext
-import nbformat
 import pytest
 from nbclient import NotebookClient
 
@@ -20,7 +19,7 @@ def cells(notebook: Any) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_notebook_equals_its_script_and_has_outputs(script: Path) -> None:
-    notebook = nbformat.read(script.with_suffix(".ipynb"), as_version=4)
+    notebook = jupytext.read(script.with_suffix(".ipynb"))
     assert cells(notebook) == cells(jupytext.read(script))
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)

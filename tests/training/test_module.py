@@ -44,7 +44,8 @@ def fit(model: PretrainModule, batches: list[Batch], **options: Any) -> lightnin
         enable_model_summary=False,
         **options,
     )
-    loader = torch.utils.data.DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
+    # A list is a map-style dataset, though torch does not declare it as one.
+    loader: Any = torch.utils.data.DataLoader(batches, batch_size=None)  # type: ignore[arg-type]
     trainer.fit(model, loader)
     return trainer
 
@@ -53,15 +54,17 @@ def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> No
     """Plain PyTorch: mean of each group's losses, clipping of all but the weights, Adam."""
     weights = model.objective.weighting.weights
     others = [p for p in model.parameters() if p is not weights]
-    adam = torch.optim.Adam(
-        [{"params": others}, {"params": [weights], "lr": 0.01, "betas": (0.0, 0.99)}], lr=1e-3
-    )
+    groups_of_parameters: list[dict[str, Any]] = [
+        {"params": others},
+        {"params": [weights], "lr": 0.01, "betas": (0.0, 0.99)},
+    ]
+    adam = torch.optim.Adam(groups_of_parameters, lr=1e-3)
     for step, group in enumerate(groups):
         adam.zero_grad()
         for number, one in enumerate(group):
             torch.manual_seed((model.seed << 32) + step * 2**10 + (step * len(group) + number))
             losses = model.objective(one, model.model(one))
-            (sum(losses.values()) / len(group)).backward()  # type: ignore[union-attr]
+            (sum(losses.values()) / len(group)).backward()
         torch.nn.utils.clip_grad_norm_(others, clip)
         adam.step()
 
