@@ -1,0 +1,42 @@
+"""The downstream loss against a loop over sequences and events."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from grap_seq.objectives.downstream import DownstreamHead
+
+
+@pytest.mark.parametrize("labels", [[2, 0, 1, 1], [-1, 2, -1, 0], [-1, -1, 1, -1]])
+def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]) -> None:
+    torch.manual_seed(0)
+    lengths = [3, 1, 4, 2]
+    head = DownstreamHead(5, classes=3)
+    hidden = torch.randn(10, 5, requires_grad=True)
+    loss = head(hidden, torch.tensor(labels), torch.tensor(lengths))
+    losses, position, used = [], 0, []
+    for label, length in zip(labels, lengths, strict=True):
+        for _ in range(length):
+            if label >= 0:
+                events = hidden[position].detach().clamp(min=0)
+                logits = (head.output.weight.detach() @ events + head.output.bias.detach()).tolist()
+                losses.append(math.log(sum(map(math.exp, logits))) - logits[label])
+                used.append(position)
+            position += 1
+    assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, hidden)
+    unused = [i for i in range(10) if i not in used]
+    assert not gradient[unused].any()
+    assert gradient[used].abs().sum(1).min() > 0
+
+
+def test_a_batch_without_labels_costs_nothing() -> None:
+    head = DownstreamHead(5, classes=3)
+    hidden = torch.randn(4, 5, requires_grad=True)
+    loss = head(hidden, torch.tensor([-1, -1]), torch.tensor([3, 1]))
+    assert loss.item() == 0
+    (gradient,) = torch.autograd.grad(loss, hidden)
+    assert not gradient.any()
