@@ -100,8 +100,13 @@ def test_same_as_pandas(
         frame[expected.columns].to_numpy(), expected.to_numpy(dtype=float), rtol=1e-5, atol=1e-6
     )
 
-    labelled = aggregates(prepared, "train", labelled_only=True)
-    assert list(labelled.index) == [r["client"] for r in ordered if r["label"] is not None]
+
+def test_labelled_only(tmp_path: Path) -> None:
+    prepared = prepared_folder(tmp_path, counts=(20, 1, 1), unlabelled=0.5)
+    every, labelled = (aggregates(prepared, "train", labelled_only=only) for only in (False, True))
+    known = pd.read_parquet(prepared / "train").dropna(subset="label").client
+    assert 0 < len(known) < 20
+    pd.testing.assert_frame_equal(labelled, every.loc[known])
 
 
 def test_parts_and_splits_do_not_change_columns(tmp_path: Path) -> None:

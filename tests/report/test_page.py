@@ -50,6 +50,12 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
     return finished_run(tmp_path)
 
 
+def without_picture(run: Path) -> None:
+    """t-SNE takes seconds; pages about something else can do without it."""
+    for file in (run / "embeddings").glob("*"):
+        file.unlink()
+
+
 def render(run: Path, prepared: Path) -> Page:
     path = report(run, prepared)
     assert path == run / "report.html"
@@ -83,6 +89,7 @@ def test_every_part(folders: tuple[Path, Path]) -> None:
 
 def test_folds_and_notes(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
+    without_picture(run)
     content = evaluation(folds=True, notes=["No sequence of class <yes>."])
     (run / "evaluation.json").write_text(json.dumps(content))
     page = render(run, prepared)
@@ -94,8 +101,7 @@ def test_parts_missing(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
     for name in ("evaluation.json", "weights.parquet", "metrics.csv", "environment.json"):
         (run / name).unlink()
-    for file in (run / "embeddings").glob("*"):
-        file.unlink()
+    without_picture(run)
     page = render(run, prepared)
     assert page.images == 0
     for part in (
@@ -130,6 +136,7 @@ def test_constant_weights_no_validation_no_labels(folders: tuple[Path, Path]) ->
 
 def test_undefined_scores(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
+    without_picture(run)
     nothing = {"embedding": None, "aggregates": None, "both": None}
     gap = {"mean": None, "error": None}
     content = evaluation(
