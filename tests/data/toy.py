@@ -1,4 +1,4 @@
-"""A small dataset: rows as plain dictionaries, and the prepared folder that holds them."""
+"""A small dataset: rows as plain dictionaries, batches of them, and their prepared folder."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from ptls.data_load.padded_batch import PaddedBatch
 
-from grap_seq.data.batch import Crop
+from grap_seq.data.batch import OWNER, Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import sha256
 from grap_seq.schema import Field, Schema
@@ -82,6 +83,16 @@ def sequences(rows: Sequence[Row], schema: Schema = SCHEMA) -> Sequences:
 def whole(rows: Sequence[Row]) -> list[Crop]:
     """Every row uncut, each its own owner."""
     return [Crop(i, 0, len(row["event_time"]), i) for i, row in enumerate(rows)]
+
+
+def groups_of(rows: Sequence[Row], max_padding: float = 0.1) -> list[PaddedBatch]:
+    """A batch of whole rows."""
+    return collate(sequences(rows), whole(rows), max_padding)
+
+
+def in_order(groups: Sequence[PaddedBatch], rows: Sequence[Row]) -> list[Row]:
+    """The rows in the order in which a batch's flat list of events runs through them."""
+    return [rows[owner] for group in groups for owner in group.payload[OWNER].tolist()]
 
 
 def write_prepared(

@@ -11,8 +11,7 @@ from grap_seq.data.sequences import TIME
 from grap_seq.nn.event_embedding import EventEmbedding, default_width
 from grap_seq.nn.positions import flatten
 from grap_seq.schema import Field
-from tests.data.toy import SCHEMA, Row, random_rows
-from tests.nn.test_positions import groups_of, in_order
+from tests.data.toy import SCHEMA, Row, groups_of, in_order, random_rows
 
 ROWS = random_rows([9, 2, 14, 1, 5, 30], seed=3)
 

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ptls.data_load.padded_batch import PaddedBatch
 
-from grap_seq.data.batch import OWNER, collate
 from grap_seq.data.sequences import TIME
 from grap_seq.nn.positions import flatten, last_positions, lengths, mask, time_gaps, unflatten
-from tests.data.toy import Row, random_rows, sequences, whole
+from tests.data.toy import groups_of, in_order, random_rows
 
 SIZES = st.lists(st.integers(1, 12), min_size=1, max_size=10)
 PADDINGS = st.sampled_from([0.0, 0.1, 0.4, 1.0])
-
-
-def groups_of(rows: Sequence[Row], max_padding: float = 0.1) -> list[PaddedBatch]:
-    return collate(sequences(rows), whole(rows), max_padding)
-
-
-def in_order(groups: Sequence[PaddedBatch], rows: Sequence[Row]) -> list[Row]:
-    """The rows in the order in which the flat list runs through them."""
-    return [rows[owner] for group in groups for owner in group.payload[OWNER].tolist()]
 
 
 @given(SIZES, PADDINGS)

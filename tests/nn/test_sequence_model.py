@@ -6,20 +6,14 @@ from typing import Any
 
 import pytest
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from ptls.nn.seq_encoder.rnn_encoder import RnnEncoder
 
 from grap_seq.data.batch import OWNER
 from grap_seq.data.sequences import TIME
-from grap_seq.nn.build import build, build_model
-from grap_seq.nn.event_embedding import EventEmbedding
-from grap_seq.nn.gru import GRUEncoder
+from grap_seq.nn.build import build_model
 from grap_seq.nn.pooling import POOLINGS
-from grap_seq.nn.positions import unflatten
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.weighting import Fixed
-from tests.data.toy import SCHEMA, random_rows
-from tests.nn.test_positions import groups_of
+from tests.data.toy import SCHEMA, groups_of, random_rows
 
 ROWS = random_rows([9, 2, 14, 1, 5, 12], seed=3)
 DESCRIPTION = {
@@ -56,20 +50,6 @@ def test_an_event_changes_nothing_before_it(changed: int, name: str) -> None:
     assert not torch.equal(before[changed:], after[changed:])
 
 
-@pytest.mark.parametrize("changed", [0, 4, 9])
-def test_the_encoder_is_causal_in_float64(changed: int) -> None:
-    torch.manual_seed(0)
-    encoder = GRUEncoder(4, hidden=6).double()
-    payload = torch.randn(2, 10, 4, dtype=torch.float64)
-    moved = payload.clone()
-    moved[:, changed] += 1e-6
-    lengths = torch.tensor([10, 10])
-    before, after = (encoder(PaddedBatch(p, lengths)).payload for p in (payload, moved))
-    assert torch.equal(before[:, :changed], after[:, :changed])
-    # Every later state remembers, if only a little.
-    assert (before[:, changed:] != after[:, changed:]).any(-1).all()
-
-
 @pytest.mark.parametrize("pooling", list(POOLINGS))
 def test_an_embedding_does_not_know_its_neighbours(pooling: str) -> None:
     model = model_of(pooling=pooling)
@@ -92,23 +72,6 @@ def test_states_do_not_depend_on_the_rectangles() -> None:
         torch.testing.assert_close(one.payload[row, :length], states.payload[0], rtol=0, atol=1e-6)
 
 
-def test_the_encoder_is_torchs_gru() -> None:
-    torch.manual_seed(0)
-    encoder = GRUEncoder(4, hidden=6)
-    assert encoder.embedding_size == 6
-    (group,) = build_vectors([3, 5], 4)
-    states = encoder(group)
-    for row, length in enumerate(group.seq_lens.tolist()):
-        wanted, _ = encoder.rnn(group.payload[row, :length][None])
-        torch.testing.assert_close(states.payload[row, :length], wanted[0])
-    assert (encoder.rnn.num_layers, encoder.rnn.bidirectional) == (1, False)
-
-
-def build_vectors(lengths: list[int], width: int) -> list[Any]:
-    groups = groups_of(random_rows(lengths), max_padding=1.0)
-    return unflatten(torch.randn(sum(lengths), width), groups)
-
-
 def test_encoders_of_pytorch_lifestream_fit() -> None:
     model = SequenceModel(
         model_of().embedding,
@@ -123,35 +86,6 @@ def test_encoders_of_pytorch_lifestream_fit() -> None:
     assert alone.shape == (3, 7)
     # Longest first: rows 2, 0, 1.
     torch.testing.assert_close(batch, alone[[2, 0, 1]], rtol=0, atol=1e-6)
-
-
-def test_build_passes_the_options_on() -> None:
-    model = model_of()
-    assert isinstance(model.encoder, GRUEncoder)
-    assert model.encoder.rnn.hidden_size == 12
-    assert isinstance(model.embedding, EventEmbedding)
-    assert model.embedding.tables[0].weight.shape == (7, 3)
-    assert model.pooling == "last_mean_max"
-    fixed = {"name": "fixed", "class": "grap_seq.weighting.Fixed", "weights": {"a": 2.0}, "lr": 0.1}
-    weighting = build(fixed, ["a"], without=("lr",))
-    assert isinstance(weighting, Fixed)
-    assert weighting.named_weights() == {"a": 2.0}
-
-
-@pytest.mark.parametrize(
-    "path", ["grap_seq.nn.gru.LSTMEncoder", "no_such_package.Encoder", "Encoder", ""]
-)
-def test_build_names_a_class_that_it_cannot_find(path: str) -> None:
-    with pytest.raises(ValueError, match=f"class: '{path}' cannot be imported"):
-        build({"class": path}, 16)
-
-
-@pytest.mark.parametrize("options", [{"layers": 2}, {"hidden": "many"}])
-def test_build_names_an_option_that_the_class_does_not_take(options: dict[str, Any]) -> None:
-    with pytest.raises(
-        ValueError, match=rf"GRUEncoder does not fit the options.*{next(iter(options))}"
-    ):
-        build({"class": "grap_seq.nn.gru.GRUEncoder", **options}, 16)
 
 
 def test_unknown_pooling_is_refused() -> None:

@@ -20,8 +20,7 @@ from grap_seq.objectives.next_event import (
     absolute_error,
 )
 from grap_seq.schema import Field
-from tests.data.toy import SCHEMA, Row, random_rows
-from tests.nn.test_positions import groups_of, in_order
+from tests.data.toy import SCHEMA, Row, groups_of, in_order, random_rows
 
 WIDTH = 5
 FIELDS = {field.name: field for field in SCHEMA.fields}

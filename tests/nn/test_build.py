@@ -1,0 +1,53 @@
+"""Objects from their descriptions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from grap_seq.nn.build import build, build_model
+from grap_seq.nn.event_embedding import EventEmbedding
+from grap_seq.nn.gru import GRUEncoder
+from grap_seq.weighting import Fixed
+from tests.data.toy import SCHEMA
+
+
+def test_a_model_is_as_described() -> None:
+    description = {
+        "event_width": 16,
+        "max_time_gap": 3.0,
+        "table_widths": {"type": 3},
+        "encoder": {"name": "gru", "class": "grap_seq.nn.gru.GRUEncoder", "hidden": 12},
+        "pooling": "mean",
+    }
+    model = build_model(SCHEMA, description)
+    assert isinstance(model.encoder, GRUEncoder)
+    assert (model.encoder.rnn.input_size, model.encoder.rnn.hidden_size) == (16, 12)
+    assert isinstance(model.embedding, EventEmbedding)
+    assert model.embedding.tables[0].weight.shape == (7, 3)
+    assert model.embedding.max_time_gap == 3.0
+    assert (model.pooling, model.output_size) == ("mean", 12)
+
+
+def test_entries_for_others_are_left_out() -> None:
+    fixed = {"name": "fixed", "class": "grap_seq.weighting.Fixed", "weights": {"a": 2.0}, "lr": 0.1}
+    weighting = build(fixed, ["a"], without=("lr",))
+    assert isinstance(weighting, Fixed)
+    assert weighting.named_weights() == {"a": 2.0}
+
+
+@pytest.mark.parametrize(
+    "path", ["grap_seq.nn.gru.LSTMEncoder", "no_such_package.Encoder", "Encoder", ""]
+)
+def test_build_names_a_class_that_it_cannot_find(path: str) -> None:
+    with pytest.raises(ValueError, match=f"class: '{path}' cannot be imported"):
+        build({"class": path}, 16)
+
+
+@pytest.mark.parametrize("options", [{"layers": 2}, {"hidden": "many"}])
+def test_build_names_an_option_that_the_class_does_not_take(options: dict[str, Any]) -> None:
+    with pytest.raises(
+        ValueError, match=rf"GRUEncoder does not fit the options.*{next(iter(options))}"
+    ):
+        build({"class": "grap_seq.nn.gru.GRUEncoder", **options}, 16)
