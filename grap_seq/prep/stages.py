@@ -121,9 +121,7 @@ class Work:
         unfinished = self.folder / "buckets.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         with clear_errors("sorting events into buckets"):
-            self.connection.to_parquet(
-                table, unfinished, partition_by="__bucket", compression="zstd"
-            )
+            self.connection.to_parquet(table, unfinished, partition_by="__bucket")
         unfinished.rename(target)
 
     def bucket(self, *numbers: int) -> ir.Table | None:
@@ -207,7 +205,7 @@ class Work:
 
     def _write(self, table: ir.Table, name: str) -> None:
         with atomic_write(self.folder / name) as temporary:
-            self.connection.to_parquet(table, temporary, compression="zstd")
+            self.connection.to_parquet(table, temporary)
 
     def _positions(self, name: str) -> ir.Table:
         """A work file with `__position`: its rows stand in the order of the source."""

@@ -55,11 +55,16 @@ def test_bank_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str
     assert "Constant within an id too (a label, or facts about it): region" in text
     assert "Left out (empty, another time, or different in every row): row_id, empty" in text
     assert "churn_flag" in capsys.readouterr().out
-    manifest = prepare("table", tmp_path / "out", source=source)
-    assert sum(split["labelled"] for split in manifest.splits.values()) == 40
     with pytest.raises(FileExistsError, match=r"bank\.yaml exists"):
         suggest(source)
     assert path.read_text("utf-8") == text
+
+
+def test_suggestion_can_be_prepared_as_it_stands(tmp_path: Path) -> None:
+    _bank().to_csv(tmp_path / "bank.csv", index=False)
+    suggest(tmp_path / "bank.csv")
+    manifest = prepare("table", tmp_path / "out", source=tmp_path / "bank.csv")
+    assert sum(split["labelled"] for split in manifest.splits.values()) == 40
 
 
 @pytest.mark.parametrize(
