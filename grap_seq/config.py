@@ -46,9 +46,13 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     folder = str(resources.folder("configs").resolve())
     with initialize_config_dir(folder, version_base="1.3"):
         known = _keys(OmegaConf.to_container(hydra_compose(command, selected), resolve=False))
-        for override in plain:
-            key = override.partition("=")[0].lstrip("+~")
-            if key not in known and not any(key.startswith(f"{name}.") for name in _open(known)):
+        free = _open(known)
+        for index, override in enumerate(plain):
+            key = override.partition("=")[0]
+            if any(f"{key}.".startswith(f"{name}.") for name in free):
+                # Hydra adds new entries only where it is told to.
+                plain[index] = f"++{override}"
+            elif key not in known:
                 leaves = [name for name, value in known.items() if not isinstance(value, dict)]
                 raise ValueError(
                     f"{command} has no setting {key!r}: {nearest(key, [*leaves, *groups])}"

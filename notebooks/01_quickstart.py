@@ -34,8 +34,10 @@ from grap_seq.prep.transform import read_events
 from grap_seq.report.plots import plot_embeddings, plot_losses, plot_weights
 from grap_seq.training.pretrain import pretrain
 
-# GRAP_SEQ_QUICK=1 (the tests) trains for a few steps only.
+# GRAP_SEQ_QUICK=1 (the tests) trains for a few steps and grows a few trees only.
 quick = "GRAP_SEQ_QUICK" in os.environ
+small = ["trainer=smoke", "select=last", "dataset.hidden=16"]
+small += ["dataset.boosting.multiclass.n_estimators=5"]
 folder = Path(tempfile.mkdtemp())
 
 # %% [markdown]
@@ -68,7 +70,7 @@ settings = config.compose(
         "dataset=flights",
         f"prepared={prepared}",
         f"run={folder / 'run'}",
-        *(["trainer=smoke", "select=last", "dataset.hidden=16"] if quick else []),
+        *(small if quick else []),
     ],
 )
 run = pretrain(settings)

@@ -68,7 +68,8 @@ class Recorder(Callback):
         self._padding.append(padding_share(batch))
         self._norms.append(pl_module.gradient_norm)
         weighting = pl_module.objective.weighting
-        if weighting.weights.requires_grad and trainer.global_step % self.log_every == 0:
+        logged = trainer.global_step == 1 or trainer.global_step % self.log_every == 0
+        if weighting.weights.requires_grad and logged:
             place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
             self.trajectory.append({**place, **weighting.log()})
 
