@@ -72,6 +72,8 @@ def load(run: Path, prepared: Path) -> Labelled:
     pooling, hidden = "", 0
     for split in SPLITS:
         known = _labels(prepared, split, schema)
+        if known.empty:
+            continue
         table, metadata = _embeddings(run, split)
         _check_ids(run, prepared, split, known.index, table.index)
         pooling, hidden = metadata.get("pooling", ""), int(metadata.get("hidden", 0))
