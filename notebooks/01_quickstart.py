@@ -19,11 +19,14 @@
 # embedding tells when the aircraft was built.
 
 # %%
+# %matplotlib inline
 import os
 import tempfile
+import warnings
 from pathlib import Path
 
 import pandas as pd
+import rich
 
 import grap_seq
 from grap_seq import config
@@ -33,6 +36,10 @@ from grap_seq.prep.prepare import prepare
 from grap_seq.prep.transform import read_events
 from grap_seq.report.plots import plot_embeddings, plot_losses, plot_weights
 from grap_seq.training.pretrain import pretrain
+
+# Plain text instead of progress widgets, and no advice about installing them.
+warnings.filterwarnings("ignore")
+rich.reconfigure(force_jupyter=False)
 
 # GRAP_SEQ_QUICK=1 (the tests) trains for a few steps and grows a few trees only.
 quick = "GRAP_SEQ_QUICK" in os.environ

@@ -29,7 +29,7 @@ def command(shop: Path, run: Path, *extra: str) -> list[str]:
 
 def kill_after(epochs: int, process: subprocess.Popen[bytes], run: Path) -> None:
     """SIGKILL once the metrics hold so many epochs: somewhere inside the next one."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and process.poll() is None:
         metrics = run / "metrics.csv"
         if metrics.is_file() and len(metrics.read_text().splitlines()) > epochs:
