@@ -39,7 +39,7 @@ from grap_seq.training.pretrain import pretrain
 
 # Plain text instead of progress widgets, and no advice about installing them.
 warnings.filterwarnings("ignore")
-rich.reconfigure(force_jupyter=False)
+rich.reconfigure(force_jupyter=False, force_terminal=False)
 
 # GRAP_SEQ_QUICK=1 (the tests) trains for a few steps and grows a few trees only.
 quick = "GRAP_SEQ_QUICK" in os.environ
