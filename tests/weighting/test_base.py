@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import doctest
 import io
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from grap_seq.weighting import Equal, GraP, HeadBank, Weighting
+from grap_seq.weighting import Equal, GraP, HeadBank, Weighting, base
 from grap_seq.weighting.base import composite_norm, equal_scale
 from tests.weighting.oracle import Node, Problem, backward, both_nodes
 
@@ -180,3 +182,12 @@ def test_parameter_group_fits_adam() -> None:
     assert optimizer.param_groups[1]["betas"] == (0.0, 0.99)
     assert optimizer.param_groups[1]["weight_decay"] == 0
     assert optimizer.param_groups[1]["lr"] == 0.3
+
+
+def test_the_documented_example_runs() -> None:
+    finder: Callable[..., list[doctest.DocTest]] = doctest.DocTestFinder().find
+    globals_ = {"torch": torch, "nn": nn, "GraP": GraP}
+    (example,) = finder(Weighting, "Weighting", module=base, globs=globals_)[:1]
+    assert len(example.examples) == 4
+    results = doctest.DocTestRunner().run(example)
+    assert results.failed == 0

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import doctest
 import io
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import lightning
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from grap_seq.weighting import GraP, HeadBank, Weighting, base
+from grap_seq.weighting import GraP, HeadBank
 from tests.weighting.oracle import Problem, ascent, assert_same, backward, expected, rescaled
 
 NAMES = ("a", "b", "c")
@@ -295,12 +294,3 @@ def test_lightning_is_the_plain_loop(precision: Any) -> None:
     for ours, theirs in zip(wrapped.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert (wrapped.weighting.weights.detach() - 1).abs().max() > 0.01
-
-
-def test_the_documented_example_runs() -> None:
-    finder: Callable[..., list[doctest.DocTest]] = doctest.DocTestFinder().find
-    globals_ = {"torch": torch, "nn": nn, "GraP": GraP}
-    (example,) = finder(Weighting, "Weighting", module=base, globs=globals_)[:1]
-    assert len(example.examples) == 4
-    results = doctest.DocTestRunner().run(example)
-    assert results.failed == 0
