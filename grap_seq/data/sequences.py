@@ -88,6 +88,7 @@ class Sequences:
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader's worker process maps the file itself instead of receiving its contents.
+        assert self._file is not None or not self._batches, "rows in memory cannot be sent"
         return {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_columns")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -80,8 +80,8 @@ def pretrain(config: Any) -> Path:
     )
     last = open_run(run, config)
     set_threads(config.trainer.threads)
-    saver = checkpoints(run, config.select)
-    callbacks: list[Callback] = [recorder, selection, saver]
+    savers = checkpoints(run, config.select, config.validate_every)
+    callbacks: list[Callback] = [recorder, selection, *savers]
     if Console().is_terminal:
         callbacks.append(RichProgressBar())
     _quiet()
@@ -101,7 +101,7 @@ def pretrain(config: Any) -> Path:
         num_sanity_val_steps=0,
     )
     trainer.fit(module, datamodule=data, ckpt_path=last)
-    best = saver.best_model_path or saver.last_model_path
+    best = savers[0].best_model_path or savers[-1].best_model_path
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     save(module.model, description, run, prepared)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import lightning
 import numpy as np
@@ -19,6 +19,7 @@ from grap_seq.training.recorder import Recorder
 
 Criterion = Literal["probe", "loss", "last"]
 SCORE = "score"
+CHOICES = ("probe", "loss", "last")
 
 
 class Selection(Callback):
@@ -29,7 +30,7 @@ class Selection(Callback):
         recorder: receives the score.
         train: the training split.
         val: the validation split.
-        every: epochs between two scores (the last epoch is always scored).
+        every: epochs between two scores.
         sequences: labelled training sequences that the probe is fitted on.
         eval_length: last events of a sequence that its embedding sees.
         seed: seed of the probe and of its sample.
@@ -58,6 +59,13 @@ class Selection(Callback):
         chosen = generator(seed, 0, purpose=2).permutation(labelled)[:sequences]
         self.train_rows = np.sort(chosen)
         self.val_rows = np.flatnonzero(val.labels != UNLABELLED)
+        if by not in CHOICES:
+            raise ValueError(f"select={by}: choose one of {', '.join(CHOICES)}")
+        if by == "loss" and int((val.lengths >= 2).sum()) < 2:
+            raise ValueError(
+                "select=loss needs two validation sequences with two events or more; use"
+                " select=last, or a larger validation share"
+            )
         if by == "probe" and not self._can_probe():
             raise ValueError(
                 "select=probe needs labelled sequences of at least two classes in train and in"
@@ -75,8 +83,7 @@ class Selection(Callback):
     ) -> None:
         assert isinstance(pl_module, PretrainModule)
         extra: dict[str, float] = {}
-        last = trainer.current_epoch + 1 == trainer.max_epochs or trainer.should_stop
-        if (trainer.current_epoch + 1) % self.every == 0 or last:
+        if (trainer.current_epoch + 1) % self.every == 0:
             if self.by == "probe":
                 extra["val_probe"] = self._probe(pl_module)
             losses = self.recorder.validation_losses()
@@ -107,14 +114,24 @@ class Selection(Callback):
         )
 
 
-def checkpoints(run: Path, by: Criterion) -> ModelCheckpoint:
-    """Last and best checkpoint of a run, written atomically by Lightning."""
-    chosen: dict[str, Any] = {"monitor": SCORE, "mode": "max" if by == "probe" else "min"}
-    return ModelCheckpoint(
-        dirpath=run / "checkpoints",
+def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoint]:
+    """Checkpoints of a run, written atomically by Lightning: the best epoch's, then the last one's.
+
+    The best stands first, so that the last checkpoint knows about it when a run is resumed.
+    """
+    folder = run / "checkpoints"
+    last = ModelCheckpoint(
+        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    if by == "last":
+        return [last]
+    best = ModelCheckpoint(
+        folder,
         filename="best",
-        save_last=True,
+        monitor=SCORE,
+        mode="max" if by == "probe" else "min",
+        every_n_epochs=every,
         save_on_train_epoch_end=True,
         enable_version_counter=False,
-        **({} if by == "last" else chosen),
     )
+    return [best, last]
