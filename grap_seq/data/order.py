@@ -27,7 +27,7 @@ def batches(
     """Rows of every batch of an epoch; each row appears exactly once.
 
     Rows are shuffled, sorted by length inside pools of 50 batches, cut into batches of nearly
-    equal size (so that none is left with a single row, from batches of three on), and the batches shuffled.
+    equal size (from batches of three on none is left with a single row), and the batches shuffled.
 
     Args:
         lengths: length of each row, shape (rows,).
