@@ -11,6 +11,14 @@ import yaml
 
 from grap_seq import resources
 
+# Settings that count things, of which there has to be one.
+COUNTS = (
+    *("epochs", "batch_size", "event_width", "accumulate", "log_every", "validate_every"),
+    *("lr_step", "probe_sequences", "batch_events", "dataset.hidden", "dataset.eval_length"),
+    *("encoder.hidden", "objective.head_width", "objective.coles_negatives"),
+)
+# Mappings whose entries the user names; whoever reads them checks the names.
+FREE = ("dataset.boosting", "dataset.table_widths", "weighting.weights")
 GROUPS = ("dataset", "encoder", "objective", "weighting", "trainer", "evaluation")
 
 
@@ -45,11 +53,10 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
             plain.append(override)
     folder = str(resources.folder("configs").resolve())
     with initialize_config_dir(folder, version_base="1.3"):
-        known = _keys(OmegaConf.to_container(hydra_compose(command, selected), resolve=False))
-        free = _open(known)
+        known = _keys(OmegaConf.to_container(hydra_compose(command, selected), resolve=True))
         for index, override in enumerate(plain):
             key = override.partition("=")[0]
-            if any(f"{key}.".startswith(f"{name}.") for name in free):
+            if any(f"{key}.".startswith(f"{name}.") for name in FREE):
                 # Hydra adds new entries only where it is told to.
                 plain[index] = f"++{override}"
             elif key not in known:
@@ -62,6 +69,7 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
             OmegaConf.resolve(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(f"{' '.join(overrides)}: {error}") from error
+    _check_kinds(known, _keys(OmegaConf.to_container(config)))
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
@@ -84,9 +92,20 @@ def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _open(known: dict[str, Any]) -> list[str]:
-    """Keys whose entries the user names: empty mappings in the shipped configs."""
-    return [key for key, value in known.items() if value == {} or value == "???"]
+def _check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse text where the default is a number or a switch; negative or zero counts too."""
+    for key, default in defaults.items():
+        value = given.get(key, default)
+        if isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"{key}={value}: write true or false")
+        elif isinstance(default, int | float):
+            kinds = int if isinstance(default, int) else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds):
+                what = "a whole number" if isinstance(default, int) else "a number"
+                raise ValueError(f"{key}={value}: write {what}, such as {default}")
+            if value < 0 <= default or (key in COUNTS and value < 1):
+                raise ValueError(f"{key}={value}: it must be at least {int(key in COUNTS)}")
 
 
 def nearest(name: str, names: Sequence[str]) -> str:

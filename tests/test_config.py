@@ -20,6 +20,13 @@ from grap_seq import config
         (["seed"], "written key=value"),
         (["weighting=fixed"], "needs weighting.weights="),
         (["epochs=[1"], "epochs"),
+        (["epochs=many"], "epochs=many: write a whole number, such as"),
+        (["epochs=1.5"], "write a whole number"),
+        (["batch_size=0"], "batch_size=0: it must be at least 1"),
+        (["dataset.hidden=0"], "hidden=0: it must be at least 1"),
+        (["seed=-1"], "seed=-1: it must be at least 0"),
+        (["lr=fast"], "lr=fast: write a number"),
+        (["overwrite=maybe"], "overwrite=maybe: write true or false"),
     ],
 )
 def test_wrong_arguments_name_the_remedy(arguments: list[str], message: str) -> None:
@@ -49,3 +56,5 @@ def test_entries_that_users_name_are_free() -> None:
     weights = "weighting.weights={coles: 0.5, time: 1}"
     settings = config.compose("pretrain", ["weighting=fixed", weights])
     assert settings.weighting.weights.coles == 0.5
+    settings = config.compose("pretrain", ["dataset.boosting.multiclass.num_leaves=7"])
+    assert settings.dataset.boosting.multiclass.num_leaves == 7
