@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grap_seq.data.sequences import TIME, Sequences
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Schema
 from tests.data.toy import SCHEMA, UNLABELLED_SCHEMA, random_rows, sequences, table, write_prepared
 
 FIELDS = (TIME, *(field.name for field in SCHEMA.fields))
@@ -145,57 +142,3 @@ def test_a_worker_process_maps_the_file_itself(prepared: Callable[..., Path]) ->
 def test_a_folder_that_is_not_prepared(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="grap-seq prepare"):
         Sequences(tmp_path, "train")
-
-
-MEASURE = """
-import json, sys
-from pathlib import Path
-import psutil, pyarrow
-from grap_seq.data.sequences import Sequences
-
-def now():
-    return psutil.Process().memory_info().rss
-
-Sequences(Path(sys.argv[1]), "train")
-Sequences(Path(sys.argv[2]), "train")
-copied = pyarrow.default_memory_pool().max_memory()
-pyarrow.default_memory_pool().release_unused()
-base = now()
-opened = Sequences(Path(sys.argv[2]), "train")
-for row in range(0, len(opened), len(opened) // 5):
-    opened.events(row, 0, 10)["score"].sum()
-few = now() - base
-for row in range(len(opened)):
-    for values in opened.events(row, 0, int(opened.lengths[row])).values():
-        values.sum()
-print(json.dumps({"copied": copied, "few": few, "all": now() - base}))
-"""
-
-
-def test_memory_does_not_grow_with_the_data(tmp_path: Path, prepared: Callable[..., Path]) -> None:
-    rows, events = 30_000, 120
-    rng = np.random.default_rng(0)
-    schema = Schema("big", "client", "day", (Field("score", "numerical"),))
-    offsets = pa.array(np.arange(0, rows * events + 1, events, dtype=np.int32))
-    columns = {
-        "client": pa.array(np.arange(rows)),
-        TIME: pa.ListArray.from_arrays(offsets, pa.array(rng.random(rows * events))),
-        "score": pa.ListArray.from_arrays(offsets, pa.array(rng.random(rows * events, np.float32))),
-    }
-    folder = tmp_path / "big"
-    (folder / "train").mkdir(parents=True)
-    schema.save(folder)
-    pq.write_table(pa.table(columns), folder / "train" / "part-00000.parquet", row_group_size=4096)
-    (folder / "manifest.json").write_text("{}")
-    small = prepared(name="small")
-    command = [sys.executable, "-c", MEASURE, str(small), str(folder)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = json.loads(output)
-    (copy,) = (folder / ".cache").iterdir()
-    size = copy.stat().st_size
-    assert size > 40_000_000
-    # Reading every event maps every page: the measure sees the file.
-    assert found["all"] > 0.7 * size
-    assert found["few"] < 0.3 * size
-    # While the copy is made, a few row groups exist in memory, however many the file has.
-    assert found["copied"] < 0.65 * size
