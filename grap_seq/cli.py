@@ -186,7 +186,7 @@ def main() -> None:
             print(usage(name))
             return
         COMMANDS[name](rest)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
         print(f"grap-seq {name}: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

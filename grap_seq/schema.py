@@ -30,6 +30,7 @@ SECONDS: dict[TimeUnit, int] = {
     "day": 86400,
     "week": 604800,
 }
+SPLITS = ("train", "val", "test")
 METRICS: tuple[Metric, ...] = ("auc", "accuracy")
 # Columns that every prepared folder has beside the id and the fields.
 RESERVED = ("event_time", "label")

@@ -104,6 +104,7 @@ class Sequences:
         """Events start..stop of a row: one array of shape (stop - start,) for each field."""
         batch = int(np.searchsorted(self._first_row, row, side="right")) - 1
         inside = row - int(self._first_row[batch])
+        assert 0 <= start <= stop <= self.lengths[row], "events of another row"
         return {
             name: values[offsets[inside] + start : offsets[inside] + stop]
             for name, (offsets, values) in self._columns[batch].items()

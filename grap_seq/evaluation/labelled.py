@@ -17,9 +17,8 @@ import pyarrow.parquet as pq
 
 from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Features, Labels
-from grap_seq.schema import Metric, Schema
+from grap_seq.schema import SPLITS, Metric, Schema
 
-SPLITS = ("train", "val", "test")
 POOLINGS = ("last", "mean", "max")
 
 

@@ -15,13 +15,11 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 
 from grap_seq.data.sequences import Sequences
-from grap_seq.evaluation.embed import embedding_tables
+from grap_seq.evaluation.embed import CHUNK_ROWS, embedding_tables
 from grap_seq.files import atomic_write, write_json
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.schema import Schema
-
-SPLITS = ("train", "val", "test")
+from grap_seq.schema import SPLITS, Schema
 
 
 def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared: Path) -> None:
@@ -109,7 +107,7 @@ class EmbeddingModel:
             if not len(sequences):
                 continue
             target = output / f"{split}.parquet"
-            chunks = -(-len(sequences) // 4096)
+            chunks = -(-len(sequences) // CHUNK_ROWS)
             tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
             writer: pq.ParquetWriter | None = None
             with atomic_write(target) as temporary:

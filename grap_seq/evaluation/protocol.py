@@ -35,10 +35,10 @@ from grap_seq.evaluation.boosting import (
     fit_predict,
     fit_score,
 )
-from grap_seq.evaluation.labelled import SPLITS, Labelled, load
+from grap_seq.evaluation.labelled import Labelled, load
 from grap_seq.evaluation.outcome import Outcome, cross_validated, difference, held_out
 from grap_seq.files import write_json
-from grap_seq.schema import Metric
+from grap_seq.schema import SPLITS, Metric
 
 FEATURES = ("embedding", "aggregates", "both")
 Rows = npt.NDArray[np.intp]

@@ -19,6 +19,7 @@ from grap_seq.weighting.base import DOWNSTREAM, Weighting
 from grap_seq.weighting.head_bank import HeadBank
 
 COLES, NEXT_TIME = "coles", "time"
+Losses = dict[str, Tensor]
 
 
 def loss_names(schema: Schema, next_event: bool = True, coles: bool = True) -> list[str]:
@@ -123,6 +124,3 @@ class CompositeObjective(nn.Module):
             labels = torch.cat([group.payload[LABEL] for group in groups])
             losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))
         return losses
-
-
-Losses = dict[str, Tensor]

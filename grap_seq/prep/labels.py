@@ -11,8 +11,8 @@ import ibis.expr.types as ir
 from grap_seq.prep.clean import as_text
 from grap_seq.prep.problems import Problems
 from grap_seq.prep.recipes import Recipe
-from grap_seq.prep.splits import SPLITS
 from grap_seq.prep.tables import read_table, require_columns
+from grap_seq.schema import SPLITS
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from grap_seq.files import atomic_write
 from grap_seq.prep.encoding import encode_events, group_events, sequence_type
 from grap_seq.prep.engine import clear_errors
-from grap_seq.prep.splits import SPLITS
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
+from grap_seq.schema import SPLITS
 
 # Events in a row group: small enough to read one at a time, large enough to compress well.
 EVENTS_PER_GROUP = 131_072

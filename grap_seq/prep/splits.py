@@ -11,7 +11,6 @@ import ibis.expr.types as ir
 
 from grap_seq.schema import Split
 
-SPLITS = ("train", "val", "test")
 DIGITS = "0123456789abcdef"
 MAX_BUCKETS = 256
 

@@ -82,7 +82,8 @@ def protocol(evaluation: Mapping[str, Any]) -> str:
     return (
         f"{evaluation['protocol']} cross-validation over {sum(counts.values()):,} labelled "
         "sequences of all splits; bars are one standard deviation over the folds. Pretraining saw "
-        "the training split's sequences, which are in test folds here too."
+        "the training split's sequences, which are in test folds here too; their labels chose "
+        "learned loss weights, those of validation the best epoch."
     )
 
 
