@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.nn.pooling import pool
+from grap_seq.nn.pooling import POOLINGS, pool
 
 
 class SequenceModel(nn.Module):
@@ -18,12 +18,17 @@ class SequenceModel(nn.Module):
         encoder: maps one rectangle of event vectors (B, T, D) to states (B, T, H), causally; any
             pytorch-lifestream sequence encoder that returns all states fits.
         pooling: how states become one embedding per sequence, see `grap_seq.nn.pooling`.
+
+    Raises:
+        ValueError: an unknown pooling.
     """
 
     def __init__(
         self, embedding: nn.Module, encoder: nn.Module, pooling: str = "last_mean_max"
     ) -> None:
         super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling={pooling}: choose one of {', '.join(POOLINGS)}")
         self.embedding, self.encoder, self.pooling = embedding, encoder, pooling
         # H, under the name that pytorch-lifestream's encoders give it.
         self.output_size = int(encoder.embedding_size)  # type: ignore[arg-type]

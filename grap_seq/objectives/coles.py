@@ -64,6 +64,8 @@ class ColesHead(nn.Module):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"coles_reduction={reduction}: choose mean or sum")
         self.output = nn.Linear(width, size)
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
 

@@ -94,6 +94,8 @@ def load_recipe(name: str, source: Path | None = None, spec: Path | None = None)
 def _beside(source: Path | None) -> Path:
     if source is None:
         raise ValueError("dataset=table needs source=FILE (your CSV or parquet table)")
+    if not source.exists():
+        raise FileNotFoundError(f"no file or folder {source}; give the path of your table")
     return suggested_path(source)
 
 

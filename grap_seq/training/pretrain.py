@@ -32,6 +32,7 @@ from grap_seq.training.recorder import Recorder
 from grap_seq.training.selection import Selection, checkpoints
 from grap_seq.weighting.base import Weighting
 
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 PACKAGES = (
     "grap-seq",
     "torch",
@@ -168,8 +169,11 @@ def check_trainer(trainer: Any) -> None:
     """Refuse a trainer that this machine cannot run.
 
     Raises:
-        ValueError: no GPU where one is asked for.
+        ValueError: no GPU where one is asked for, or an unknown precision.
     """
+    if trainer.precision not in PRECISIONS:
+        choices = ", ".join(PRECISIONS)
+        raise ValueError(f"trainer.precision={trainer.precision}: choose one of {choices}")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu: PyTorch finds no GPU on this machine; use trainer=cpu")
 

@@ -29,9 +29,3 @@ def test_each_row_is_pooled_over_its_own_events(pooling: str, garbage: float) ->
         }
         parts["last_mean_max"] = torch.cat([parts["last"], parts["mean"], parts["max"]])
         torch.testing.assert_close(found[row], parts[pooling])
-
-
-def test_unknown_pooling() -> None:
-    states = PaddedBatch(torch.zeros(1, 1, 1), torch.tensor([1]))
-    with pytest.raises(ValueError, match=r"pooling='sum'.*last, mean, max, last_mean_max"):
-        pool(states, "sum")

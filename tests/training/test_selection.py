@@ -1,0 +1,64 @@
+"""Which checkpoints a run keeps, and which settings are refused before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from grap_seq import config as configs
+from grap_seq.training.pretrain import pretrain
+
+
+def settings(shop: Path, run: Path, *extra: str) -> Any:
+    small = ["dataset.hidden=8", "event_width=8", "batch_size=16", "trainer.threads=1"]
+    names = ["dataset=table", f"prepared={shop}", f"run={run}"]
+    return configs.compose("pretrain", [*names, *small, *extra])
+
+
+def model_of(checkpoint: Path) -> dict[str, torch.Tensor]:
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
+
+
+def test_best_is_chosen_among_the_scored_epochs(shop: Path, tmp_path: Path) -> None:
+    run = pretrain(settings(shop, tmp_path / "run", "epochs=3", "validate_every=2", "select=loss"))
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert metrics["val_loss"].notna().tolist() == [False, True, False]
+    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
+    assert saved["epoch"] == 1
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+    exported = load_file(run / "model.safetensors")
+    best = model_of(run / "checkpoints" / "best.ckpt")
+    assert all(tensor.equal(best[name]) for name, tensor in exported.items())
+
+
+def test_last_keeps_the_last_epoch_alone(shop: Path, tmp_path: Path) -> None:
+    run = pretrain(settings(shop, tmp_path / "run", "epochs=2", "select=last"))
+    assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
+    exported = load_file(run / "model.safetensors")
+    last = model_of(run / "checkpoints" / "last.ckpt")
+    assert all(tensor.equal(last[name]) for name, tensor in exported.items())
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("select=best", "choose one of probe, loss, last"),
+        ("trainer.precision=16", "choose one of 32-true"),
+        ("pooling=median", "choose one of last"),
+        ("objective.coles_reduction=max", "choose mean or sum"),
+        ("weighting.normalization=l2", "choose one of"),
+        ("weighting.alpha=1", "no setting"),
+    ],
+)
+def test_wrong_choices_are_refused_before_anything_is_written(
+    shop: Path, tmp_path: Path, argument: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        pretrain(settings(shop, tmp_path / "run", argument))
+    assert not (tmp_path / "run").exists()
