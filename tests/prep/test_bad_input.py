@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import gzip
 import math
 from pathlib import Path
@@ -13,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grap_seq.prep.prepare import prepare
-from tests.prep.helpers import GOOD, content_of, rows_of, write_source
+from tests.prep.helpers import GOOD, rows_of, write_source
 
 HEADER = "client,when,kind,amount\n"
 LABELLED = {"label": "y", "labels": "labels.csv"}
@@ -219,8 +218,13 @@ def test_class_missing_from_validation_is_a_warning(tmp_path: Path) -> None:
 
 def test_missing_files(tmp_path: Path) -> None:
     output = tmp_path / "out"
-    with pytest.raises(FileNotFoundError, match="no dataset description"):
+    with pytest.raises(FileNotFoundError, match=r"no file or folder .*absent\.csv"):
         prepare("table", output, source=tmp_path / "absent.csv")
+    undescribed = tmp_path / "undescribed.csv"
+    undescribed.touch()
+    with pytest.raises(FileNotFoundError, match="no dataset description .*suggest"):
+        prepare("table", output, source=undescribed)
+    undescribed.unlink()
     source = write_source(tmp_path, **LABELLED)
     with pytest.raises(FileNotFoundError, match=r"no label file .*labels\.csv; correct 'labels'"):
         prepare("table", output, source=source)
@@ -265,45 +269,3 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
     (folder / "b.parquet").touch()
     with pytest.raises(ValueError, match="mixes CSV and parquet"):
         prepare("table", output, source=folder, spec=spec)
-
-
-def test_existing_output_is_refused_and_kept(tmp_path: Path) -> None:
-    source, output = write_source(tmp_path), tmp_path / "out"
-    prepare("table", output, source=source)
-    before = content_of(output, manifest=True)
-    with pytest.raises(FileExistsError, match="pass overwrite=true"):
-        prepare("table", output, source=source)
-    write_source(tmp_path, GOOD + "9,never,a,1\n")
-    with pytest.raises(ValueError, match="unreadable time"):
-        prepare("table", output, source=source, overwrite=True)
-    assert content_of(output, manifest=True) == before
-    foreign = tmp_path / "photos"
-    foreign.mkdir()
-    (foreign / "cat.jpg").touch()
-    with pytest.raises(FileExistsError, match="is not a prepared folder"):
-        prepare("table", foreign, source=source, overwrite=True)
-    partial = tmp_path / "other.partial"
-    foreign.rename(partial)
-    with pytest.raises(FileExistsError, match="rename your folder"):
-        prepare("table", tmp_path / "other", source=source)
-    assert (partial / "cat.jpg").exists()
-
-
-def test_second_process_is_refused(tmp_path: Path) -> None:
-    partial = tmp_path / "out.partial"
-    partial.mkdir()
-    with (partial / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(FileExistsError, match="another preparation is writing"):
-            prepare("table", tmp_path / "out", source=write_source(tmp_path))
-    prepare("table", tmp_path / "out", source=tmp_path / "events.csv")
-
-
-def test_death_between_the_last_two_renames_loses_nothing(tmp_path: Path) -> None:
-    source, output = write_source(tmp_path), tmp_path / "out"
-    prepare("table", output, source=source)
-    before = content_of(output, manifest=True)
-    output.rename(tmp_path / ".out.replaced-by-grap-seq")
-    with pytest.raises(FileExistsError, match="pass overwrite=true"):
-        prepare("table", output, source=source)
-    assert content_of(output, manifest=True) == before
