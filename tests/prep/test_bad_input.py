@@ -222,7 +222,7 @@ def test_missing_files(tmp_path: Path) -> None:
         prepare("table", output, source=tmp_path / "absent.csv")
     undescribed = tmp_path / "undescribed.csv"
     undescribed.touch()
-    with pytest.raises(FileNotFoundError, match="no dataset description .*suggest"):
+    with pytest.raises(FileNotFoundError, match=r"no dataset description .*suggest"):
         prepare("table", output, source=undescribed)
     undescribed.unlink()
     source = write_source(tmp_path, **LABELLED)
