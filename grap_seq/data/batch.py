@@ -48,10 +48,11 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = 0.1) -
         float64, and by row `label` (B,) (-1: none) and `OWNER` (B,).
     """
     ordered = sorted(crops, key=lambda crop: -crop.length)
-    return [_rectangle(sequences, group) for group in _groups(ordered, max_padding)]
+    return [_rectangle(sequences, group) for group in groups_of(ordered, max_padding)]
 
 
-def _groups(ordered: List[Crop], max_padding: float) -> list[list[Crop]]:
+def groups_of(ordered: List[Crop], max_padding: float) -> list[list[Crop]]:
+    """Cut crops, longest first, into groups of which none is padded by more than `max_padding`."""
     groups: list[list[Crop]] = []
     events = 0
     for crop in ordered:
