@@ -15,10 +15,10 @@ from grap_seq import resources
 COUNTS = (
     *("epochs", "batch_size", "event_width", "accumulate", "log_every", "validate_every"),
     *("lr_step", "probe_sequences", "batch_events", "dataset.hidden", "dataset.eval_length"),
-    *("encoder.hidden", "objective.head_width", "objective.coles_negatives"),
+    *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
 )
 # Mappings whose entries the user names; whoever reads them checks the names.
-FREE = ("dataset.boosting", "dataset.table_widths", "weighting.weights")
+FREE = ("dataset.boosting", "dataset.table_widths", "weighting.weights", "weighting.options")
 GROUPS = ("dataset", "encoder", "objective", "weighting", "trainer", "evaluation")
 
 

@@ -116,13 +116,16 @@ def _scale(rows: list[dict[str, Any]]) -> tuple[float, float]:
 
 def _weights(run: Path, files: RunFiles) -> dict[str, Any]:
     if files.weights is None or files.weights.empty:
-        return {"missing": words.no_weights(files.weighting)}
-    cosines = columns(files.weights, "cosine")
+        return {"missing": words.NO_WEIGHTS}
+    weights, cosines = columns(files.weights, "weight"), columns(files.weights, "cosine")
+    constant = bool((weights.nunique() == 1).all())
+    unlabelled = not cosines.any(axis=None)
+    story = words.constant(files.weighting) if constant else words.trajectories(weights)
     return {
-        "trajectories": words.trajectories(columns(files.weights, "weight")),
-        "image": images(lambda width: plot_weights(run, width)),
-        "alignment": None if cosines.empty else words.alignment(cosines),
-        "cosines": None if cosines.empty else images(lambda width: plot_cosines(run, width)),
+        "trajectories": story,
+        "image": None if constant else images(lambda width: plot_weights(run, width)),
+        "alignment": None if unlabelled else words.alignment(cosines),
+        "cosines": None if unlabelled else images(lambda width: plot_cosines(run, width)),
     }
 
 

@@ -181,7 +181,7 @@ def _loss_panel(
 def _trajectory(run: Path) -> pd.DataFrame:
     weights = read(run).weights
     if weights is None or weights.empty:
-        raise ValueError(f"{run} has no weights.parquet: only learned weights have a trajectory")
+        raise ValueError(f"{run} has no weights.parquet; `grap-seq pretrain` writes it")
     return weights
 
 

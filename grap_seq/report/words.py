@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from grap_seq.weighting.watch import NEAR_ZERO
+
 Fate = Literal["rose", "held", "fell", "vanished"]
+NO_WEIGHTS = "The run has no weights.parquet yet: it is written while `grap-seq pretrain` runs."
 METRIC_NAMES = {"auc": "AUC", "accuracy": "accuracy"}
 
 
@@ -89,7 +92,7 @@ def protocol(evaluation: Mapping[str, Any]) -> str:
 
 def fate(weight: float, equal: float) -> Fate:
     """What became of a loss weight: 25 % above or 20 % below equal weights is a change."""
-    if weight < 0.05 * equal:
+    if weight < NEAR_ZERO * equal:
         return "vanished"
     if weight < 0.8 * equal:
         return "fell"
@@ -142,14 +145,12 @@ def alignment(cosines: pd.DataFrame) -> str:
     return " ".join(sentences)
 
 
-def no_weights(weighting: str | None) -> str:
-    """Why there is no trajectory."""
-    if weighting in ("equal", "fixed"):
-        return (
-            f"With weighting={weighting} the weights are constant, so there is no trajectory; "
-            "weighting=grap learns them."
-        )
-    return "The run has no weights.parquet yet: it is written while `grap-seq pretrain` runs."
+def constant(weighting: str | None) -> str:
+    """Why no trajectory is drawn."""
+    return (
+        f"With weighting={weighting} the weights are constant, so there is no trajectory; "
+        "weighting=grap learns them."
+    )
 
 
 def data(splits: Mapping[str, Mapping[str, Any]], classes: int) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.composite import CompositeObjective, Losses
+from grap_seq.seeds import derived_seed
 from grap_seq.weighting.base import DOWNSTREAM
 
 Batch = list[PaddedBatch]
@@ -55,24 +56,25 @@ class PretrainModule(lightning.LightningModule):
         self.refused = 0
 
     def configure_optimizers(self) -> Any:
-        weights = self.objective.weighting.weights
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in self.parameters() if p is not weights and p.requires_grad]}
-        ]
+        weighting = self.objective.weighting
+        groups: list[dict[str, Any]] = [{"params": self.parameters_without_weights()}]
         decays = [lambda epoch: self.lr_gamma ** (epoch // self.lr_step)]
-        if weights.requires_grad:
-            groups.append(self.objective.weighting.parameter_group(self.weights_lr))
+        if weighting.learned:
+            groups.append(weighting.parameter_group(self.weights_lr))
             decays.append(lambda epoch: 1.0)
         optimizer = torch.optim.Adam(groups, lr=self.lr)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, decays)]
 
+    def on_train_epoch_start(self) -> None:
+        self.objective.weighting.start_epoch()
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         # Jitter and dropout become a function of (seed, step): a resumed run draws the same.
-        torch.manual_seed((self.seed << 32) + self.global_step * 2**10 + batch_idx % 2**10)
+        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.losses = self.objective(batch, self.model(batch))
-        return torch.stack(list(self.losses.values())).sum()
+        return self.objective.weighting.total(self.losses)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> Losses:
         return dict(self.objective(batch, self.model(batch)))
@@ -90,8 +92,7 @@ class PretrainModule(lightning.LightningModule):
         Raises:
             FloatingPointError: the third refused update in a row; names the losses.
         """
-        weights = self.objective.weighting.weights
-        gradients = [p.grad for p in self.parameters() if p.grad is not None and p is not weights]
+        gradients = [p.grad for p in self.parameters_without_weights() if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         self.gradient_norm = float(norm)
         if norm.isfinite():
@@ -112,9 +113,8 @@ class PretrainModule(lightning.LightningModule):
             )
 
     def parameters_without_weights(self) -> list[torch.nn.Parameter]:
-        """Everything that gradient clipping may scale."""
-        weights = self.objective.weighting.weights
-        return [p for p in self.parameters() if p is not weights]
+        """Everything that learns by the losses, and that gradient clipping may scale."""
+        return [p for p in self.parameters() if p.requires_grad]
 
     def _culprits(self) -> list[str]:
         bad = {name for name, loss in self.losses.items() if not loss.isfinite()}

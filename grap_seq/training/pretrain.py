@@ -138,7 +138,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"])
     weighting: Weighting = build(options["weighting"], names, without=("lr",))
-    if weighting.weights.requires_grad and not schema.classes:
+    if weighting.needs_labels and not schema.classes:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"

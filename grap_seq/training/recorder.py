@@ -53,6 +53,17 @@ class Recorder(Callback):
     ) -> None:
         self._start()
 
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        assert isinstance(pl_module, PretrainModule)
+        # Methods without a Gram matrix form one for the log alone.
+        pl_module.objective.weighting.watching = self._logged(trainer.global_step + 1)
+
     def on_train_batch_end(
         self,
         trainer: lightning.Trainer,
@@ -67,11 +78,12 @@ class Recorder(Callback):
         self._events += sum(int(group.seq_lens.sum()) for group in batch)
         self._padding.append(padding_share(batch))
         self._norms.append(pl_module.gradient_norm)
-        weighting = pl_module.objective.weighting
-        logged = trainer.global_step == 1 or trainer.global_step % self.log_every == 0
-        if weighting.weights.requires_grad and logged:
+        if self._logged(trainer.global_step):
             place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
-            self.trajectory.append({**place, **weighting.log()})
+            self.trajectory.append({**place, **pl_module.objective.weighting.log()})
+
+    def _logged(self, step: int) -> bool:
+        return step == 1 or step % self.log_every == 0
 
     def on_validation_batch_end(
         self,
@@ -112,7 +124,7 @@ class Recorder(Callback):
         )
 
     def write(self) -> None:
-        """Write metrics.csv, and weights.parquet where weights are learned."""
+        """Write metrics.csv and weights.parquet."""
         with atomic_write(self.run / "metrics.csv") as temporary:
             pd.DataFrame(self.metrics).to_csv(temporary, index=False)
         if self.trajectory:

@@ -6,10 +6,34 @@ their weighted sum to the backbone, and hands the weights their own gradient. Tr
 ordinary `total.backward(); optimizer.step()`.
 """
 
+from grap_seq.weighting.auxiliary import Auxiliary
 from grap_seq.weighting.base import Weighting
-from grap_seq.weighting.fixed import Equal, Fixed
+from grap_seq.weighting.dwa import DWA
+from grap_seq.weighting.equal import Equal
+from grap_seq.weighting.fixed import Fixed
+from grap_seq.weighting.gradnorm import GradNorm
+from grap_seq.weighting.gramian import GramianWeighting
 from grap_seq.weighting.grap import GraP
 from grap_seq.weighting.head_bank import HeadBank
+from grap_seq.weighting.mgda import MGDA
+from grap_seq.weighting.pcgrad import PCGrad
 from grap_seq.weighting.statistics import GradientStatistics
+from grap_seq.weighting.supervised import Supervised
+from grap_seq.weighting.torchjd_adapter import TorchJD
 
-__all__ = ["Equal", "Fixed", "GraP", "GradientStatistics", "HeadBank", "Weighting"]
+__all__ = [
+    "DWA",
+    "MGDA",
+    "Auxiliary",
+    "Equal",
+    "Fixed",
+    "GraP",
+    "GradNorm",
+    "GradientStatistics",
+    "GramianWeighting",
+    "HeadBank",
+    "PCGrad",
+    "Supervised",
+    "TorchJD",
+    "Weighting",
+]

@@ -1,46 +1,39 @@
-"""Weights that do not learn: all equal, or given numbers such as those of an earlier run."""
+"""Constant weights: given numbers, or the medians of an earlier run's trajectory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+import pandas as pd
 import torch
 from torch import Tensor
 
-from grap_seq.weighting.base import Weighting, equal_scale
+from grap_seq.weighting.base import Weighting
+from grap_seq.weighting.rescale import equal_scale
 from grap_seq.weighting.statistics import GradientStatistics
 
 
-class Equal(Weighting):
-    """The plain sum of the losses: the backbone receives sum_k g_k."""
-
-    needs_gram = False
-
-    def __init__(self, names: Sequence[str]) -> None:
-        super().__init__(names)
-        self.weights.requires_grad_(False)
-
-    def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
-        del statistics
-        return self.weights
-
-
 class Fixed(Weighting):
-    """Constant weights ("GraP Tuned" of the paper's Table 3 takes a GraP run's medians).
+    """Constant weights.
 
     The composite is rescaled to the norm of the plain sum, as GraP's default is, so that a fixed
     run and a learned one differ in the weights alone.
 
     Args:
         names: the losses.
-        weights: a number >= 0 for each of them.
+        weights: a number >= 0 for each of them; or the folder of an earlier run, for the medians
+            of its weights over all logged steps ("GraP Tuned" in the paper's Tables 3 and 6).
 
     Raises:
         ValueError: weights for other losses, negative or not finite ones, or only zeros.
+        FileNotFoundError: the earlier run has no weights.parquet.
     """
 
-    def __init__(self, names: Sequence[str], weights: Mapping[str, float]) -> None:
+    def __init__(self, names: Sequence[str], weights: Mapping[str, float] | str | Path) -> None:
         super().__init__(names)
+        if isinstance(weights, (str, Path)):
+            weights = medians(Path(weights))
         if set(weights) != set(names):
             raise ValueError(
                 f"fixed weights are given for {sorted(weights)}, the losses are {sorted(names)}:"
@@ -52,7 +45,6 @@ class Fixed(Weighting):
                 f"fixed weights {dict(weights)}: they must be finite, at least 0 and not all 0"
             )
         self.weights.data.copy_(values)
-        self.weights.requires_grad_(False)
 
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
         del statistics
@@ -62,3 +54,15 @@ class Fixed(Weighting):
         gram = statistics.gram
         coefficients = coefficients.to(gram.dtype)
         return equal_scale(coefficients, torch.ones_like(coefficients), gram)
+
+
+def medians(run: Path) -> dict[str, float]:
+    """Median weight of every loss over the trajectory in a run folder's weights.parquet."""
+    path = run / "weights.parquet"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} does not exist: name the folder of a `grap-seq pretrain` run, or give a weight"
+            " for each loss"
+        )
+    weights = pd.read_parquet(path).filter(regex="^weight/").median()
+    return {str(name).removeprefix("weight/"): float(value) for name, value in weights.items()}

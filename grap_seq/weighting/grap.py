@@ -12,7 +12,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from grap_seq.weighting.base import Rescale, Weighting, composite_norm, equal_scale
+from grap_seq.weighting.base import Weighting
+from grap_seq.weighting.rescale import Rescale, composite_norm, equal_scale
 from grap_seq.weighting.statistics import GradientStatistics
 
 Normalization = Literal["gradnorm", "sum", "none"]
@@ -36,12 +37,18 @@ class GraP(Weighting):
             gradient divided by the running mean of its norm, so that the start is balanced and
             nothing depends on how a loss is scaled.
         smoothing: decay of a moving average over C and p that the weights' step sees; 0 is
-            Algorithm 1.
+            Algorithm 1. Theorem A.1 gives the hypergradient of a rollout of several steps: the
+            product of the last downstream gradient with the sum of each loss's gradients along
+            it. Embeddings of different batches have no common coordinates in which to add up
+            gradients, so the average is taken over the products instead.
+        every: batches between two updates of the weights; the average sees every batch.
 
     Raises:
-        ValueError: an unknown option, or smoothing outside [0, 1).
+        ValueError: an unknown option, smoothing outside [0, 1), or every < 1.
     """
 
+    learned = True
+    needs_labels = True
     running_norms: Tensor  # (K,)
     running_gram: Tensor  # (K, K)
     running_alignment: Tensor  # (K,)
@@ -54,6 +61,7 @@ class GraP(Weighting):
         rescale: Rescale = "equal",
         units: Units = "loss",
         smoothing: float = 0.0,
+        every: int = 1,
     ) -> None:
         super().__init__(names)
         for value, choices in (
@@ -65,24 +73,24 @@ class GraP(Weighting):
                 raise ValueError(f"GraP has no option {value!r}; choose one of {choices}")
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing={smoothing}: a decay lies in [0, 1)")
+        if every < 1:
+            raise ValueError(f"every={every}: it must be at least 1")
         self.normalization, self.rescale = normalization, rescale
-        self.units, self.smoothing = units, smoothing
+        self.units, self.smoothing, self.every = units, smoothing, every
         size = len(self.names)
         self.register_buffer("running_norms", torch.zeros(size))
         self.register_buffer("running_gram", torch.zeros(size, size))
         self.register_buffer("running_alignment", torch.zeros(size))
 
-    @torch.no_grad()
     def prepare(self) -> None:
-        positive = self.weights.clamp(min=0)
-        if self.normalization != "none":
-            mean = positive.mean()
-            positive = torch.where(mean > 0, positive / mean, torch.ones_like(positive))
-        self.weights.copy_(positive)
+        if self.normalization == "none":
+            self.weights.data.clamp_(min=0)
+        else:
+            self.normalize_weights()
 
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
         reference = self._reference(statistics)
-        return None if reference is None else self.weights.detach() * reference
+        return None if reference is None else self.weights * reference
 
     def _reference(self, statistics: GradientStatistics | None) -> Tensor | None:
         """Coefficients of equal weights, shape (K,): ones, or one over the running norms."""
@@ -95,16 +103,16 @@ class GraP(Weighting):
             norms = torch.where(norms == 0, statistics.norms.to(norms.dtype), norms)
         return torch.where(norms > 0, 1 / norms, 0.0)
 
-    def scale(self, coefficients: Tensor, statistics: GradientStatistics) -> Tensor:
+    def scale(self, coefficients: Tensor, statistics: GradientStatistics) -> Tensor | None:
         gram, coefficients = statistics.gram, coefficients.to(statistics.gram.dtype)
         if self.rescale == "equal":
             reference = self._reference(statistics)
             assert reference is not None
             return equal_scale(coefficients, reference.to(gram.dtype), gram)
         if self.normalization == "sum":
-            return 1 / self.weights.detach().sum().to(gram.dtype)
+            return 1 / self.weights.sum().to(gram.dtype)
         if self.normalization == "none":
-            return torch.ones_like(statistics.downstream_norm)
+            return None
         norm, resolved = composite_norm(coefficients, gram)
         return torch.where(resolved, 1 / norm, 0.0)
 
@@ -122,9 +130,9 @@ class GraP(Weighting):
         if self.smoothing > 0:
             gram = self._smooth(self.running_gram, gram)
             alignment = self._smooth(self.running_alignment, alignment)
-        return -alignment_gradient(
-            self.weights.detach().to(gram.dtype), gram, alignment, self.normalization
-        )
+        if self.steps % self.every:
+            return None
+        return -alignment_gradient(self.weights.to(gram.dtype), gram, alignment, self.normalization)
 
     def _track_norms(self, norms: Tensor, decay: float = 0.99) -> None:
         """Running mean of |g_k|; a loss absent from the batch keeps its own."""
@@ -156,5 +164,6 @@ def alignment_gradient(
         total = weights.sum()
         return alignment / total - product / total.square()
     norm, resolved = composite_norm(weights, gram)
-    gradient = alignment / norm - product * (gram @ weights) / norm.pow(3)
+    # Divided one by one: the cube of a small norm would underflow.
+    gradient = alignment / norm - (product / norm) * ((gram @ weights) / norm) / norm
     return torch.where(resolved, gradient, 0.0)

@@ -14,14 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from grap_seq.weighting.base import DOWNSTREAM, Weighting
-from grap_seq.weighting.split import finish
-from grap_seq.weighting.statistics import (
-    CHUNK_ELEMENTS,
-    GradientStatistics,
-    accumulate,
-    empty_gram,
-)
+from grap_seq.weighting.base import Weighting
+from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
+from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
 
 # Shapes: N positions, H embedding width, J = K + 1 heads, M head width.
 
@@ -38,7 +33,7 @@ class HeadBank(nn.Module):
     def __init__(self, weighting: Weighting, in_features: int, width: int = 128) -> None:
         super().__init__()
         self.weighting = weighting
-        heads = len(weighting.names) + 1
+        heads = len(weighting.views)
         self.weight = nn.Parameter(torch.empty(heads, width, in_features))
         self.bias = nn.Parameter(torch.empty(heads, width))
         # The initial distribution of torch.nn.Linear.
@@ -46,24 +41,26 @@ class HeadBank(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
+    # torch declares this decorator without types; the node is not for compilers to trace.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, z: Tensor) -> dict[str, Tensor]:
         """Hidden pre-activations, shape (N, M) each, by loss name and "downstream".
 
         Args:
             z: embeddings of the valid positions, shape (N, H).
         """
-        self.weighting.prepare()
+        self.weighting.begin()
         # torch declares Function.apply without types.
         hidden = _Bank.apply(  # type: ignore[no-untyped-call]
-            z, self.weight, self.bias, self.weighting.weights, self.weighting
+            z, self.weight, self.bias, self.weighting
         )
-        return dict(zip((*self.weighting.names, DOWNSTREAM), hidden, strict=True))
+        return dict(zip(self.weighting.views, hidden, strict=True))
 
 
 class _Bank(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, weights: Tensor, weighting: Weighting
+        ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, weighting: Weighting
     ) -> tuple[Tensor, ...]:
         device = z.device.type
         autocast = torch.is_autocast_enabled(device)
@@ -86,35 +83,36 @@ def _backward(ctx: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None
     z_NH, weight_JMH = ctx.saved_tensors
     # Gradients of the pre-activations, (N, M) each; None where a loss is absent.
     deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
+    check_heads(weighting, [delta is not None for delta in deltas])
     coefficients = weighting.coefficients(None)
-    full = empty_gram(len(deltas), z_NH)
-    composite = torch.zeros_like(z_NH)
-    if weighting.needs_gram:
-        _chunked(deltas, weight_JMH, full, coefficients, composite)
-    statistics = GradientStatistics.from_full_gram(full)
-    if not weighting.needs_gram or coefficients is None:
+    composite, statistics = torch.zeros_like(z_NH), None
+    if weighting.uses_gram:
+        full = empty_gram(len(deltas), z_NH)
+        row = None if coefficients is None else with_downstream(weighting, coefficients)
+        _chunked(deltas, weight_JMH, full, row, composite)
+        statistics = observe(weighting, full)
+    if statistics is None or coefficients is None:
         coefficients = weighting.coefficients(statistics)
         assert coefficients is not None
-        _add_combined(deltas, weight_JMH, coefficients, composite)
-    assert coefficients is not None
-    composite, update = finish(weighting, composite, coefficients, statistics)
+        _add_combined(deltas, weight_JMH, with_downstream(weighting, coefficients), composite)
+    finish(weighting, [composite], coefficients, statistics)
     weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
     bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
     for j, delta in enumerate(deltas):
         if delta is not None:
             weight_grad[j] = delta.T @ z_NH
             bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
-    return composite.to(ctx.z_dtype), weight_grad, bias_grad, update, None
+    return composite.to(ctx.z_dtype), weight_grad, bias_grad, None
 
 
 def _chunked(
     deltas: list[Tensor | None],
     weight_JMH: Tensor,
     full: Tensor,
-    coefficients: Tensor | None,
+    row: Tensor | None,
     composite: Tensor,
 ) -> None:
-    """Fill `full` (J, J), and `composite` (N, H) where its coefficients are known already."""
+    """Fill `full` (J, J), and `composite` (N, H) where its coefficients `row` are known already."""
     positions, features = composite.shape
     heads = len(deltas)
     step = min(positions, max(1, CHUNK_ELEMENTS // (heads * features)))
@@ -127,16 +125,16 @@ def _chunked(
                 gradient = rows[j].view(size, features)
                 torch.mm(delta[start : start + size], weight_JMH[j], out=gradient)
         accumulate(full, rows)
-        if coefficients is not None:
-            mixed = coefficients.to(rows.dtype) @ rows[:-1]
+        if row is not None:
+            mixed = row.to(rows.dtype) @ rows[: len(row)]
             composite[start : start + size] = mixed.view(size, features)
 
 
 def _add_combined(
-    deltas: list[Tensor | None], weight_JMH: Tensor, coefficients: Tensor, composite: Tensor
+    deltas: list[Tensor | None], weight_JMH: Tensor, row: Tensor, composite: Tensor
 ) -> None:
     """Add sum_k c_k g_k to `composite` (N, H), without forming the g_k."""
-    scaled = weight_JMH[:-1] * coefficients.to(weight_JMH.dtype)[:, None, None]
-    for delta, weight in zip(deltas[:-1], scaled, strict=True):
+    scaled = weight_JMH[: len(row)] * row.to(weight_JMH.dtype)[:, None, None]
+    for delta, weight in zip(deltas, scaled, strict=False):
         if delta is not None:
             composite.addmm_(delta, weight)

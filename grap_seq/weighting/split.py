@@ -11,73 +11,85 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from grap_seq.weighting.statistics import (
-    CHUNK_ELEMENTS,
-    GradientStatistics,
-    accumulate,
-    empty_gram,
-)
+from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
+from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
 
 if TYPE_CHECKING:
     from grap_seq.weighting.base import Weighting
 
+Grads = tuple[Tensor | None, ...]
+
 
 class Split(torch.autograd.Function):
-    """z, weights (K,) -> K+1 views of z; the backward pass is the weighting."""
+    """Tensors of an embedding -> K+1 views of each; the backward pass is the weighting.
+
+    `anchor` is an empty tensor that requires a gradient: the weights learn also where the backbone
+    is frozen. Views come loss by loss, all tensors of the first loss first.
+    """
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, weights: Tensor, weighting: Weighting) -> tuple[Tensor, ...]:
-        ctx.weighting = weighting
+    def forward(
+        ctx: Any, weighting: Weighting, anchor: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        del anchor
+        ctx.weighting, ctx.count = weighting, len(tensors)
         ctx.set_materialize_grads(False)
-        return tuple(z.view_as(z) for _ in range(len(weights) + 1))
+        return tuple(tensor.view_as(tensor) for _ in weighting.views for tensor in tensors)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, Tensor | None, None]:
-        weighting: Weighting = ctx.weighting
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         some = next((grad for grad in grads if grad is not None), None)
         if some is None:
-            return None, None, None
+            return (None,) * (2 + ctx.count)
+        # By tensor: the gradients of the K+1 losses, None where a loss is absent.
+        by_tensor = [grads[place :: ctx.count] for place in range(ctx.count)]
         # `backward` may be called under autocast, which would round the K x K algebra to bf16.
         with torch.autocast(some.device.type, enabled=False):
-            return (*_weigh(weighting, grads, some), None)
+            composites = _weigh(ctx.weighting, by_tensor, some)
+        return None, None, *composites
 
 
-def _weigh(
-    weighting: Weighting, grads: tuple[Tensor | None, ...], some: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Composite, shaped like `some`, and the weights' gradient, shape (K,)."""
-    flat = [None if grad is None else grad.reshape(-1) for grad in grads]
-    full = empty_gram(len(grads), some)
-    if weighting.needs_gram:
-        present = [index for index, grad in enumerate(flat) if grad is not None]
-        rows = [grad for grad in flat if grad is not None]
-        part = empty_gram(len(rows), some)
-        step = max(1, CHUNK_ELEMENTS // len(rows))
-        for start in range(0, some.numel(), step):
-            accumulate(part, torch.stack([row[start : start + step] for row in rows]))
-        index = torch.tensor(present, device=full.device)
-        full[index[:, None], index] = part
-    statistics = GradientStatistics.from_full_gram(full)
+def _weigh(weighting: Weighting, by_tensor: list[Grads], some: Tensor) -> list[Tensor | None]:
+    """Composite of every tensor; `some` is any gradient."""
+    check_heads(
+        weighting, [any(g is not None for g in loss) for loss in zip(*by_tensor, strict=True)]
+    )
+    statistics = None
+    if weighting.uses_gram:
+        full = empty_gram(len(by_tensor[0]), some)
+        for grads in by_tensor:
+            _add_gram(full, grads)
+        statistics = observe(weighting, full)
     coefficients = weighting.coefficients(statistics)
     assert coefficients is not None
+    row = with_downstream(weighting, coefficients)
+    composites = [_combine(row, grads) for grads in by_tensor]
+    finish(weighting, [part for part in composites if part is not None], coefficients, statistics)
+    return composites
+
+
+def _add_gram(full: Tensor, grads: Grads) -> None:
+    """Add the inner products of one tensor's gradients to `full`, shape (J, J)."""
+    present = [index for index, grad in enumerate(grads) if grad is not None]
+    rows = [grad.reshape(-1) for grad in grads if grad is not None]
+    if not rows:
+        return
+    part = torch.zeros(len(rows), len(rows), dtype=full.dtype, device=full.device)
+    step = max(1, CHUNK_ELEMENTS // len(rows))
+    for start in range(0, rows[0].numel(), step):
+        accumulate(part, torch.stack([row[start : start + step] for row in rows]))
+    index = torch.tensor(present, device=full.device)
+    full[index[:, None], index] += part
+
+
+def _combine(row: Tensor, grads: Grads) -> Tensor | None:
+    """sum_k c_k g_k; None where no loss reaches this tensor."""
+    some = next((grad for grad in grads if grad is not None), None)
+    if some is None:
+        return None
     composite = torch.zeros_like(some)
-    for coefficient, grad in zip(coefficients, grads[:-1], strict=True):
+    # Shorter than `grads` where the downstream gradient takes no part.
+    for coefficient, grad in zip(row, grads, strict=False):
         if grad is not None:
             composite.addcmul_(grad, coefficient.to(grad.dtype))
-    return finish(weighting, composite, coefficients, statistics)
-
-
-def finish(
-    weighting: Weighting, composite: Tensor, coefficients: Tensor, statistics: GradientStatistics
-) -> tuple[Tensor, Tensor | None]:
-    """Scale the composite in place and form the weights' gradient, shape (K,).
-
-    Shared by both nodes. Statistics that are not finite are kept for the error message, but the
-    method never sees them: running averages would stay poisoned.
-    """
-    if not weighting.needs_gram:
-        return composite, None
-    weighting.statistics = statistics
-    composite.mul_(weighting.scale(coefficients, statistics).to(composite.dtype))
-    update = weighting.update(statistics) if statistics.is_finite() else None
-    return composite, None if update is None else update.to(weighting.weights.dtype)
+    return composite

@@ -18,27 +18,36 @@ CHUNK_ELEMENTS = 1 << 20
 
 @dataclass(frozen=True)
 class GradientStatistics:
-    """Statistics of one backward pass.
+    """Statistics of one backward pass, over all processes.
 
     Attributes:
         gram: C, shape (K, K).
         alignment: p, shape (K,).
         downstream_norm: |d|, shape (); zero where the batch has no label.
+        losses: values of the K losses, shape (K,); NaN where they are not known.
     """
 
     gram: Tensor
     alignment: Tensor
     downstream_norm: Tensor
+    losses: Tensor
 
     @classmethod
-    def from_full_gram(cls, full: Tensor) -> GradientStatistics:
+    def from_full_gram(cls, full: Tensor, losses: Tensor | None = None) -> GradientStatistics:
         """From the Gram matrix of [g_1 .. g_K, d], shape (K+1, K+1)."""
-        return cls(full[:-1, :-1], full[:-1, -1], full[-1, -1].sqrt())
+        if losses is None:
+            losses = torch.full_like(full[:-1, -1], torch.nan)
+        return cls(full[:-1, :-1], full[:-1, -1], full[-1, -1].sqrt(), losses)
 
     @property
     def norms(self) -> Tensor:
         """|g_k|, shape (K,)."""
         return self.gram.diagonal().sqrt()
+
+    @property
+    def present(self) -> Tensor:
+        """Losses that have a gradient in this batch, shape (K,), bool."""
+        return self.gram.diagonal() > 0
 
     @property
     def cosines(self) -> Tensor:
@@ -47,8 +56,9 @@ class GradientStatistics:
         return torch.where(scale > 0, self.alignment / scale, 0.0)
 
     def is_finite(self) -> bool:
-        """Whether every entry is a finite number."""
-        return bool(self.gram.isfinite().all() and self.alignment.isfinite().all())
+        """Whether every inner product is a finite number."""
+        finite = self.gram.isfinite().all() & self.alignment.isfinite().all()
+        return bool(finite & self.downstream_norm.isfinite())
 
 
 def empty_gram(size: int, like: Tensor) -> Tensor:

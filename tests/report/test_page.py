@@ -11,7 +11,7 @@ import pytest
 
 from grap_seq.report import report
 from grap_seq.schema import Schema
-from tests.report.fake import evaluation, finished_run, metrics, write_manifest
+from tests.report.fake import evaluation, finished_run, metrics, trajectory, write_manifest
 
 VOID = {"meta", "img", "source", "br", "link"}
 
@@ -124,7 +124,9 @@ def test_constant_weights_no_validation_no_labels(folders: tuple[Path, Path]) ->
         frame.assign(label=pd.array([None] * len(frame), dtype="Int32")).to_parquet(file)
     write_manifest(prepared)
     (run / "config.yaml").write_text("weighting: {name: equal}\n")
-    (run / "weights.parquet").unlink()
+    steps = trajectory()
+    flat = {c: 1.0 if c.startswith("weight/") else 0.0 for c in steps if "/" in c}
+    steps.assign(**flat).to_parquet(run / "weights.parquet", index=False)
     (run / "evaluation.json").unlink()
     metrics(2, validation=False).to_csv(run / "metrics.csv", index=False)
     page = render(run, prepared)

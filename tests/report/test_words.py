@@ -108,10 +108,8 @@ def test_alignment() -> None:
     assert words.alignment(noise) == "No loss's cosine can be told from zero."
 
 
-def test_no_weights() -> None:
-    assert "weighting=equal the weights are constant" in words.no_weights("equal")
-    assert "no weights.parquet yet" in words.no_weights("grap")
-    assert "no weights.parquet yet" in words.no_weights(None)
+def test_constant_weights() -> None:
+    assert "weighting=equal the weights are constant" in words.constant("equal")
 
 
 def test_data() -> None:

@@ -13,6 +13,7 @@ from grap_seq import config as configs
 from grap_seq.data.batch import Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.schema import Schema
+from grap_seq.seeds import derived_seed
 from grap_seq.training.module import Batch, PretrainModule
 from grap_seq.training.pretrain import build_module
 
@@ -62,7 +63,7 @@ def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> No
     for step, group in enumerate(groups):
         adam.zero_grad()
         for number, one in enumerate(group):
-            torch.manual_seed((model.seed << 32) + step * 2**10 + (step * len(group) + number))
+            torch.manual_seed(derived_seed(model.seed, step, step * len(group) + number))
             losses = model.objective(one, model.model(one))
             (sum(losses.values()) / len(group)).backward()
         torch.nn.utils.clip_grad_norm_(others, clip)

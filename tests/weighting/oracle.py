@@ -78,11 +78,15 @@ class Problem:
         prediction = torch.tanh(hidden) @ self.second[j]
         return self.scales[j] * (prediction - self.targets[j]).square().mean()
 
-    def total(self, hidden: Mapping[str, Tensor]) -> Tensor:
-        """Sum of all losses that the batch has."""
+    def losses(self, hidden: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """All losses that the batch has."""
         names = [*self.names, DOWNSTREAM]
         used = [j for j in range(self.heads) if j not in self.absent]
-        return torch.stack([self.loss(j, hidden[names[j]]) for j in used]).sum()
+        return {names[j]: self.loss(j, hidden[names[j]]) for j in used}
+
+    def total(self, hidden: Mapping[str, Tensor]) -> Tensor:
+        """Their plain sum."""
+        return torch.stack(list(self.losses(hidden).values())).sum()
 
     def gradient(self, j: int) -> dict[str, Tensor]:
         """Gradients of loss j alone: "z" (N, H), "weight", "bias", "second"; zeros if absent."""
@@ -133,7 +137,7 @@ def through_bank(problem: Problem, weighting: Weighting) -> dict[str, Tensor]:
     bank = HeadBank(weighting, problem.weight.shape[2], problem.weight.shape[1]).double()
     bank.weight.data.copy_(problem.weight.data)
     bank.bias.data.copy_(problem.bias.data)
-    backward(problem.total(bank(problem.encode())))
+    backward(weighting.total(problem.losses(bank(problem.encode()))))
     found = problem.gradients()
     assert bank.weight.grad is not None
     assert bank.bias.grad is not None
@@ -147,7 +151,7 @@ def through_split(problem: Problem, weighting: Weighting) -> dict[str, Tensor]:
         name: nn.functional.linear(view, problem.weight[j], problem.bias[j])
         for j, (name, view) in enumerate(views.items())
     }
-    backward(problem.total(hidden))
+    backward(weighting.total(problem.losses(hidden)))
     return problem.gradients()
 
 

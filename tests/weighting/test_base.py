@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from grap_seq.weighting import Equal, GraP, HeadBank, Weighting, base
-from grap_seq.weighting.base import composite_norm, equal_scale
+from grap_seq.weighting.rescale import composite_norm, equal_scale
 from tests.weighting.oracle import Node, Problem, backward, both_nodes
 
 
@@ -57,28 +57,6 @@ def test_state_of_other_losses_is_refused(names: list[str], inside: str) -> None
         model = nn.ModuleDict({"w": model})
     with pytest.raises(ValueError, match=r"\['a', 'b'\].*same order"):
         model.load_state_dict(stored.state_dict())
-
-
-def test_log_names_every_loss() -> None:
-    weighting = GraP(["a", "b"])
-    assert weighting.log() == {"weight/a": 1.0, "weight/b": 1.0}
-    weighting.weights.data = torch.tensor([1.0, 3.0])
-    z = torch.zeros(2, requires_grad=True)
-    views = weighting(z)
-    # Gradients (3, 4), (0, 2) and (1, 0): cosines 3/5 and 0.
-    direction = {"a": [3.0, 4.0], "b": [0.0, 2.0], "downstream": [1.0, 0.0]}
-    parts = [views[name] @ torch.tensor(value) for name, value in direction.items()]
-    backward(torch.stack(parts).sum())
-    assert weighting.log() == pytest.approx(
-        {
-            "weight/a": 0.5,
-            "weight/b": 1.5,
-            "cosine/a": 0.6,
-            "cosine/b": 0.0,
-            "norm/a": 5.0,
-            "norm/b": 2.0,
-        }
-    )
 
 
 @both_nodes

@@ -1,0 +1,78 @@
+"""Dynamic weight averaging: losses that fell little in the last epoch weigh more.
+
+Source: Liu, Johns, Davison, "End-to-End Multi-Task Learning with Attention" (2019), equation 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from grap_seq.weighting.base import Weighting
+from grap_seq.weighting.collective import whole_batch
+from grap_seq.weighting.statistics import GradientStatistics
+
+
+class DWA(Weighting):
+    """w = K softmax(r / T), r_k = L_k(t-1) / L_k(t-2), with mean losses of whole epochs.
+
+    Equal weights until two epochs have passed. `start_epoch` says where epochs begin; calling it
+    every step gives the noisy variant that compares single batches.
+
+    Args:
+        names: the K losses.
+        temperature: T; the larger, the more equal the weights.
+
+    Raises:
+        ValueError: a temperature that is not positive.
+    """
+
+    needs_gram = False
+    needs_losses = True
+    sums: Tensor  # (K,) of the current epoch
+    counts: Tensor  # (K,)
+    previous: Tensor  # (K,) mean of the last finished epoch, NaN where there is none
+
+    def __init__(self, names: Sequence[str], *, temperature: float = 2.0) -> None:
+        super().__init__(names)
+        if not temperature > 0:
+            raise ValueError(f"temperature={temperature}: it must be positive")
+        self.temperature = temperature
+        size = len(self.names)
+        self.register_buffer("sums", torch.zeros(size))
+        self.register_buffer("counts", torch.zeros(size))
+        self.register_buffer("previous", torch.full((size,), torch.nan))
+
+    @torch.no_grad()
+    def record(self) -> None:
+        values = self.loss_values(self.sums)[:-1]
+        # One diverged batch must not decide over an epoch.
+        self.sums += values.nan_to_num(0.0, 0.0, 0.0)
+        self.counts += values.isfinite()
+
+    @torch.no_grad()
+    def start_epoch(self) -> None:
+        """Weights of the epoch that begins, from the two before it.
+
+        Raises:
+            ValueError: an epoch has passed and `total` was never called.
+        """
+        if not self.counts.any():
+            if self.steps and self.previous.isnan().all():
+                self.loss_values(self.sums)
+            return
+        means = self.sums / self.counts  # NaN for a loss that no batch had
+        size = len(means)
+        _, means = whole_batch(means.new_zeros(size, size), means)
+        ratios = means / self.previous
+        ratios = torch.where(ratios.isfinite(), ratios, 1.0)
+        self.weights.copy_(size * torch.softmax(ratios / self.temperature, dim=0))
+        self.previous.copy_(torch.where(means.isnan(), self.previous, means))
+        self.sums.zero_()
+        self.counts.zero_()
+
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
+        del statistics
+        return self.weights

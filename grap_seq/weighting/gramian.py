@@ -1,0 +1,38 @@
+"""What methods share whose coefficients follow from this batch's Gram matrix."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from torch import Tensor
+
+from grap_seq.weighting.base import Weighting
+from grap_seq.weighting.statistics import GradientStatistics
+
+
+class GramianWeighting(Weighting):
+    """Coefficients from C alone; `weights` shows those of the last batch.
+
+    The K x K algebra runs on the CPU in float64. Losses absent from a batch are left out of C:
+    their zero gradient would be the shortest of all.
+    """
+
+    @abstractmethod
+    def solve(self, gram: Tensor) -> Tensor:
+        """Coefficients, shape (P,), from the Gram matrix of the present losses, shape (P, P)."""
+
+    @torch.no_grad()
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
+        if statistics is None:
+            return None
+        present = statistics.present
+        if not statistics.gram.isfinite().all():
+            # Whatever the coefficients, the composite will not be finite: it stays visible.
+            return self.weights
+        solved = torch.zeros_like(self.weights)
+        if present.any():
+            gram = statistics.gram[present][:, present].double().cpu()
+            solved[present] = self.solve(gram).to(solved)
+        self.weights.copy_(solved)
+        return self.weights
