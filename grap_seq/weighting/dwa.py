@@ -47,7 +47,9 @@ class DWA(Weighting):
 
     @torch.no_grad()
     def record(self) -> None:
+        # Averaged over processes at once: whatever is saved or broadcast is then the same in all.
         values = self.loss_values(self.sums)[:-1]
+        _, values = whole_batch(values.new_empty(0, 0), values)
         # One diverged batch must not decide over an epoch.
         self.sums += values.nan_to_num(0.0, 0.0, 0.0)
         self.counts += values.isfinite()
@@ -64,11 +66,9 @@ class DWA(Weighting):
                 self.loss_values(self.sums)
             return
         means = self.sums / self.counts  # NaN for a loss that no batch had
-        size = len(means)
-        _, means = whole_batch(means.new_zeros(size, size), means)
         ratios = means / self.previous
         ratios = torch.where(ratios.isfinite(), ratios, 1.0)
-        self.weights.copy_(size * torch.softmax(ratios / self.temperature, dim=0))
+        self.weights.copy_(len(means) * torch.softmax(ratios / self.temperature, dim=0))
         self.previous.copy_(torch.where(means.isnan(), self.previous, means))
         self.sums.zero_()
         self.counts.zero_()

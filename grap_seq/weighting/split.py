@@ -40,7 +40,7 @@ class Split(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         some = next((grad for grad in grads if grad is not None), None)
         if some is None:
-            return (None,) * (2 + ctx.count)
+            return tuple(None for _ in range(2 + ctx.count))
         # By tensor: the gradients of the K+1 losses, None where a loss is absent.
         by_tensor = [grads[place :: ctx.count] for place in range(ctx.count)]
         # `backward` may be called under autocast, which would round the K x K algebra to bf16.

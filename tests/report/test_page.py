@@ -125,8 +125,9 @@ def test_constant_weights_no_validation_no_labels(folders: tuple[Path, Path]) ->
     write_manifest(prepared)
     (run / "config.yaml").write_text("weighting: {name: equal}\n")
     steps = trajectory()
-    flat = {c: 1.0 if c.startswith("weight/") else 0.0 for c in steps if "/" in c}
-    steps.assign(**flat).to_parquet(run / "weights.parquet", index=False)
+    for column in filter(lambda name: "/" in name, map(str, steps)):
+        steps[column] = float(column.startswith("weight/"))
+    steps.to_parquet(run / "weights.parquet", index=False)
     (run / "evaluation.json").unlink()
     metrics(2, validation=False).to_csv(run / "metrics.csv", index=False)
     page = render(run, prepared)

@@ -69,7 +69,7 @@ class Net(nn.Module):
         self.fused = fused
         self.double()
 
-    def losses(self, batch: Batch) -> dict[str, Tensor]:
+    def losses(self, batch: Batch, labelled: Tensor | None = None) -> dict[str, Tensor]:
         x, targets = batch
         z = self.encoder(x)
         if self.fused:
@@ -79,16 +79,14 @@ class Net(nn.Module):
             first = zip(views, self.bank.weight, self.bank.bias, strict=True)
             hidden = {name: nn.functional.linear(view, w, b) for (name, view), w, b in first}
         parts = zip(hidden.items(), self.seconds, targets, strict=True)
-        return {
-            name: (second(torch.tanh(h)) - target).square().mean()
-            for (name, h), second, target in parts
-        }
+        errors = {n: (second(torch.tanh(h)) - t).square() for (n, h), second, t in parts}
+        if labelled is not None:
+            errors["downstream"] = errors["downstream"] * labelled[:, None]
+        return {name: error.mean() for name, error in errors.items()}
 
-    def forward(self, batch: Batch, labelled: bool = True) -> Tensor:
-        losses = self.losses(batch)
-        if not labelled:
-            losses["downstream"] = 0 * losses["downstream"]
-        total: Tensor = self.weighting.total(losses)
+    def forward(self, batch: Batch, labelled: Tensor | None = None) -> Tensor:
+        """Total of a batch; `labelled` (N,) is 0 for rows without a downstream loss."""
+        total: Tensor = self.weighting.total(self.losses(batch, labelled))
         return total
 
     def optimizer(self) -> torch.optim.Optimizer:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pandas as pd
 import pytest
 import torch
 
@@ -71,3 +74,15 @@ def test_nothing_learns(node: Node) -> None:
 def test_bad_weights_are_refused(weights: dict[str, float], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Fixed(["a", "b"], weights)
+
+
+def test_medians_of_an_earlier_run(tmp_path: Path) -> None:
+    trajectory = {"step": [1, 10, 20], "weight/a": [1.0, 2.0, 9.0], "weight/b": [1.0, 0.5, 0.0]}
+    pd.DataFrame({**trajectory, "cosine/a": 0.1}).to_parquet(tmp_path / "weights.parquet")
+    weighting = Fixed(["b", "a"], tmp_path)
+    assert weighting.named_weights() == {"b": 0.5, "a": 2.0}
+    assert Fixed(["b", "a"], str(tmp_path)).named_weights() == {"b": 0.5, "a": 2.0}
+    with pytest.raises(ValueError, match=r"given for \['a', 'b'\], the losses are \['a', 'c'\]"):
+        Fixed(["a", "c"], tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"weights\.parquet does not exist"):
+        Fixed(["a"], tmp_path / "other")

@@ -190,7 +190,7 @@ def test_a_resumed_run_continues_bit_by_bit(method: str, fused: bool) -> None:
         if seed % 2 == 0:
             net.weighting.start_epoch()
         optimizer.zero_grad()
-        backward(net(batch(seed), labelled=seed % 3 > 0))
+        backward(net(batch(seed), torch.full((40,), seed % 3 > 0)))
         optimizer.step()
 
     file = io.BytesIO()

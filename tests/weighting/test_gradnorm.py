@@ -66,7 +66,7 @@ def test_arguments() -> None:
         backward(view.sum())
 
 
-def toy(weighting: Weighting, steps: int = 250) -> tuple[Tensor, Tensor]:
+def toy(weighting: Weighting, steps: int = 150) -> tuple[Tensor, Tensor]:
     """Section 4 of the paper: tanh((B + E_i) x) times 1 and 100, squared errors, shared trunk.
 
     Returns:

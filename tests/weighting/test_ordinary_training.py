@@ -294,3 +294,25 @@ def test_lightning_is_the_plain_loop(precision: Any) -> None:
     for ours, theirs in zip(wrapped.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert (wrapped.weighting.weights.detach() - 1).abs().max() > 0.01
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_compiled_encoder_and_heads_train_alike(fused: bool, whole: bool) -> None:
+    """Compiled part by part, or as a whole: the compiler steps around the node."""
+    plain, compiled = Net(fused), Net(fused)
+    call: Any = compiled
+    if whole:
+        call = torch.compile(compiled, backend="aot_eager")
+    else:
+        compiled.encoder.compile(backend="aot_eager")
+        compiled.seconds[0].compile(backend="aot_eager")
+    optimizers = plain.optimizer(), compiled.optimizer()
+    for seed in range(3):
+        for net, optimizer in zip((plain, call), optimizers, strict=True):
+            optimizer.zero_grad()
+            backward(net(batch(seed)))
+            optimizer.step()
+    for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    assert (compiled.weighting.weights - 1).abs().max() > 0.01

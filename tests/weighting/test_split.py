@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from grap_seq.weighting import Equal, Fixed, GraP, Weighting, split
+from tests.weighting.methods import METHODS
 from tests.weighting.oracle import (
     Node,
     Problem,
@@ -14,6 +17,7 @@ from tests.weighting.oracle import (
     backward,
     both_nodes,
     expected,
+    rescaled,
     through_split,
 )
 
@@ -103,3 +107,74 @@ def test_views_that_nobody_uses_cost_no_gradient() -> None:
     backward(encoder(torch.randn(5, 3)).sum())
     assert weighting.weights.grad is None
     assert weighting.statistics is None
+
+
+@pytest.mark.parametrize("method", ["equal", "grap", "mgda", "auxiliary"])
+def test_several_tensors_are_one_long_embedding(method: str) -> None:
+    """A dict of tensors against their concatenation, one of them used by a single loss."""
+    shapes = {"coarse": (4, 3), "fine": (2, 5, 3), "unused": (6,)}
+    parts = {name: torch.randn(shape, dtype=torch.float64) for name, shape in shapes.items()}
+    directions = {
+        view: {name: torch.randn_like(part) for name, part in parts.items() if name != "unused"}
+        for view in ("a", "b", "downstream")
+    }
+    del directions["b"]["fine"]
+    found = []
+    for joined in (False, True):
+        weighting = METHODS[method](["a", "b"]).double()
+        leaves = {name: part.clone().requires_grad_() for name, part in parts.items()}
+        if joined:
+            views = weighting(torch.cat([leaf.flatten() for leaf in leaves.values()]))
+            lengths = [part.numel() for part in parts.values()]
+            pieces = {
+                view: dict(zip(parts, whole.split(lengths), strict=True))
+                for view, whole in views.items()
+            }
+        else:
+            pieces = weighting(leaves)
+        losses = {
+            view: torch.stack(
+                [(pieces[view][n].flatten() * to.flatten()).sum() for n, to in wanted.items()]
+            ).sum()
+            for view, wanted in directions.items()
+        }
+        backward(weighting.total(losses))
+        gradients = {name: leaf.grad for name, leaf in leaves.items()}
+        found.append((gradients, weighting.weights.grad))
+    for name, gradient in found[1][0].items():
+        assert gradient is not None
+        ours = found[0][0][name]
+        torch.testing.assert_close(torch.zeros_like(gradient) if ours is None else ours, gradient)
+    assert found[0][0]["unused"] is None
+    torch.testing.assert_close(found[0][1], found[1][1])
+
+
+def test_a_head_shared_by_all_losses_learns_from_their_plain_sum() -> None:
+    """One projector, several losses on its output, as in joint-embedding pretraining of images."""
+    torch.manual_seed(0)
+    encoder, projector = nn.Linear(5, 4).double(), nn.Linear(4, 3).double()
+    probe = nn.Linear(4, 2).double()
+    x = torch.randn(8, 5, dtype=torch.float64)
+
+    def losses(views: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        invariance = projector(views["invariance"])
+        variance = projector(views["variance"])
+        return {
+            "invariance": (invariance[::2] - invariance[1::2]).square().mean(),
+            "variance": torch.relu(1 - variance.std(0)).mean(),
+            "downstream": probe(views["downstream"]).square().mean(),
+        }
+
+    weighting = GraP(["invariance", "variance"]).double()
+    weighting.weights.data = torch.tensor([1.9, 0.1]).double()
+    backward(weighting.total(losses(weighting(encoder(x)))))
+    found = [parameter.grad for parameter in (*projector.parameters(), *encoder.parameters())]
+
+    z = encoder(x).detach().requires_grad_()
+    plain = losses(dict.fromkeys(weighting.views, z))
+    rows = [torch.autograd.grad(loss, z, retain_graph=True)[0].flatten() for loss in plain.values()]
+    composite = rescaled(torch.tensor([1.9, 0.1]).double(), torch.stack(rows[:2]))
+    both = plain["invariance"] + plain["variance"]
+    shared = torch.autograd.grad(both, list(projector.parameters()))
+    own = torch.autograd.grad(encoder(x), list(encoder.parameters()), composite.view_as(z))
+    torch.testing.assert_close(found, [*shared, *own])

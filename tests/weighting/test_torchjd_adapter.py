@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torchjd.aggregation import AlignedMTL, CAGrad, GradVacWeighting, UPGrad
+from torchjd.aggregation import Aggregator, AlignedMTL, CAGrad, GradVacWeighting, UPGrad
 
 from grap_seq.weighting import TorchJD
 from grap_seq.weighting.torchjd_adapter import methods
 from tests.weighting.oracle import Node, Problem, assert_same, both_nodes, expected
 
-PARITY = {"aligned_mtl": ({}, AlignedMTL()), "UPGrad": ({}, UPGrad())} | {
-    "cagrad": ({"c": 0.5}, CAGrad(c=0.5))
+PARITY: dict[str, tuple[dict[str, float], Aggregator]] = {
+    "aligned_mtl": ({}, AlignedMTL()),
+    "UPGrad": ({}, UPGrad()),
+    "cagrad": ({"c": 0.5}, CAGrad(c=0.5)),
 }
 
 

@@ -1,0 +1,31 @@
+"""Every weighting that `weighting=` accepts trains a real objective."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from grap_seq import config as configs
+from tests.training.test_module import batch, fit, module
+
+SETTINGS = {"fixed": ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]}
+CONSTANT = ("equal", "fixed", "auxiliary", "supervised")
+LABELLED = ("grap", "auxiliary", "supervised")
+
+
+@pytest.mark.parametrize("name", configs.choices("weighting"))
+def test_three_epochs(shop: Path, name: str) -> None:
+    model = module(shop, f"weighting={name}", *SETTINGS.get(name, []))
+    weighting = model.objective.weighting
+    before = weighting.named_weights()
+    encoder = {n: p.detach().clone() for n, p in model.model.named_parameters()}
+    fit(model, [batch(shop, 0, 1, 2), batch(shop, 3, 4, 5)], max_epochs=3)
+    after = weighting.named_weights()
+    assert (before == after) == (name in CONSTANT)
+    assert all(weight < float("inf") for weight in after.values())
+    moved = {n for n, p in model.model.named_parameters() if not torch.equal(p, encoder[n])}
+    assert moved == set(encoder)
+    assert weighting.steps == 6
+    assert weighting.needs_labels == (name in LABELLED)
