@@ -102,10 +102,13 @@ def pretrain(config: Any) -> Path:
         num_sanity_val_steps=0,
     )
     trainer.fit(module, datamodule=data, ckpt_path=last)
+    summary = module.objective.weighting.summary()
     best = savers[0].best_model_path or savers[-1].best_model_path
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     save(module.model, description, run, prepared)
+    if schema.classes:
+        Console().print(summary, highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
