@@ -76,10 +76,11 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     write_json(RESULTS / f"{arguments.name or arguments.dataset}.json", rows)
     title = f"{arguments.dataset}, {rows[0]['metric']}, {rows[0]['protocol']}"
-    table = Table("weighting", "seeds", *SCORES, title=title)
+    scores = [name for name in SCORES if all(name in row for row in rows)]
+    table = Table("weighting", "seeds", *scores, title=title)
     for weighting in arguments.weightings:
         mine = [row for row in rows if row["weighting"] == weighting]
-        cells = (summary([row[name] for row in mine]) for name in SCORES)
+        cells = (summary([row[name] for row in mine]) for name in scores)
         table.add_row(weighting, str(len(mine)), *cells)
     Console().print(table)
 
