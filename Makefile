@@ -29,6 +29,7 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/pretrain_cost.py
 	$(BIN)/python benchmarks/loader_memory.py
+	$(BIN)/python benchmarks/weighting_cost.py --quick
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
