@@ -70,13 +70,19 @@ class Split:
 
 @dataclass(frozen=True)
 class DatasetSpec:
-    """The YAML description of a dataset: columns, label and split."""
+    """The YAML description of a dataset: columns, label and split.
+
+    `tie_order` names number columns that order the events of one moment before the fields do;
+    `relative_time` counts each sequence's times from its first event.
+    """
 
     name: str
     id: str
     time: str
     time_format: str | None = None
     time_unit: TimeUnit = "day"
+    relative_time: bool = False
+    tie_order: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     numerical: dict[str, Numerical] = field(default_factory=dict)
     label: str | None = None
@@ -87,7 +93,13 @@ class DatasetSpec:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns that the events table must have, the label column excepted."""
-        return (self.id, self.time, *self.categorical, *self.numerical)
+        names = (self.id, self.time, *self.tie_order, *self.categorical, *self.numerical)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """Working column of each `tie_order` column, which may also be a field."""
+        return {f"__tie{place}": name for place, name in enumerate(self.tie_order)}
 
     @classmethod
     def load(cls, path: Path) -> DatasetSpec:
@@ -115,6 +127,7 @@ class DatasetSpec:
             if not isinstance(content.get(key), str) or not content[key]:
                 raise ValueError(f"{where}: key '{key}' is missing or not text; give a name")
         values = {key: value for key, value in content.items() if value is not None}
+        values["tie_order"] = _names(values.get("tie_order", []), "tie_order", where)
         values["categorical"] = _names(values.get("categorical", []), "categorical", where)
         values["numerical"] = _numerical(values.get("numerical", []), where)
         split = values.get("split", {})
@@ -130,6 +143,7 @@ class DatasetSpec:
         """Plain values that `from_dict` reads back."""
         content = dataclasses.asdict(self)
         content["categorical"] = list(self.categorical)
+        content["tie_order"] = list(self.tie_order)
         for options in content["numerical"].values():
             options["clip"] = list(options["clip"])
         return content
@@ -153,7 +167,9 @@ class DatasetSpec:
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
-        if self.label is not None and self.label in used:
+        if not isinstance(self.relative_time, bool):
+            raise ValueError(f"{where}: relative_time takes true or false")
+        if self.label is not None and self.label in (*used, *self.tie_order):
             raise ValueError(
                 f"{where}: the label '{self.label}' is also an input column; remove it there"
             )

@@ -119,23 +119,26 @@ def time_kind(connection: Backend, events: ir.Table, spec: DatasetSpec) -> TimeK
 
 
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
-    """Columns id, event_time, the fields, `__bad`; and `__label`, `__file`, `__row` where given.
+    """Columns id, event_time, fields, `__tie0`..., `__bad`; `__label`, `__file`, `__row` if given.
 
     Raises:
         ValueError: a column has a type that cannot be used.
     """
     label = spec.label if spec.labels is None else None
     numbers = {name: as_number(events[name], name) for name in spec.numerical}
+    ties = {place: as_number(events[name], name) for place, name in spec.ties.items()}
     time = as_time(events[spec.time], spec, kind)
+    counted = {**{spec.ties[place]: value for place, value in ties.items()}, **numbers}
     unread = [
         ibis.ifelse(value.isnan(), _plain(events[name]), ibis.null("string"))
-        for name, value in [(spec.time, time), *numbers.items()]
+        for name, value in [(spec.time, time), *counted.items()]
     ]
     columns: dict[str, ir.Value] = {
         spec.id: as_text(events[spec.id]),
         "event_time": time,
         **{name: as_text(events[name]) for name in spec.categorical},
         **numbers,
+        **ties,
         "__bad": ibis.coalesce(*unread),
     }
     if label in events.columns:

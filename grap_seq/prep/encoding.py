@@ -73,9 +73,11 @@ def scale(events: ir.Table, name: str, scaler: Scaler) -> ir.Table:
 
 
 def encode_events(events: ir.Table, state: State) -> ir.Table:
-    """Code and scale all fields of cleaned events: columns id, event_time, fields in spec order."""
+    """Code and scale cleaned events: id, event_time, `__tie0`..., the fields in spec order."""
     fields = [*state.categorical, *state.numerical]
-    events = events.select(state.spec.id, "event_time", *fields)
+    # A missing key comes first in every engine.
+    ties = {name: events[name].fill_null(float("-inf")) for name in state.spec.ties}
+    events = events.select(state.spec.id, "event_time", **ties, **{n: events[n] for n in fields})
     for name, values in state.categorical.items():
         events = code(events, name, values)
     for name, scaler in state.numerical.items():
@@ -84,15 +86,19 @@ def encode_events(events: ir.Table, state: State) -> ir.Table:
 
 
 def group_events(events: ir.Table, state: State) -> ir.Table:
-    """One row a sequence, its events sorted by time, then by all fields in spec order.
+    """One row a sequence, its events sorted by time, `tie_order`, then all fields in spec order.
 
     Whole structs are sorted: an ordered collect is not portable between engines, and sorting by
     every column makes the result independent of the order in which events come.
     """
     names = ["event_time", *state.categorical, *state.numerical]
-    rows = ibis.struct({name: events[name] for name in names}).collect().sort()
+    keys = ["event_time", *state.spec.ties, *names[1:]]
+    rows = ibis.struct({name: events[name] for name in keys}).collect().sort()
     grouped = events.group_by(state.spec.id).aggregate(__events=rows)
     lists = {name: grouped["__events"].map(lambda row, name=name: row[name]) for name in names}
+    if state.spec.relative_time:
+        first = grouped["__events"][0]["event_time"]
+        lists["event_time"] = lists["event_time"].map(lambda time: time - first)
     return grouped.select(state.spec.id, **lists)
 
 

@@ -90,6 +90,13 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
 def differences(
     splits: dict[str, dict[str, Any]], dropped: dict[str, int], expected: Mapping[str, Any]
 ) -> list[tuple[str, int, int | None]]:
-    """Rows (dotted name, expected, found) for counts that differ from a recipe's expected.yaml."""
-    found = _flat({"splits": splits, "dropped": dropped})
+    """Rows (dotted name, expected, found) for counts that differ from a recipe's expected.yaml.
+
+    Beside the splits it may name their sum, `total`, for what is known of a dataset as a whole.
+    """
+    total: dict[str, int] = {}
+    for split in splits.values():
+        for key, n in _flat(split).items():
+            total[key] = total.get(key, 0) + n
+    found = _flat({"splits": splits, "total": total, "dropped": dropped})
     return [(key, n, found.get(key)) for key, n in _flat(expected).items() if found.get(key) != n]

@@ -75,8 +75,8 @@ def check_events(
         (f"no time in column '{spec.time}'", id_column.notnull() & time.isnull(), None),
         (f"unreadable time in column '{spec.time}'", id_column.notnull() & time.isnan(), "__bad"),
     ]
-    for name in spec.numerical:
-        reason = f"no finite number in column '{name}'"
+    for name in (*spec.numerical, *spec.ties):
+        reason = f"no finite number in column '{spec.ties.get(name, name)}'"
         checks.append((reason, usable & cleaned[name].isnan(), "__bad"))
     # One scan counts all reasons: for a clean table that is all.
     counts = cleaned.aggregate(
@@ -95,6 +95,6 @@ def without_problems(cleaned: ir.Table, spec: DatasetSpec) -> ir.Table:
     return rows.mutate(
         **{
             name: ibis.ifelse(rows[name].isnan(), ibis.null("float64"), rows[name])
-            for name in spec.numerical
+            for name in (*spec.numerical, *spec.ties)
         }
     )

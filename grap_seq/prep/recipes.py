@@ -69,6 +69,16 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in folder("data_prep").glob("*/recipe.py"))
 
 
+def load(name: str, path: Path) -> ModuleType:
+    """Import the module in a file that is not part of the package."""
+    module_spec = importlib.util.spec_from_file_location(name, path)
+    assert module_spec is not None
+    assert module_spec.loader is not None
+    module = importlib.util.module_from_spec(module_spec)
+    module_spec.loader.exec_module(module)
+    return module
+
+
 def load_recipe(name: str, source: Path | None = None, spec: Path | None = None) -> Recipe:
     """Load a recipe; `spec` replaces its dataset.yaml, and for `table` stands beside the source.
 
@@ -79,13 +89,7 @@ def load_recipe(name: str, source: Path | None = None, spec: Path | None = None)
     if name not in names():
         raise ValueError(f"dataset '{name}'; {nearest(name, names())}")
     place = folder("data_prep") / name
-    module_spec = importlib.util.spec_from_file_location(
-        f"grap_seq_recipe_{name}", place / "recipe.py"
-    )
-    assert module_spec is not None
-    assert module_spec.loader is not None
-    module = importlib.util.module_from_spec(module_spec)
-    module_spec.loader.exec_module(module)
+    module = load(f"grap_seq_recipe_{name}", place / "recipe.py")
     if spec is None:
         spec = place / "dataset.yaml" if name != "table" else _beside(source)
     return Recipe(name, place, module, DatasetSpec.load(spec), spec)

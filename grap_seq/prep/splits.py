@@ -2,9 +2,14 @@
 
 Both are functions of the id alone, through MD5: every engine computes it, and so does Python's
 hashlib. Hexadecimal text compares like the number it stands for, so no engine needs big integers.
+Datasets with a published split of their own give it instead: see `tail_split`.
 """
 
 from __future__ import annotations
+
+import random
+from collections.abc import Collection
+from typing import TypeVar
 
 import ibis
 import ibis.expr.types as ir
@@ -13,6 +18,7 @@ from grap_seq.schema import Split
 
 DIGITS = "0123456789abcdef"
 MAX_BUCKETS = 256
+Id = TypeVar("Id", int, str)
 
 
 def threshold(share: float) -> str:
@@ -47,3 +53,31 @@ def bucket_of(id_text: ir.StringValue, buckets: int) -> ir.IntegerValue:
     for place in range(3):
         number = number * 16 + ibis.literal(DIGITS).find(value[place])
     return (number * buckets // 16**3).cast("int32")
+
+
+def tail_split(
+    labelled: Collection[Id],
+    unlabelled: Collection[Id],
+    *,
+    test: float,
+    validation: float,
+    seed: int = 42,
+) -> dict[Id, str]:
+    """Published split of several datasets: tails of shuffled lists of labelled ids.
+
+    Test sequences are the tail of the sorted labelled ids after `random.Random(seed).shuffle`;
+    validation is the tail of the rest, sorted again and shuffled with `seed + 1`. The validation
+    share counts unlabelled sequences too, which all go to training. Text sorts as text: "10"
+    comes before "2".
+    """
+    ordered = sorted(labelled)
+    random.Random(seed).shuffle(ordered)
+    kept = len(ordered) - int(len(ordered) * test)
+    rest = sorted(ordered[:kept])
+    random.Random(seed + 1).shuffle(rest)
+    # Half of the labels at most: in a small sample the share of a large unlabelled part could
+    # take them all.
+    count = min(int((len(rest) + len(unlabelled)) * validation), len(rest) // 2)
+    split = dict.fromkeys(unlabelled, "train") | dict.fromkeys(ordered[kept:], "test")
+    split |= dict.fromkeys(rest[: len(rest) - count], "train")
+    return split | dict.fromkeys(rest[len(rest) - count :], "val")

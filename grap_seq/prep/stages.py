@@ -116,7 +116,7 @@ class Work:
             return
         events = without_problems(self._positions("cleaned.parquet"), self.spec)
         joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
-        fields = [*self.spec.categorical, *self.spec.numerical]
+        fields = [*self.spec.ties, *self.spec.categorical, *self.spec.numerical]
         table = joined.select(self.spec.id, "event_time", *fields, "__split", "__bucket")
         unfinished = self.folder / "buckets.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -1,0 +1,72 @@
+"""Raw files of a named dataset: found by name and read by column, whatever the case of either.
+
+Copies of one dataset differ in packing (CSV, CSV.gz, parquet, a folder of parts) and in the case of
+their headers; a recipe asks for a table and its columns and need not know which copy it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ibis.expr.types as ir
+
+from grap_seq.prep.tables import CSV, PARQUET, read_table
+from grap_seq.schema import nearest
+
+if TYPE_CHECKING:
+    from ibis.backends.duckdb import Backend
+
+
+def source_folder(source: Path | None, dataset: str, remedy: str) -> Path:
+    """The folder of raw files.
+
+    Raises:
+        ValueError: none given.
+        FileNotFoundError: it is no folder.
+    """
+    if source is None:
+        raise ValueError(f"dataset={dataset} needs source=FOLDER; {remedy}")
+    if not source.is_dir():
+        raise FileNotFoundError(f"no folder {source}; {remedy}")
+    return source
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """The file or folder of parts named `stem`, such as `train` for train.csv.gz; None if absent.
+
+    Raises:
+        ValueError: two of them, of which one would be read and the other silently not.
+    """
+    names = {f"{stem}{ending}".lower() for ending in ("", *CSV, *PARQUET)}
+    found = sorted(path for path in folder.iterdir() if path.name.lower() in names)
+    if len(found) > 1:
+        listing = ", ".join(path.name for path in found)
+        raise ValueError(f"{folder} holds {listing}; keep one of them")
+    return found[0] if found else None
+
+
+def need_table(folder: Path, stem: str, remedy: str) -> Path:
+    """As `find_table`; FileNotFoundError where it is absent."""
+    path = find_table(folder, stem)
+    if path is None:
+        raise FileNotFoundError(
+            f"{folder} has no {stem} (a folder of parts, {stem}.csv, .csv.gz or .parquet); {remedy}"
+        )
+    return path
+
+
+def read_columns(connection: Backend, path: Path, names: Sequence[str]) -> ir.Table:
+    """The named columns, spelled as in `names`, and `__file`.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    table = read_table(connection, path)
+    given = {name.lower(): name for name in table.columns}
+    for name in names:
+        if name.lower() not in given:
+            known = [column for column in table.columns if not column.startswith("__")]
+            raise ValueError(f"{path}: no column '{name}'; {nearest(name, known)}")
+    return table.select("__file", **{name: table[given[name.lower()]] for name in names})
