@@ -133,6 +133,15 @@ def download(arguments: list[str]) -> None:
     _say(f"Next: grap-seq prepare dataset={settings.dataset.name} source={folder}")
 
 
+def synth(arguments: list[str]) -> None:
+    """artificial raw files in a dataset's schema"""
+    settings = config.compose("synth", arguments)
+    from grap_seq.prep.synth import synth as write
+
+    folder = write(settings.dataset.name, Path(settings.output), settings.rows, settings.seed)
+    _say(f"Next: grap-seq prepare dataset={settings.dataset.name} source={folder}")
+
+
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
     run = config.compose("pretrain", arguments).run
@@ -149,6 +158,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "report": report,
     "download": download,
+    "synth": synth,
     "demo": demo,
 }
 

@@ -1,0 +1,69 @@
+"""Artificial raw files of every dataset that has a generator, through preparation and training."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from grap_seq import cli
+from grap_seq.prep.synth import ROWS_PER_BLOCK, blocks, lengths, synth
+from grap_seq.resources import folder
+from grap_seq.schema import SPLITS, Schema
+from tests.prep.helpers import content_of
+
+NAMES = sorted(path.parent.name for path in folder("data_prep").glob("*/synth.py"))
+SMALL = ["dataset.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) -> None:
+    raw, prepared, run = tmp_path / "raw", tmp_path / "prepared", tmp_path / "run"
+    cli.synth([f"dataset={name}", f"output={raw}", "rows=4000", "seed=3"])
+    cli.prepare([f"dataset={name}", f"source={raw}", f"output={prepared}"])
+    schema = Schema.load(prepared)
+    for split in SPLITS:
+        rows = pq.read_table(prepared / split).to_pylist()
+        assert rows, split
+        for row in rows:
+            assert (np.diff(row["event_time"]) >= 0).all()
+        assert {row["label"] for row in rows} - {None} == set(range(len(schema.classes))), split
+    arguments = [f"prepared={prepared}", f"run={run}", "trainer=smoke", "trainer.threads=1"]
+    cli.pretrain([f"dataset={name}", *arguments, "epochs=1", "select=loss", *SMALL])
+    assert (run / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_decides_every_byte(name: str, tmp_path: Path) -> None:
+    contents = [
+        content_of(synth(name, tmp_path / str(place), 1000, seed))
+        for place, seed in enumerate((1, 1, 2))
+    ]
+    assert contents[0] == contents[1]
+    assert contents[0].keys() == contents[2].keys()
+    assert contents[0] != contents[2]
+
+
+def test_sizes_and_blocks() -> None:
+    generator = np.random.default_rng(0)
+    for rows, mean, count in ((4000, 100.0, 400), (1000, 100.0, 100), (600_000, 100.0, 6000)):
+        sizes = lengths(rows, mean, generator)
+        assert len(sizes) == count
+        assert sizes.sum() == pytest.approx(rows, rel=0.1)
+        parts = list(blocks(sizes))
+        assert [parts[0].start, parts[-1].stop] == [0, count]
+        assert all(one.stop == two.start for one, two in itertools.pairwise(parts))
+        assert max(sizes[part].sum() for part in parts) < ROWS_PER_BLOCK + sizes.max()
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no artificial data for dataset 'flights'"):
+        synth("flights", tmp_path / "out", 1000, 0)
+    with pytest.raises(ValueError, match="rows=10"):
+        synth("churn", tmp_path / "out", 10, 0)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(FileExistsError, match="another output="):
+        synth("churn", tmp_path, 1000, 0)
