@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
@@ -16,6 +18,8 @@ from grap_seq.weighting.split import Split
 from grap_seq.weighting.statistics import GradientStatistics
 
 DOWNSTREAM = "downstream"
+# Totals without a backward pass through the node after which something must be wrong.
+UNANSWERED = 20
 
 
 class Weighting(nn.Module):
@@ -70,6 +74,7 @@ class Weighting(nn.Module):
         self.steps = 0
         self.losses: dict[str, Tensor] = {}
         self.declared: frozenset[str] = frozenset()
+        self.unanswered = 0
         self.loss_scale = torch.ones(())
         self.statistics: GradientStatistics | None = None
         self.effective: Tensor | None = None
@@ -133,6 +138,13 @@ class Weighting(nn.Module):
         self.declared = frozenset(name for name, loss in losses.items() if loss.requires_grad)
         if torch.is_grad_enabled():
             self.record()
+            self.unanswered += 1
+            if self.unanswered == UNANSWERED:
+                warnings.warn(
+                    f"{UNANSWERED} totals in a row and no gradient has come to a view: give every"
+                    " loss's head views[name], and call backward on the total",
+                    stacklevel=2,
+                )
         # torch declares Function.apply without types.
         total: Tensor = Total.apply(self, *losses.values())  # type: ignore[no-untyped-call]
         return total
@@ -230,23 +242,29 @@ class Weighting(nn.Module):
         """In words: which losses are near zero, which help the task and which conflict with it.
 
         The cosines are moving averages over about the last 200 batches with labels; one that is
-        less than two standard errors from zero counts as neutral.
+        less than four standard errors from zero counts as neutral: batches in a row are not
+        independent of each other.
         """
         return watch.summary(self)
 
-    def get_extra_state(self) -> dict[str, Any]:
-        """Names of the losses and the number of backward passes, stored beside the weights."""
-        return {"names": list(self.names), "steps": self.steps}
+    def get_extra_state(self) -> Tensor:
+        """Names of the losses and the number of backward passes, stored beside the weights.
 
-    def set_extra_state(self, state: Mapping[str, Any]) -> None:
+        JSON in a tensor of bytes: formats such as safetensors hold nothing but tensors.
+        """
+        content = json.dumps({"names": self.names, "steps": self.steps})
+        return torch.tensor(list(content.encode()), dtype=torch.uint8)
+
+    def set_extra_state(self, state: Tensor) -> None:
         """Refuse weights that belong to other losses.
 
         Raises:
             ValueError: the stored names differ, or stand in another order.
         """
-        if list(state["names"]) != list(self.names):
+        content = json.loads(bytes(state.tolist()))
+        if content["names"] != list(self.names):
             raise ValueError(
-                f"the checkpoint weighs the losses {state['names']}, this model {list(self.names)};"
-                " build the model with the same losses in the same order"
+                f"the checkpoint weighs the losses {content['names']}, this model"
+                f" {list(self.names)}; build the model with the same losses in the same order"
             )
-        self.steps = state["steps"]
+        self.steps = content["steps"]

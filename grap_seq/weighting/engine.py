@@ -50,7 +50,7 @@ def check_heads(weighting: Weighting, present: Sequence[bool]) -> None:
                 f"the loss {name!r} does not depend on the embedding: feed its head with"
                 f" views[{name!r}], undetached"
             )
-    weighting.declared = frozenset()
+    weighting.declared, weighting.unanswered = frozenset(), 0
 
 
 def observe(weighting: Weighting, full: Tensor) -> GradientStatistics:

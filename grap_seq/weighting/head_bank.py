@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
@@ -72,6 +73,7 @@ class _Bank(torch.autograd.Function):
         return tuple(torch.addmm(b, z, w.T) for b, w in zip(bias, weight, strict=True))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         # As in `Split.backward`: full precision also for a `backward` called under autocast.
         with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):

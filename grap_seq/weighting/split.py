@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
@@ -37,6 +38,7 @@ class Split(torch.autograd.Function):
         return tuple(tensor.view_as(tensor) for _ in weighting.views for tensor in tensors)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         some = next((grad for grad in grads if grad is not None), None)
         if some is None:

@@ -41,9 +41,9 @@ class RunningCosines(nn.Module):
             running.copy_(torch.where(known, moved, running))
 
     def clear(self) -> list[bool]:
-        """Which means are more than two standard errors from zero."""
+        """Which means are more than four standard errors from zero."""
         variance = (self.square - self.mean.square()).clamp(min=0)
-        clear: list[bool] = (self.mean.abs() > 2 * (variance / BATCHES).sqrt()).tolist()
+        clear: list[bool] = (self.mean.abs() > 4 * (variance / BATCHES).sqrt()).tolist()
         return clear
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -45,6 +46,14 @@ def test_state_travels_through_a_file() -> None:
     state = other.state_dict()
     for key in ("weights", "running_norms", "running_gram", "running_alignment"):
         assert torch.equal(state[key], weighting.state_dict()[key]), key
+
+
+def test_state_fits_into_a_format_of_tensors() -> None:
+    weighting, other = trained(["a", "b"]), GraP(["a", "b"])
+    weighting.steps = 7
+    other.load_state_dict(safetensors.torch.load(safetensors.torch.save(weighting.state_dict())))
+    assert torch.equal(other.weights, weighting.weights)
+    assert other.steps == 7
 
 
 @pytest.mark.parametrize("names", [["b", "a"], ["a", "c"], ["a"], ["a", "b", "c"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -87,6 +88,32 @@ def test_a_head_that_does_not_see_the_embedding_is_named(
     losses = {view: heads[view](views[view]).square().mean() for view in views}
     backward(weighting.total({**losses, name: torch.zeros(())}))
     assert weighting.log()[f"loss/{name}"] == 0
+
+
+def test_views_that_nobody_uses_are_noticed() -> None:
+    weighting, encoder = GraP(["a"]), nn.Linear(3, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(18):
+            weighting(encoder(torch.ones(1, 3)))
+            backward(weighting.total({"a": encoder(torch.ones(1, 3)).sum()}))
+        # One that is used begins the count anew.
+        backward(weighting.total({"a": weighting(encoder(torch.ones(1, 3)))["a"].sum()}))
+        for _ in range(19):
+            backward(weighting.total({"a": encoder(torch.ones(1, 3)).sum()}))
+    with pytest.warns(UserWarning, match="20 totals in a row and no gradient has come to a view"):
+        weighting.total({"a": encoder(torch.ones(1, 3)).sum()})
+
+
+@pytest.mark.parametrize("views_of", [split_views, bank_views])
+def test_second_derivatives_are_refused(
+    views_of: Callable[[GraP, Tensor], dict[str, Tensor]],
+) -> None:
+    z = torch.randn(5, 4, requires_grad=True)
+    loss = views_of(GraP(["a"]), z)["a"].square().sum()
+    (gradient,) = torch.autograd.grad(loss, z, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        backward(gradient.sum())
 
 
 def test_the_weights_learn_where_the_backbone_is_frozen() -> None:
