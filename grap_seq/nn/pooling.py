@@ -37,9 +37,17 @@ POOLINGS: dict[str, tuple[Callable[[PaddedBatch], Tensor], ...]] = {
 }
 
 
-def pool(states: PaddedBatch, pooling: str) -> Tensor:
+def pool(states: PaddedBatch, pooling: str, last: Tensor | None = None) -> Tensor:
     """States (B, T, H) to embeddings (B, H), or (B, 3H) for "last_mean_max".
 
     "last" is the paper's; the others summarise all events of a sequence.
+
+    Args:
+        states: of every event.
+        pooling: a key of `POOLINGS`.
+        last: what the encoder gives in the place of the last state, shape (B, H), where it does.
     """
-    return torch.cat([part(states) for part in POOLINGS[pooling]], dim=1)
+    parts = [
+        last if part is _last and last is not None else part(states) for part in POOLINGS[pooling]
+    ]
+    return torch.cat(parts, dim=1)

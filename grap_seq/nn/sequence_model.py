@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.data.sequences import TIME
 from grap_seq.nn.pooling import POOLINGS, pool
 
 
@@ -16,7 +17,9 @@ class SequenceModel(nn.Module):
     Args:
         embedding: maps a batch of fields to event vectors.
         encoder: maps one rectangle of event vectors (B, T, D) to states (B, T, H), causally; any
-            pytorch-lifestream sequence encoder that returns all states fits.
+            pytorch-lifestream sequence encoder that returns all states fits. One that says
+            `needs_times` is also given the times (B, T), and its `summarise` says what stands for
+            the last state in embeddings.
         pooling: how states become one embedding per sequence, see `grap_seq.nn.pooling`.
 
     Raises:
@@ -32,12 +35,20 @@ class SequenceModel(nn.Module):
         self.embedding, self.encoder, self.pooling = embedding, encoder, pooling
         # H, under the name that pytorch-lifestream's encoders give it.
         self.output_size = int(encoder.embedding_size)  # type: ignore[arg-type]
+        self.timed = bool(getattr(encoder, "needs_times", False))
 
     def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
         """States of every event, payload (B, T, H) for each rectangle."""
-        return [self.encoder(vectors) for vectors in self.embedding(groups)]
+        vectors = self.embedding(groups)
+        if not self.timed:
+            return [self.encoder(rectangle) for rectangle in vectors]
+        pairs = zip(vectors, groups, strict=True)
+        return [self.encoder(rectangle, group.payload[TIME]) for rectangle, group in pairs]
 
     def embed(self, group: PaddedBatch) -> Tensor:
         """Embeddings of a rectangle's rows, shape (B, E)."""
-        (states,) = self([group])
-        return pool(states, self.pooling)
+        (vectors,) = self.embedding([group])
+        if not self.timed:
+            return pool(self.encoder(vectors), self.pooling)
+        states, last = self.encoder.summarise(vectors, group.payload[TIME])
+        return pool(states, self.pooling, last)

@@ -1,0 +1,114 @@
+"""Causal Transformer encoder over events at irregular times (the paper, section 4.1)."""
+
+from __future__ import annotations
+
+import torch
+from ptls.data_load.padded_batch import PaddedBatch
+from torch import Tensor, nn
+
+from grap_seq.nn.time_encoding import TimeEncoding
+from grap_seq.nn.transformer_layer import TransformerLayer
+
+# Shapes: B rows, T events, H width, L layers.
+
+
+class TransformerEncoder(nn.Module):
+    """Event vectors and times to states, causal.
+
+    A learned start token, at the time of the first event, comes before the events; its state is
+    left out of the output. Positions are times (see `TimeEncoding`), added to the projected
+    events, or turned into queries and keys with `rotary`. Pre-norm layers, no final norm.
+
+    Args:
+        input_size: D, width of an event's vector.
+        hidden: H, width of the states.
+        layers: number of layers.
+        heads: attention heads.
+        feedforward: width of the layers' hidden part.
+        dropout: on the encoded input, attention and every branch.
+        min_time_step: m of the time encoding, in the data's time unit.
+        max_duration: M of the time encoding.
+        rotary: rotate queries and keys by the times instead of adding their encoding.
+
+    Raises:
+        ValueError: a width that the heads do not divide, or a dropout outside [0, 1).
+    """
+
+    needs_times = True
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden: int = 256,
+        *,
+        layers: int = 4,
+        heads: int = 4,
+        feedforward: int = 1024,
+        dropout: float = 0.1,
+        min_time_step: float = 0.01,
+        max_duration: float = 1000.0,
+        rotary: bool = False,
+    ) -> None:
+        super().__init__()
+        if hidden % heads:
+            raise ValueError(f"hidden={hidden} heads={heads}: the heads must divide the width")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: a share of zeroed values lies in [0, 1)")
+        self.embedding_size = hidden
+        self.rotary = rotary
+        self.projection = nn.Linear(input_size, hidden)
+        self.start = nn.Parameter(torch.randn(hidden))
+        size = hidden // heads if rotary else hidden
+        self.time_encoding = TimeEncoding(size, min_time_step, max_duration)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(
+            TransformerLayer(hidden, heads, feedforward, dropout) for _ in range(layers)
+        )
+
+    def forward(self, batch: PaddedBatch, times: Tensor) -> PaddedBatch:
+        """Payload (B, T, D) and times (B, T) to states (B, T, H).
+
+        States behind a row's end are not meaningful: with right padding nothing before them sees
+        them.
+        """
+        tokens, since = self.tokens(batch.payload, times)
+        states = self.run(tokens, since)[-1]
+        return PaddedBatch(states[:, 1:], batch.seq_lens)
+
+    def summarise(self, batch: PaddedBatch, times: Tensor) -> tuple[PaddedBatch, Tensor]:
+        """States, and what stands for the last one in an embedding, shape (B, H): itself."""
+        states = self(batch, times)
+        rows = torch.arange(len(states), device=states.device)
+        return states, states.payload[rows, states.seq_lens - 1]
+
+    def tokens(self, vectors: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+        """The start token and the projected events, (B, T + 1, H), and their times since the first.
+
+        Args:
+            vectors: events, shape (B, T, D).
+            times: their times, shape (B, T).
+        """
+        start = self.start.to(vectors.dtype).expand(len(vectors), 1, -1)
+        since = times - times[:, :1]
+        since = torch.cat([torch.zeros_like(since[:, :1]), since], dim=1)
+        return torch.cat([start, self.projection(vectors)], dim=1), since
+
+    def run(self, tokens: Tensor, since: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+        """Outputs of every layer, L times (B, T', H), for tokens (B, T', H) at times (B, T').
+
+        Args:
+            tokens: start token and events.
+            since: times since the first event.
+            mask: who sees whom, shape (T', T'), bool; None: every token sees the past.
+        """
+        angles = None
+        if self.rotary:
+            angles = self.time_encoding.angles(since)
+        else:
+            tokens = tokens + self.time_encoding(since).to(tokens.dtype)
+        tokens = self.dropout(tokens)
+        outputs = []
+        for layer in self.layers:
+            tokens, _ = layer(tokens, mask, angles)
+            outputs.append(tokens)
+        return outputs
