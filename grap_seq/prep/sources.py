@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ibis
 import ibis.expr.types as ir
 
-from grap_seq.prep.tables import CSV, PARQUET, read_table
+from grap_seq.prep.tables import CSV, PARQUET, read_table, table_files
 from grap_seq.schema import nearest
 
 if TYPE_CHECKING:
@@ -70,3 +71,14 @@ def read_columns(connection: Backend, path: Path, names: Sequence[str]) -> ir.Ta
             known = [column for column in table.columns if not column.startswith("__")]
             raise ValueError(f"{path}: no column '{name}'; {nearest(name, known)}")
     return table.select("__file", **{name: table[given[name.lower()]] for name in names})
+
+
+def read_rows(connection: Backend, path: Path, names: Sequence[str]) -> ir.Table:
+    """As `read_columns`, with the row's number in its file as `__row`.
+
+    For recipes that leave rows out or sort them into several tables: a bad row is then still named
+    by its place in the source.
+    """
+    parts = [read_columns(connection, file, names) for file in table_files(path)]
+    numbered = [part.mutate(__row=ibis.row_number() + 1) for part in parts]
+    return ibis.union(*numbered) if len(numbered) > 1 else numbered[0]

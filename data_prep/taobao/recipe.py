@@ -1,0 +1,96 @@
+"""Activity of Taobao's users: one sequence a user and week, labelled by a purchase a week later.
+
+The three weeks of history follow each other, so the week whose purchases label one sample is the
+history of the next.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from grap_seq.prep.clean import as_text
+from grap_seq.prep.engine import epoch_microseconds, parse_time
+from grap_seq.prep.sources import need_table, read_rows, source_folder
+from grap_seq.prep.tables import table_files
+
+STEM = "tianchi_mobile_recommend_train_user"
+COLUMNS = ("user_id", "item_id", "behavior_type", "item_category", "time")
+FORMAT = "%Y-%m-%d %H"
+# 2014-11-18, in days since 1970.
+START, DAYS, WEEKS = 16_392, 7, 3
+BUY = "4"
+VALIDATION, SEED = 0.15, 42
+REMEDY = (
+    f"log in at tianchi.aliyun.com, accept the terms of dataset 46, put {STEM}.csv into the folder;"
+    " or make an artificial one with `grap-seq synth dataset=taobao output=FOLDER`"
+)
+
+
+def files(source: Path | None) -> list[Path]:
+    """The one table of the dataset."""
+    return table_files(_table(source))
+
+
+def _table(source: Path | None) -> Path:
+    return need_table(source_folder(source, "taobao", REMEDY), STEM, REMEDY)
+
+
+def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
+    tables = {"actions": read_rows(connection, _table(source), COLUMNS)}
+    samples = events(tables).select("sample").distinct()
+    found = connection.to_pyarrow(samples)["sample"].to_pylist()
+    split = _split([sample for sample in found if sample is not None])
+    content = {"sample": pa.array(split, pa.string()), "split": list(split.values())}
+    tables["splits"] = ibis.memtable(pa.table(content))
+    return tables
+
+
+def _split(samples: list[str]) -> dict[str, str]:
+    """The third week tests; of the samples of the first two, 15 % validate."""
+    last = f"_{WEEKS}"
+    ordered = sorted(sample for sample in samples if not sample.endswith(last))
+    random.Random(SEED).shuffle(ordered)
+    split = {sample: "test" for sample in samples if sample.endswith(last)}
+    for place, sample in enumerate(ordered):
+        split[sample] = "val" if place < int(len(ordered) * VALIDATION) else "train"
+    return split
+
+
+def _week(actions: ir.Table) -> ir.IntegerValue:
+    """Week since 2014-11-18, from 0; also 0 where the time cannot be read, to be found there."""
+    time = actions["time"]
+    moment = parse_time(time.strip(), FORMAT) if time.type().is_string() else time
+    days = epoch_microseconds(moment.cast("timestamp(6)")) // 86_400_000_000 - START
+    return (days // DAYS).fill_null(0)
+
+
+def _sample(actions: ir.Table, week: ir.IntegerValue) -> ir.StringValue:
+    return as_text(actions["user_id"]) + "_" + (week + 1).cast("string")
+
+
+def events(tables: dict[str, ir.Table]) -> ir.Table:
+    """Actions of the three weeks of history, each in the sample of its user and week."""
+    actions = tables["actions"].mutate(week=_week(tables["actions"]))
+    actions = actions.filter(actions["week"].between(0, WEEKS - 1))
+    return actions.mutate(sample=_sample(actions, actions["week"])).drop("week", "user_id")
+
+
+def labels(tables: dict[str, ir.Table]) -> ir.Table:
+    """Whether the user buys anything in the week after the sample's."""
+    actions = tables["actions"]
+    bought = actions.filter(as_text(actions["behavior_type"]) == BUY)
+    before = _week(bought) - 1
+    bought = bought.select(sample=_sample(bought, before), buys=ibis.literal("1")).distinct()
+    joined = tables["splits"].left_join(bought, "sample")
+    return joined.select("sample", "split", buys=joined["buys"].fill_null("0"))
+
+
+def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
+    week = _week(tables["actions"])
+    return {"action outside the three weeks of history": (~week.between(0, WEEKS - 1)).sum()}
