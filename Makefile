@@ -24,7 +24,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy grap_seq benchmarks tests
-	@for recipe in data_prep/*/recipe.py; do $(BIN)/mypy $$recipe || exit 1; done
+	@for module in data_prep/*/*.py; do $(BIN)/mypy $$module || exit 1; done
 
 bench: install
 	$(BIN)/python benchmarks/pretrain_cost.py

@@ -1,0 +1,111 @@
+"""Loan defaults of AlfaBattle 2.0: one sequence an application, the card transactions before it.
+
+A large dataset: everything that looks at all transactions is a single scan or a count by id.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from grap_seq.prep.clean import as_number, as_text
+from grap_seq.prep.murmur import spark_hash
+from grap_seq.prep.sources import find_table, need_table, read_columns, source_folder
+from grap_seq.prep.tables import is_text, table_files
+
+CATEGORIES = (
+    *("mcc", "currency", "operation_kind", "card_type", "operation_type", "operation_type_group"),
+    *("ecommerce_flag", "payment_system", "income_flag", "country", "city", "mcc_category"),
+    *("day_of_week", "hour", "weekofyear"),
+)
+COLUMNS = ("app_id", *CATEGORIES, "amnt", "hour_diff", "days_before", "transaction_number")
+TARGET = ("app_id", "product", "flag")
+# Shares of the labelled applications for test, and of the others for validation.
+TEST, VALIDATION = 0.1, 0.05
+SALT = "42"
+REMEDY = (
+    "put the folders train_transactions and test_transactions and train_target.csv of the Hugging "
+    "Face dataset dllllb/alfa-scoring-trx into it, or make artificial ones with "
+    "`grap-seq synth dataset=alfabattle output=FOLDER`"
+)
+
+
+def files(source: Path | None) -> list[Path]:
+    """Both parts and the labels; the unlabelled part may be absent."""
+    return [file for path in _parts(source).values() for file in table_files(path)]
+
+
+def _parts(source: Path | None) -> dict[str, Path]:
+    folder = source_folder(source, "alfabattle", REMEDY)
+    parts = {
+        "train": need_table(folder, "train_transactions", REMEDY),
+        "target": need_table(folder, "train_target", REMEDY),
+        "test": find_table(folder, "test_transactions"),
+    }
+    return {name: path for name, path in parts.items() if path is not None}
+
+
+def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
+    parts = _parts(source)
+    tables = {
+        name: read_columns(connection, path, TARGET if name == "target" else COLUMNS)
+        for name, path in parts.items()
+    }
+    target = tables["target"]
+    ids = target.select(app_id=as_text(target["app_id"])).distinct()
+    found = connection.to_pyarrow(ids.filter(ids["app_id"].notnull()))["app_id"]
+    hashes = pa.array([spark_hash(app + SALT) for app in found.to_pylist()], pa.int32())
+    tables["hashes"] = ibis.memtable(pa.table({"app_id": found, "hash": hashes}))
+    return tables
+
+
+def events(tables: dict[str, ir.Table]) -> ir.Table:
+    """Every transaction of both parts, with a time that runs forward."""
+    rows = tables["train"]
+    if "test" in tables:
+        rows = ibis.union(rows, tables["test"])
+    return rows.select(
+        "__file",
+        "app_id",
+        *CATEGORIES,
+        "amnt",
+        "transaction_number",
+        time=-as_number(rows["days_before"], "days_before"),
+        # The first transaction has -1: it counts like an hour.
+        hour_diff=as_number(rows["hour_diff"], "hour_diff").abs(),
+    )
+
+
+def labels(tables: dict[str, ir.Table]) -> ir.Table:
+    """Label and split of every application; the label is missing in the unlabelled part."""
+    target = tables["target"]
+    names = {name: as_text(target[name]) for name in TARGET}
+    hashed = target.select("__file", **names).left_join(tables["hashes"], "app_id")
+    hashed = hashed.select("__file", "app_id", "product", "flag", "hash")
+    alike = ibis.window(group_by=[hashed["product"], hashed["flag"]])
+    ordered = ibis.window(
+        group_by=[hashed["product"], hashed["flag"]], order_by=[hashed["hash"], hashed["app_id"]]
+    )
+    share = (ibis.row_number().over(ordered) + 1) / hashed.count().over(alike)
+    marked = hashed.select("__file", "app_id", "flag", tested=share < TEST)
+    parts = [tables[name] for name in ("train", "test") if name in tables]
+    apps = [part.select(app_id=as_text(part["app_id"])) for part in parts]
+    ids = ibis.union(*apps) if len(apps) > 1 else apps[0]
+    ids = ids.filter(ids["app_id"].notnull()).distinct()
+    # An outer join: a label without events is reported, not lost.
+    joined = marked.outer_join(ids, "app_id")
+    app = ibis.coalesce(joined["app_id"], joined["app_id_right"])
+    validates = app.try_cast("int64") % 100 < round(100 * VALIDATION)
+    split = ibis.cases(
+        (joined["tested"].fill_null(False), "test"), (validates, "val"), else_="train"
+    )
+    file = joined["__file"].fill_null("test_transactions")
+    return joined.select("flag", app_id=app, split=split, __file=file)
+
+
+def untyped(source: Path | None) -> bool:
+    return is_text(_parts(source)["train"])
