@@ -142,6 +142,15 @@ def synth(arguments: list[str]) -> None:
     _say(f"Next: grap-seq prepare dataset={settings.dataset.name} source={folder}")
 
 
+def validate(arguments: list[str]) -> None:
+    """whether a prepared folder is complete and consistent"""
+    settings = config.compose("validate", arguments)
+    from grap_seq.prep.validate import validate as check
+
+    _say(check(Path(settings.prepared)))
+    _say(f"{settings.prepared} is complete and consistent.")
+
+
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
     run = config.compose("pretrain", arguments).run
@@ -159,6 +168,7 @@ COMMANDS: dict[str, Command] = {
     "report": report,
     "download": download,
     "synth": synth,
+    "validate": validate,
     "demo": demo,
 }
 

@@ -1,0 +1,155 @@
+"""Is a prepared folder what its manifest, schema and vocabularies say?
+
+One pass over the parts, a row group at a time. Every kind of damage is reported with the first
+sequence that has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from grap_seq.files import sha256
+from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.state import State
+from grap_seq.schema import SPLITS, Schema
+
+MAX_SHOWN = 20
+
+
+def validate(folder: Path) -> Manifest:
+    """Check files, descriptions and every sequence of a prepared folder.
+
+    Returns:
+        Its manifest.
+
+    Raises:
+        FileNotFoundError: it is no prepared folder.
+        ValueError: the list of what is wrong.
+    """
+    manifest, schema, state = Manifest.load(folder), Schema.load(folder), State.load(folder)
+    problems = [*_files(folder, manifest), *_descriptions(manifest, schema, state)]
+    damaged = {line.partition(":")[0] for line in problems}
+    split_of: dict[Any, str] = {}
+    for split in SPLITS:
+        counts = {"sequences": 0, "events": 0, "labelled": 0}
+        for path in sorted((folder / split).glob("*.parquet")):
+            name = path.relative_to(folder).as_posix()
+            if name not in damaged:
+                problems += _part(path, name, split, schema, counts, split_of)
+        expected = {key: manifest.splits[split][key] for key in counts}
+        if counts != expected and not problems:
+            problems.append(f"{split}: holds {counts}, manifest.json says {expected}")
+    if problems:
+        shown = "\n  ".join(problems[:MAX_SHOWN])
+        rest = f"\n  and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
+        raise ValueError(f"{folder} is damaged; prepare it again:\n  {shown}{rest}")
+    return manifest
+
+
+def _files(folder: Path, manifest: Manifest) -> Iterator[str]:
+    for name, facts in manifest.files.items():
+        path = folder / name
+        if not path.is_file():
+            yield f"{name}: missing"
+        elif sha256(path) != facts["sha256"]:
+            yield f"{name}: another checksum than in manifest.json"
+    for split in SPLITS:
+        for path in sorted((folder / split).glob("*.parquet")):
+            name = path.relative_to(folder).as_posix()
+            if name not in manifest.files:
+                yield f"{name}: not in manifest.json"
+
+
+def _descriptions(manifest: Manifest, schema: Schema, state: State) -> Iterator[str]:
+    if schema.hash != manifest.schema_hash:
+        yield "schema.yaml: another hash than in manifest.json"
+    if state.schema().hash != schema.hash:
+        yield "vocab.json: its vocabularies do not belong to schema.yaml"
+    if schema.label is not None and schema.label in {field.name for field in schema.fields}:
+        yield f"schema.yaml: the label '{schema.label}' is also an input"
+
+
+def _part(
+    path: Path,
+    name: str,
+    split: str,
+    schema: Schema,
+    counts: dict[str, int],
+    split_of: dict[Any, str],
+) -> list[str]:
+    """What is wrong in one part, each kind once; adds to `counts` and `split_of`."""
+    fields = [field.name for field in schema.fields]
+    file = pq.ParquetFile(path)
+    if file.schema_arrow.names != [schema.id, "event_time", *fields, "label"]:
+        return [f"{name}: columns {', '.join(file.schema_arrow.names)} are not those of the schema"]
+    found: dict[str, str] = {}
+    for group in range(file.num_row_groups):
+        table = file.read_row_group(group)
+        ids = table[schema.id].to_pylist()
+        for reason, row in _sequences(table, schema):
+            found.setdefault(reason, f"{name}: {reason} of {schema.id} {ids[row]!r}")
+        for one in ids:
+            other = split_of.setdefault(one, split)
+            if one is None or other != split:
+                found.setdefault("split", f"{name}: {schema.id} {one!r} is also in {other}")
+        counts["sequences"] += len(ids)
+        counts["events"] += pc.sum(pc.list_value_length(table["event_time"])).as_py() or 0
+        counts["labelled"] += len(ids) - table["label"].null_count
+    return list(found.values())
+
+
+def _sequences(table: pa.Table, schema: Schema) -> Iterator[tuple[str, int]]:
+    """Kinds of damage in a table with the first row of each."""
+    lengths = _lengths(table, "event_time")
+    yield from _first("no events", lengths < 1)
+    for field in schema.fields:
+        uneven = _lengths(table, field.name) != lengths
+        yield from _first(f"length of '{field.name}'", uneven)
+        values = _flat(table, field.name)
+        if uneven.any():
+            continue
+        if field.kind == "categorical":
+            assert field.size is not None
+            wrong = (values < 1) | (values >= field.size) | np.isnan(values)
+            yield from _first(f"code outside the vocabulary of '{field.name}'", wrong, lengths)
+        else:
+            yield from _first(f"infinite number in '{field.name}'", np.isinf(values), lengths)
+    times = _flat(table, "event_time")
+    yield from _first("time that is no number", ~np.isfinite(times), lengths)
+    back = np.diff(times, prepend=times[:1]) < 0
+    starts = np.cumsum(lengths) - lengths
+    back[starts[lengths > 0]] = False
+    yield from _first("times out of order", back, lengths)
+    labels = table["label"].to_pandas().to_numpy("float64")
+    yield from _first("unknown class", (labels < 0) | (labels >= max(1, len(schema.classes))))
+
+
+def _lengths(table: pa.Table, name: str) -> NDArray[np.int64]:
+    lengths = pc.fill_null(pc.list_value_length(table[name]), 0)
+    return np.asarray(lengths.to_numpy(), np.int64)
+
+
+def _flat(table: pa.Table, name: str) -> NDArray[np.float64]:
+    """Values of a list column one after the other; nulls become NaN."""
+    values = pc.cast(pc.list_flatten(table[name]), pa.float64())
+    return np.asarray(values.to_pandas().to_numpy(), np.float64)
+
+
+def _first(
+    reason: str, wrong: NDArray[np.bool_], lengths: NDArray[np.int64] | None = None
+) -> Iterator[tuple[str, int]]:
+    """The first row with something wrong; `lengths` where `wrong` has an entry an event."""
+    places = np.flatnonzero(wrong)
+    if len(places):
+        place = int(places[0])
+        if lengths is not None:
+            place = int(np.searchsorted(np.cumsum(lengths), place, side="right"))
+        yield reason, place
