@@ -70,9 +70,17 @@ class EventEmbedding(nn.Module):
             nn.Linear(width, width),
         )
 
-    def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
-        """Rectangles of fields to rectangles of vectors, payload (B, T, D), zero where padded."""
-        gaps = time_gaps(groups).clamp(0, self.max_time_gap)
+    def forward(
+        self, groups: Sequence[PaddedBatch], previous: Tensor | None = None
+    ) -> list[PaddedBatch]:
+        """Rectangles of fields to rectangles of vectors, payload (B, T, D), zero where padded.
+
+        Args:
+            groups: the batch.
+            previous: time of the event before every row's first, shape (rows,), where it continues
+                a sequence.
+        """
+        gaps = time_gaps(groups, previous).clamp(0, self.max_time_gap)
         values = [flatten(groups, name) for name in self.numbers]
         missing = [value.isnan() for value in values]
         scalars = torch.stack([gaps, *(value.nan_to_num(0.0) for value in values)], dim=1)

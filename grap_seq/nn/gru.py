@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ptls.data_load.padded_batch import PaddedBatch
-from torch import nn
+from torch import Tensor, nn
 
 
 class GRUEncoder(nn.Module):
@@ -24,3 +24,21 @@ class GRUEncoder(nn.Module):
         # Right padding cannot reach earlier states, so nothing has to be packed.
         states, _ = self.rnn(batch.payload)
         return PaddedBatch(states, batch.seq_lens)
+
+    def step(
+        self, state: Tensor | None, vectors: Tensor, times: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Continue stored sequences with new events.
+
+        Args:
+            state: what the last call returned, or None at the start.
+            vectors: new events, shape (B, T, D).
+            times: their times; a GRU does not need them.
+
+        Returns:
+            Their states (B, T, H), what stands for the last state in an embedding (B, H), and the
+            state to store, (1, B, H).
+        """
+        del times
+        states, state = self.rnn(vectors, state)
+        return states, states[:, -1], state

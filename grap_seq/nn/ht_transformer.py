@@ -13,7 +13,7 @@ from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
 from grap_seq.nn.history_tokens import Placement, Selection, insert, place
-from grap_seq.nn.transformer import TransformerEncoder
+from grap_seq.nn.transformer import TransformerEncoder, TransformerState
 
 
 class HTTransformerEncoder(TransformerEncoder):
@@ -94,6 +94,16 @@ class HTTransformerEncoder(TransformerEncoder):
         tokens[rows, end + 1] = self.history.to(tokens.dtype)
         since[rows, end + 1] = since[rows, end]
         outputs = self.run(tokens, since)
-        used = outputs if self.embed_layers == "all" else outputs[-1:]
-        last = torch.stack([output[rows, end + 1] for output in used]).sum(0)
+        last = self._embedding([output[rows, end + 1] for output in outputs])
         return PaddedBatch(outputs[-1][:, 1:-1], end), last
+
+    def _last(self, outputs: list[Tensor], state: TransformerState) -> Tensor:
+        """Output of a history token behind the stored events; it is not stored itself."""
+        token = self.history.to(outputs[-1].dtype).expand(len(outputs[-1]), 1, -1)
+        extended, _ = self._layers(token, state.latest, None, state.caches)
+        return self._embedding([output[:, -1] for output in extended])
+
+    def _embedding(self, outputs: list[Tensor]) -> Tensor:
+        """From a history token's output of every layer, L times (B, H)."""
+        used = outputs if self.embed_layers == "all" else outputs[-1:]
+        return torch.stack(used).sum(0)

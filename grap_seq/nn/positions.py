@@ -54,13 +54,20 @@ def last_positions(groups: Sequence[PaddedBatch]) -> Tensor:
     return lengths(groups).cumsum(0) - 1
 
 
-def time_gaps(groups: Sequence[PaddedBatch]) -> Tensor:
-    """Time since the previous event of the row, zero for the first, shape (N,), float32.
+def time_gaps(groups: Sequence[PaddedBatch], previous: Tensor | None = None) -> Tensor:
+    """Time since the previous event of the row, shape (N,), float32.
 
     The difference is taken in float64: times since 1970 in days need it.
+
+    Args:
+        groups: the batch.
+        previous: time of the event before every row's first, shape (rows,); None where rows begin
+            there: their first gap is zero.
     """
     times = flatten(groups, TIME)
     gaps = torch.zeros_like(times)
     gaps[1:] = times[1:] - times[:-1]
-    gaps[last_positions(groups)[:-1] + 1] = 0
+    ends = last_positions(groups)
+    starts = torch.cat([ends.new_zeros(1), ends[:-1] + 1])
+    gaps[starts] = 0 if previous is None else times[starts] - previous
     return gaps.float()

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
 from grap_seq.nn.time_encoding import TimeEncoding
-from grap_seq.nn.transformer_layer import TransformerLayer
+from grap_seq.nn.transformer_layer import Cache, TransformerLayer
 
 # Shapes: B rows, T events, H width, L layers.
+
+
+@dataclass(frozen=True)
+class TransformerState:
+    """Stored sequences of B rows, all of one length.
+
+    Attributes:
+        first: time of the first event, shape (B, 1).
+        latest: time of the last event since the first, shape (B, 1).
+        caches: keys and values of all tokens, by layer.
+    """
+
+    first: Tensor
+    latest: Tensor
+    caches: list[Cache]
 
 
 class TransformerEncoder(nn.Module):
@@ -81,6 +98,37 @@ class TransformerEncoder(nn.Module):
         rows = torch.arange(len(states), device=states.device)
         return states, states.payload[rows, states.seq_lens - 1]
 
+    def step(
+        self, state: TransformerState | None, vectors: Tensor, times: Tensor
+    ) -> tuple[Tensor, Tensor, TransformerState]:
+        """Continue stored sequences with new events; earlier ones are read from a cache.
+
+        Args:
+            state: what the last call returned, or None at the start.
+            vectors: new events, shape (B, T, D).
+            times: their times, shape (B, T).
+
+        Returns:
+            Their states (B, T, H), what stands for the last state in an embedding (B, H), and the
+            state to store.
+        """
+        if state is None:
+            tokens, since = self.tokens(vectors, times)
+            past: list[Cache] | None = None
+            first = times[:, :1]
+        else:
+            first, past = state.first, state.caches
+            tokens, since = self.projection(vectors), times - first
+        outputs, caches = self._layers(tokens, since, None, past)
+        states = outputs[-1][:, -vectors.shape[1] :]
+        new = TransformerState(first, since[:, -1:], caches)
+        return states, self._last(outputs, new), new
+
+    def _last(self, outputs: list[Tensor], state: TransformerState) -> Tensor:
+        """What stands for the last state after a step, shape (B, H)."""
+        del state
+        return outputs[-1][:, -1]
+
     def tokens(self, vectors: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """The start token and the projected events, (B, T + 1, H), and their times since the first.
 
@@ -101,14 +149,21 @@ class TransformerEncoder(nn.Module):
             since: times since the first event.
             mask: who sees whom, shape (T', T'), bool; None: every token sees the past.
         """
+        return self._layers(tokens, since, mask, None)[0]
+
+    def _layers(
+        self, tokens: Tensor, since: Tensor, mask: Tensor | None, past: list[Cache] | None
+    ) -> tuple[list[Tensor], list[Cache]]:
+        """Outputs of every layer, and the keys and values of all tokens so far."""
         angles = None
         if self.rotary:
             angles = self.time_encoding.angles(since)
         else:
             tokens = tokens + self.time_encoding(since).to(tokens.dtype)
         tokens = self.dropout(tokens)
-        outputs = []
-        for layer in self.layers:
-            tokens, _ = layer(tokens, mask, angles)
+        outputs, caches = [], []
+        for place, layer in enumerate(self.layers):
+            tokens, cache = layer(tokens, mask, angles, None if past is None else past[place])
             outputs.append(tokens)
-        return outputs
+            caches.append(cache)
+        return outputs, caches

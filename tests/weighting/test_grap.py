@@ -263,3 +263,18 @@ def test_the_oracle_agrees_with_a_hand_calculation() -> None:
     # p / n - (w.p) C w / n^3 with p = (3, 4), C w = (9, 16), n = 5.
     wanted = [3 / 5 - 7 * 9 / 125, 4 / 5 - 7 * 16 / 125]
     assert ascent(ones, gradients, ones, "gradnorm").tolist() == pytest.approx(wanted)
+
+
+def test_every_third_batch_updates_the_weights_and_the_average_sees_all() -> None:
+    weighting = GraP(Problem.random().names, every=3, smoothing=0.9).double()
+    always = GraP(Problem.random().names, smoothing=0.9).double()
+    for seed in range(6):
+        for method in (weighting, always):
+            method.weights.grad = None
+            through_split(Problem.random(seed), method)
+        assert (weighting.weights.grad is None) == (seed % 3 < 2)
+        if weighting.weights.grad is not None:
+            assert always.weights.grad is not None
+            torch.testing.assert_close(weighting.weights.grad, always.weights.grad)
+    with pytest.raises(ValueError, match="every=0: it must be at least 1"):
+        GraP(["a"], every=0)

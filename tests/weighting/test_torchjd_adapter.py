@@ -57,6 +57,12 @@ def test_random_methods_follow_the_seed_and_leave_the_global_one() -> None:
     torch.manual_seed(1)
     first, again = (TorchJD(["a", "b", "c"], "gradvac").solve(gram) for _ in range(2))
     assert torch.equal(first, again)
+    vectors = torch.randn(6, 3, generator=torch.Generator().manual_seed(0)).double()
+    random = TorchJD([*"abcdef"], "pcgrad")
+    orders = []
+    for random.steps in range(3):
+        orders.append(random.solve(vectors @ vectors.T))
+    assert len({tuple(order.tolist()) for order in orders}) == 3
     drawn = torch.rand(1)
     torch.manual_seed(1)
     assert torch.equal(drawn, torch.rand(1))

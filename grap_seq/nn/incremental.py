@@ -1,0 +1,72 @@
+"""Embeddings that are kept up to date: new events continue stored sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from ptls.data_load.padded_batch import PaddedBatch
+from torch import Tensor
+
+from grap_seq.data.sequences import TIME
+from grap_seq.nn.sequence_model import SequenceModel
+
+
+@dataclass(frozen=True)
+class SequenceState:
+    """B stored sequences of one length.
+
+    Attributes:
+        encoder: what the encoder stores.
+        latest: time of the last event, shape (B,).
+        events: how many there are.
+        total: sum of all states, shape (B, H).
+        largest: their maximum, shape (B, H).
+    """
+
+    encoder: Any
+    latest: Tensor
+    events: int
+    total: Tensor
+    largest: Tensor
+
+
+@torch.no_grad()
+def step(
+    model: SequenceModel, state: SequenceState | None, group: PaddedBatch
+) -> tuple[Tensor, SequenceState]:
+    """Embeddings after new events: those of a full pass over all events, without one.
+
+    Args:
+        model: in evaluation mode; its encoder has a `step`.
+        state: what the last call returned for the same sequences, or None at their start.
+        group: their new events, all rows of one length.
+
+    Returns:
+        Embeddings, shape (B, E), and the state to store.
+
+    Raises:
+        ValueError: padded rows, another number of sequences, an encoder without `step`, or a model
+            in training mode.
+    """
+    if not hasattr(model.encoder, "step") or model.training:
+        raise ValueError(
+            "step continues a model with an encoder that has `step` (gru, transformer,"
+            " ht_transformer), in evaluation mode: call model.eval() first"
+        )
+    times = group.payload[TIME]
+    if (group.seq_lens != times.shape[1]).any():
+        raise ValueError("step takes rows of one length; group sequences by their new events")
+    if state is not None and len(state.latest) != len(times):
+        raise ValueError(f"the state holds {len(state.latest)} sequences, {len(times)} came")
+    (vectors,) = model.embedding([group], None if state is None else state.latest)
+    inner = None if state is None else state.encoder
+    states, last, inner = model.encoder.step(inner, vectors.payload, times)
+    events, total, largest = states.shape[1], states.sum(1), states.amax(1)
+    if state is not None:
+        events, total = events + state.events, total + state.total
+        largest = torch.maximum(largest, state.largest)
+    parts = {"last": last, "mean": total / events, "max": largest}
+    embedding = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
+    return embedding, SequenceState(inner, times[:, -1], events, total, largest)
