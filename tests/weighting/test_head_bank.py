@@ -79,6 +79,7 @@ def test_fused_equals_general_equals_separate_backward_calls(
     fused, general = (method(name, problem.names, weights) for _ in range(2))
     with (
         mock.patch.object(head_bank, "CHUNK_ELEMENTS", chunk),
+        mock.patch.object(head_bank, "CHUNK_POSITIONS", 1),
         mock.patch.object(split, "CHUNK_ELEMENTS", chunk),
     ):
         # Two batches: the second meets the running norms that the first has left.
@@ -113,7 +114,10 @@ def test_composite_of_present_losses(absent: list[int], downstream: bool, chunk:
     problem = Problem.random(losses=4, positions=11, scales=[1, 5, 0.2, 3, 2], absent=absent)
     weighting = method("grap", problem.names, weights)
     # 5 heads x 5 features: 1 makes chunks of one position, 60 chunks of two with a rest.
-    with mock.patch.object(head_bank, "CHUNK_ELEMENTS", chunk):
+    with (
+        mock.patch.object(head_bank, "CHUNK_ELEMENTS", chunk),
+        mock.patch.object(head_bank, "CHUNK_POSITIONS", 1),
+    ):
         found = through_bank(problem, weighting)
     gradients, _ = problem.stacked()
     assert_same(found, expected(problem, rescaled(weighting.weights.detach(), gradients)), 1e-10)
