@@ -26,8 +26,8 @@ class GraP(Weighting):
     A batch without labels (d = 0) leaves the weights alone. f does not depend on the scale of w,
     so after each step w is projected onto w >= 0 and brought back to mean 1.
 
-    The defaults are Algorithm 1's. Measured on flights (accuracy of the embeddings over 5 folds, mean
-    of two seeds): 0.710, with units="gradient" 0.709, smoothing=0.9 0.710, normalization="sum"
+    The defaults are Algorithm 1's. Measured on flights (accuracy of the embeddings over 5 folds,
+    mean of two seeds): 0.710; units="gradient" 0.709, smoothing=0.9 0.710, normalization="sum"
     0.715, all within one standard error of about 0.008 (benchmarks/results/grap_options.json), so
     nothing speaks for leaving the paper.
 
