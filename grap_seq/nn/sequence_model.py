@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
@@ -26,6 +27,9 @@ class SequenceModel(nn.Module):
         ValueError: an unknown pooling.
     """
 
+    # A module; Any, because `summarise` and `step` are optional methods of it.
+    encoder: Any
+
     def __init__(
         self, embedding: nn.Module, encoder: nn.Module, pooling: str = "last_mean_max"
     ) -> None:
@@ -34,7 +38,7 @@ class SequenceModel(nn.Module):
             raise ValueError(f"pooling={pooling}: choose one of {', '.join(POOLINGS)}")
         self.embedding, self.encoder, self.pooling = embedding, encoder, pooling
         # H, under the name that pytorch-lifestream's encoders give it.
-        self.output_size = int(encoder.embedding_size)  # type: ignore[arg-type]
+        self.output_size = int(self.encoder.embedding_size)
         self.timed = bool(getattr(encoder, "needs_times", False))
 
     def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:

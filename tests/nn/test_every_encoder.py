@@ -45,7 +45,8 @@ def states_of(encoder: nn.Module, batch: PaddedBatch, times: Tensor) -> Tensor:
     output: PaddedBatch = encoder(batch, times) if timed else encoder(batch)
     assert output.seq_lens is batch.seq_lens
     assert output.payload.shape == (*batch.payload.shape[:2], encoder.embedding_size)
-    return output.payload
+    states: Tensor = output.payload
+    return states
 
 
 def last_of(encoder: nn.Module, batch: PaddedBatch, times: Tensor) -> Tensor:
@@ -166,12 +167,13 @@ def test_the_transformer_is_torchs() -> None:
     x = torch.cat([start, encoder.projection(batch.payload)], dim=1)
     x = x + encoder.time_encoding(since).double()
     mask = nn.Transformer.generate_square_subsequent_mask(9, dtype=torch.float64)
-    for ours in encoder.layers:
+    for layer in encoder.layers:
+        ours: Any = layer
         theirs = nn.TransformerEncoderLayer(
             8, 2, 16, activation="gelu", batch_first=True, norm_first=True, dtype=torch.float64
         ).eval()
         attention: Any = theirs.self_attn
-        pairs = {
+        pairs: dict[str, Any] = {
             "self_attn.in_proj": ours.queries_keys_values,
             "self_attn.out_proj": ours.output,
             "linear1": ours.feedforward[0],
@@ -179,10 +181,10 @@ def test_the_transformer_is_torchs() -> None:
             "norm1": ours.attention_norm,
             "norm2": ours.feedforward_norm,
         }
-        state = {}
-        for key, layer in pairs.items():
+        state: dict[str, Tensor] = {}
+        for key, part in pairs.items():
             joint = "_" if key.endswith("in_proj") else "."
-            state |= {f"{key}{joint}weight": layer.weight, f"{key}{joint}bias": layer.bias}
+            state |= {f"{key}{joint}weight": part.weight, f"{key}{joint}bias": part.bias}
         theirs.load_state_dict(state)
         assert attention.num_heads == 2
         x = theirs(x, src_mask=mask)
