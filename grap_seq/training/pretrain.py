@@ -117,7 +117,12 @@ def pretrain(config: Any) -> Path:
 def _quiet() -> None:
     """Keep Lightning's advertisements and its advice on other set-ups off the screen."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    for text in (".*treespec.*", ".*does not have many workers.*", ".*no `val_dataloader`.*"):
+    for text in (
+        ".*treespec.*",
+        ".*does not have many workers.*",
+        ".*could not find the monitored key.*",
+        ".*no `val_dataloader`.*",
+    ):
         warnings.filterwarnings("ignore", message=text)
 
 

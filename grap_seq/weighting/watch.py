@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 DECAY = 0.99
 # Equivalent number of independent batches in a moving average.
 BATCHES = (1 + DECAY) / (1 - DECAY)
+# Batches from which on a mean is believed.
+ENOUGH = 20
 # Share of an equal weight under which a loss counts as switched off.
 NEAR_ZERO = 0.05
 
@@ -24,26 +26,31 @@ class RunningCosines(nn.Module):
 
     mean: Tensor  # (K,)
     square: Tensor  # (K,)
+    count: Tensor  # (K,) batches so far
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(size))
         self.register_buffer("square", torch.zeros(size))
+        self.register_buffer("count", torch.zeros(size))
 
     @torch.no_grad()
     def add(self, statistics: GradientStatistics) -> None:
         """One more batch; absent losses and batches without labels keep what they have."""
         cosines = statistics.cosines.to(self.mean)
         known = statistics.present & (statistics.downstream_norm > 0)
-        fresh = self.square == 0
+        self.count += known
+        # The plain mean of the first batches, then a moving one.
+        share = (1 / self.count.clamp(min=1)).clamp(min=1 - DECAY)
         for running, value in ((self.mean, cosines), (self.square, cosines.square())):
-            moved = torch.where(fresh, value, torch.lerp(value, running, DECAY))
+            moved = torch.lerp(running, value, share)
             running.copy_(torch.where(known, moved, running))
 
     def clear(self) -> list[bool]:
         """Which means are more than four standard errors from zero."""
         variance = (self.square - self.mean.square()).clamp(min=0)
-        clear: list[bool] = (self.mean.abs() > 4 * (variance / BATCHES).sqrt()).tolist()
+        error = (variance / self.count.clamp(1, BATCHES)).sqrt()
+        clear: list[bool] = ((self.mean.abs() > 4 * error) & (self.count >= ENOUGH)).tolist()
         return clear
 
 
@@ -80,6 +87,6 @@ def summary(weighting: Weighting) -> str:
         if not clear:
             verdict = "cannot be told from neutral"
         lines.append(f"{name}: weight {weight:.2f}{size}, {verdict} (mean cosine {cosine:+.3f})")
-    if not weighting.cosines.square.any():
+    if not weighting.cosines.count.any():
         return "No batch with labels has been weighed yet."
     return "\n".join(lines)

@@ -66,18 +66,30 @@ def statistics(cosines: list[float], labelled: bool = True) -> GradientStatistic
     return GradientStatistics(gram, torch.tensor(cosines) * down, down, torch.zeros(len(cosines)))
 
 
-def test_running_cosines_are_exponential_averages() -> None:
+def test_running_cosines_are_means_and_then_exponential_averages() -> None:
     running = RunningCosines(2)
-    rows = [[0.5, -0.1], [0.1, -0.3], [0.3, 0.2]]
-    mean, square = [0.0, 0.0], [0.0, 0.0]
-    for index, row in enumerate(rows):
+    for row in ([0.5, -0.1], [0.1, -0.3], [0.3, 0.1]):
         running.add(statistics(row))
         running.add(statistics([9.0, 9.0], labelled=False))
-        keep = 0.99 if index else 0.0
-        mean = [keep * m + (1 - keep) * c for m, c in zip(mean, row, strict=True)]
-        square = [keep * s + (1 - keep) * c * c for s, c in zip(square, row, strict=True)]
-    assert running.mean.tolist() == pytest.approx(mean)
-    assert running.square.tolist() == pytest.approx(square)
+    assert running.mean.tolist() == pytest.approx([0.3, -0.1])
+    assert running.square.tolist() == pytest.approx([0.35 / 3, 0.11 / 3])
+    for _ in range(97):
+        running.add(statistics([0.0, 0.0]))
+    assert running.mean.tolist() == pytest.approx([0.009, -0.003])
+    for _ in range(10):
+        running.add(statistics([1.0, 0.0]))
+    assert running.mean.tolist() == pytest.approx(
+        [1 - (1 - 0.009) * 0.99**10, -0.003 * 0.99**10], rel=1e-4
+    )
+
+
+def test_few_batches_are_not_believed() -> None:
+    weighting = GraP(["a", "b"])
+    for _ in range(19):
+        weighting.cosines.add(statistics([0.5, -0.5]))
+    assert "a: weight 1.00, cannot be told from neutral" in weighting.summary()
+    weighting.cosines.add(statistics([0.5, -0.5]))
+    assert "a: weight 1.00, helps the task (mean cosine +0.500)" in weighting.summary()
 
 
 def test_running_cosines_skip_an_absent_loss() -> None:
@@ -100,11 +112,11 @@ def test_summary_in_words() -> None:
     weighting.weights.data = torch.tensor([2.8, 0.1, 0.1])
     for index in range(400):
         weighting.cosines.add(statistics([0.3, -0.2, 0.2 * (-1) ** index]))
-    # The alternating cosine leaves 0.2 * 0.99^399 of its start, less half a step.
+    # The alternating cosine leaves half a step of its last value.
     assert weighting.summary().splitlines() == [
         "helps: weight 2.80, helps the task (mean cosine +0.300)",
         "hurts: weight 0.10, conflicts with the task (mean cosine -0.200)",
-        "noise: weight 0.10, cannot be told from neutral (mean cosine +0.003)",
+        "noise: weight 0.10, cannot be told from neutral (mean cosine -0.001)",
     ]
     weighting.weights.data = torch.tensor([2.98, 0.01, 0.01])
     assert "hurts: weight 0.01 (near zero), conflicts" in weighting.summary()
