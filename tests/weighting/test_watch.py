@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from grap_seq.weighting import Auxiliary, Equal, GraP, Weighting
+from grap_seq.weighting import Auxiliary, Equal, Fixed, GraP, Weighting
 from grap_seq.weighting.statistics import GradientStatistics
 from grap_seq.weighting.watch import RunningCosines
 from tests.weighting.oracle import backward
@@ -120,3 +120,10 @@ def test_summary_in_words() -> None:
     ]
     weighting.weights.data = torch.tensor([2.98, 0.01, 0.01])
     assert "hurts: weight 0.01 (near zero), conflicts" in weighting.summary()
+
+
+def test_near_zero_is_relative_to_equal_weights() -> None:
+    weighting = Fixed(["a", "b"], {"a": 10.0, "b": 0.2})
+    weighting.cosines.add(statistics([0.1, 0.1]))
+    assert "b: weight 0.20 (near zero)" in weighting.summary()
+    assert "a: weight 10.00, " in weighting.summary()
