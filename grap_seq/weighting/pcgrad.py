@@ -29,14 +29,14 @@ class PCGrad(GramianWeighting):
 
     def solve(self, gram: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(derived_seed(self.seed, self.steps))
-        size = len(gram)
-        total = torch.zeros(size, dtype=gram.dtype)
-        for index in range(size):
-            own = torch.zeros_like(total)
-            own[index] = 1
-            for other in torch.randperm(size, generator=generator).tolist():
-                product = float(own @ gram[other])
-                if other != index and product < 0:
-                    own[other] -= product / float(gram[other, other])
-            total += own
-        return total
+        rows = torch.arange(len(gram))
+        # orders: (P, P), the projections of each gradient; all gradients take a step at once.
+        orders = torch.stack([torch.randperm(len(gram), generator=generator) for _ in rows])
+        own = torch.eye(len(gram), dtype=gram.dtype)  # coefficients of each projected gradient
+        products = gram.clone()  # own @ gram
+        for others in orders.T:
+            lengths = (products[rows, others] / gram[others, others]).clamp(max=0)
+            lengths = lengths.masked_fill(others == rows, 0)
+            own[rows, others] -= lengths
+            products -= lengths[:, None] * gram[others]
+        return own.sum(0)
