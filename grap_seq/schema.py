@@ -73,7 +73,8 @@ class DatasetSpec:
     """The YAML description of a dataset: columns, label and split.
 
     `tie_order` names number columns that order the events of one moment before the fields do;
-    `relative_time` counts each sequence's times from its first event.
+    `relative_time` counts each sequence's times from its first event; `unique` says that no event
+    occurs twice, so that a repeated row is an error and not a second event.
     """
 
     name: str
@@ -82,6 +83,7 @@ class DatasetSpec:
     time_format: str | None = None
     time_unit: TimeUnit = "day"
     relative_time: bool = False
+    unique: bool = False
     tie_order: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     numerical: dict[str, Numerical] = field(default_factory=dict)
@@ -167,8 +169,9 @@ class DatasetSpec:
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
-        if not isinstance(self.relative_time, bool):
-            raise ValueError(f"{where}: relative_time takes true or false")
+        for key in ("relative_time", "unique"):
+            if not isinstance(getattr(self, key), bool):
+                raise ValueError(f"{where}: {key} takes true or false")
         if self.label is not None and self.label in (*used, *self.tie_order):
             raise ValueError(
                 f"{where}: the label '{self.label}' is also an input column; remove it there"

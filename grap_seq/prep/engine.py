@@ -72,12 +72,21 @@ def clear_errors(doing: str) -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         raise MemoryError(f"{doing}: {error}; raise memory_limit or lower threads") from error
     except duckdb.IOException as error:
+        if "GZIP" in str(error):
+            path = str(error).rpartition(": ")[2]
+            raise ValueError(f"{path}: the compressed file ends early; fetch it again") from error
         raise OSError(f"{doing}: {error}") from error
     except duckdb.Error as error:
         # Of a CSV error only file, line and reason are of use here: its advice is about settings
         # that preparation fixes.
-        text, advice = str(error), str(error).partition("Possible fixes")[2]
-        file = re.search(r"^\s*file = (.*)$", advice, re.MULTILINE)
+        text = str(error)
+        file = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
         place = f"{file[1]}: " if file else ""
+        line = re.search(r"CSV Error on Line: (\d+)", text)
+        if line and "not utf-8" in text:
+            raise ValueError(
+                f"{place}line {line[1]} is not UTF-8; convert the file, for example with "
+                "`iconv -f LATIN1 -t UTF-8`"
+            ) from error
         text = " ".join(text.partition("Possible fixes")[0].split())
         raise ValueError(f"{doing}: {place}{text}; correct the file") from error

@@ -4,6 +4,7 @@
 |----------------------------------------|------------------------------|
 | event without id or time               | the row is dropped           |
 | time that cannot be read               | the row is dropped           |
+| repeated event, where `unique` is set  | the row is dropped           |
 | NaN, infinite or unreadable number     | the cell counts as missing   |
 | label without id, label without events | the label is dropped         |
 | two different labels for one id        | the sequence is unlabelled   |
@@ -86,12 +87,29 @@ def check_events(
     for place, (reason, condition, column) in enumerate(checks):
         if found[str(place)]:
             problems.report(cleaned, cleaned.filter(condition), reason, column)
+    if spec.unique:
+        rows = _numbered(_usable(cleaned, spec), spec)
+        again = rows.filter(rows["__copy"] > 0).drop("__copy")
+        problems.report(cleaned, again, "repeated event", spec.id)
+
+
+def _usable(cleaned: ir.Table, spec: DatasetSpec) -> ir.Table:
+    time = cleaned["event_time"]
+    return cleaned.filter(cleaned[spec.id].notnull() & time.notnull() & ~time.isnan())
+
+
+def _numbered(rows: ir.Table, spec: DatasetSpec) -> ir.Table:
+    """`__copy`: 0 for the first of equal rows in the order of the source, 1 for the next."""
+    columns = (spec.id, "event_time", *spec.categorical, *spec.numerical, *spec.ties)
+    equal = ibis.window(group_by=[rows[name] for name in columns], order_by=rows["__position"])
+    return rows.mutate(__copy=ibis.row_number().over(equal))
 
 
 def without_problems(cleaned: ir.Table, spec: DatasetSpec) -> ir.Table:
-    """Rows with id and time; numbers that are none are missing values."""
-    time = cleaned["event_time"]
-    rows = cleaned.filter(cleaned[spec.id].notnull() & time.notnull() & ~time.isnan())
+    """Rows with id and time, once each where `unique`; numbers that are none are missing."""
+    rows = _usable(cleaned, spec)
+    if spec.unique:
+        rows = _numbered(rows, spec).filter(ibis._["__copy"] == 0).drop("__copy")
     return rows.mutate(
         **{
             name: ibis.ifelse(rows[name].isnan(), ibis.null("float64"), rows[name])

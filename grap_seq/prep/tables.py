@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import ibis.expr.types as ir
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from grap_seq.prep.engine import clear_errors
 from grap_seq.schema import nearest
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 SEPARATORS = ",;\t|"
+BOMS = (b"\xff\xfe", b"\xfe\xff")
 PARQUET = (".parquet", ".pq")
 
 
@@ -66,25 +68,50 @@ def read_table(connection: Backend, source: Path) -> ir.Table:
                 escape='"',
                 filename="__file",
             )
+        for path in paths:
+            _check_parquet(path)
         return connection.read_parquet(names, filename="__file", union_by_name=True)
+
+
+def _check_parquet(path: Path) -> None:
+    try:
+        pq.read_metadata(path)
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise ValueError(f"{path} is no complete parquet file; fetch or write it again") from error
 
 
 def _header(paths: list[Path]) -> tuple[str, list[str]]:
     """Separator (the one that the first line uses most) and column names.
 
     Raises:
-        ValueError: no header, a name twice, or parts with different headers.
+        ValueError: no header, one column only, a name twice, another encoding than UTF-8, or parts
+            with different headers.
     """
     lines = []
     for path in paths:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            lines.append(file.readline().decode("utf-8-sig", errors="replace").strip())
+        try:
+            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+                line = file.readline()
+        except (gzip.BadGzipFile, EOFError) as error:
+            raise ValueError(f"{path} is no complete gzip file; fetch it again") from error
+        try:
+            lines.append(line.decode("utf-8-sig").strip())
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"{path}: the header is not UTF-8; convert the file, for example with "
+                f"`iconv -f {'UTF-16' if line[:2] in BOMS else 'LATIN1'} -t UTF-8`"
+            ) from error
         if not lines[-1]:
             raise ValueError(f"{path} has no header line; its first line must name the columns")
         if lines[-1] != lines[0]:
             raise ValueError(f"{path} has other columns than {paths[0]}; give all parts one header")
     separator = max(SEPARATORS, key=lines[0].count)
     names = next(csv.reader(lines[:1], delimiter=separator))
+    if len(names) < 2:
+        raise ValueError(
+            f"{paths[0]}: the header {lines[0]!r} is one column; separate columns by a comma, "
+            "semicolon, tab or |"
+        )
     if len(set(names)) < len(names):
         raise ValueError(f"{paths[0]}: a column name occurs twice in {', '.join(names)}; rename it")
     return separator, names
