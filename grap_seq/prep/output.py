@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +53,25 @@ def locked(partial: Path) -> Iterator[None]:
     """Hold the folder for this process; the system frees the lock when the process ends.
 
     Raises:
-        FileExistsError: another process holds it, or it is not ours.
+        FileExistsError: another process holds it (the message says which), or it is not ours.
     """
     partial.mkdir(parents=True, exist_ok=True)
     path = partial / ".lock"
     if not path.exists() and any(partial.iterdir()):
         raise FileExistsError(f"{partial} is needed for unfinished work; rename your folder")
-    with path.open("w") as file:
+    with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            file.seek(0)
             raise FileExistsError(
-                f"another preparation is writing {partial}; wait for it or choose another output="
+                f"another preparation is writing {partial} ({file.read()}); wait for it or choose "
+                "another output="
             ) from error
+        file.truncate(0)
+        started = datetime.now(timezone.utc).isoformat(" ", "seconds")
+        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
+        file.flush()
         yield
 
 

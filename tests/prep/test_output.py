@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -33,14 +34,22 @@ def test_existing_output_is_refused_and_kept(tmp_path: Path) -> None:
     assert (partial / "cat.jpg").exists()
 
 
-def test_second_process_is_refused(tmp_path: Path) -> None:
-    partial = tmp_path / "out.partial"
-    partial.mkdir()
-    with (partial / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(FileExistsError, match="another preparation is writing"):
-            prepare("table", tmp_path / "out", source=write_source(tmp_path))
-    prepare("table", tmp_path / "out", source=tmp_path / "events.csv")
+def test_second_process_is_refused_and_hears_of_the_first(tmp_path: Path) -> None:
+    source = write_source(tmp_path)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom grap_seq.prep.output import locked\n"
+        "with locked(Path(sys.argv[1])): print(flush=True), sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out.partial")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        owner.stdout.readline()
+        wanted = rf"another preparation is writing .*process {owner.pid} on .*, since 20\d\d-"
+        for _ in range(2):
+            with pytest.raises(FileExistsError, match=wanted):
+                prepare("table", tmp_path / "out", source=source)
+        owner.kill()
+    prepare("table", tmp_path / "out", source=source)
 
 
 def test_death_between_the_last_two_renames_loses_nothing(tmp_path: Path) -> None:
