@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.memory import resident
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import TIME, Sequences
@@ -55,13 +56,6 @@ def write_split(folder: Path, rows: int) -> None:
         pq.write_table(table, path, row_group_size=2000)
 
 
-def resident(kind: str) -> float:
-    """Resident memory of this process in MB: "RssAnon" its own, "RssFile" pages of files."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{kind}:"))
-    return int(line.split()[1]) / 1e3
-
-
 def measure(folder: Path, queue: multiprocessing.Queue[tuple[float, ...]]) -> None:
     """Copying, own and mapped memory in MB for one split."""
     Sequences(folder, "train")
@@ -71,7 +65,8 @@ def measure(folder: Path, queue: multiprocessing.Queue[tuple[float, ...]]) -> No
     dataset = EpochBatches(Sequences(folder, "train"), CropPolicy(), 64, seed=0, epoch=0)
     for step in range(20):
         dataset[step]
-    queue.put((copied / 1e6, resident("RssAnon") - own, resident("RssFile") - mapped))
+    gained = resident("RssAnon") - own, resident("RssFile") - mapped
+    queue.put(tuple(size / 1e6 for size in (copied, *gained)))
 
 
 def main() -> None:

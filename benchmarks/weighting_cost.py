@@ -19,7 +19,6 @@ import argparse
 import multiprocessing
 import os
 import random
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,6 +34,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.memory import resident
 from benchmarks.weighting_models import ENGINE, METHODS, Cell, Run, Trainer
 from grap_seq.files import write_json
 
@@ -58,14 +58,6 @@ def seconds(cell: Cell, steps: int, budget: float) -> dict[Run, list[tuple[float
             trainers[run].step(batch)
             taken[run].append((time.perf_counter() - wall, time.process_time() - cpu))
     return {run: values[1:] for run, values in taken.items()}
-
-
-def resident(key: str) -> int:
-    """VmRSS, or VmHWM (its maximum), of this process in bytes."""
-    # Not `ru_maxrss`: a child starts with the maximum of the process that spawned it.
-    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
-    assert found is not None
-    return 1024 * int(found[1])
 
 
 def peak_memory(cell: Cell, run: Run) -> int:
