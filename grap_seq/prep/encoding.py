@@ -72,44 +72,14 @@ def scale(events: ir.Table, name: str, scaler: Scaler) -> ir.Table:
     return joined.mutate(**{name: scaled}).drop(*statistics.columns)
 
 
-def encode_events(events: ir.Table, state: State) -> ir.Table:
-    """Code and scale cleaned events: id, event_time, `__tie0`..., the fields in spec order."""
+def encode_events(events: ir.Table, state: State, key: str) -> ir.Table:
+    """Code and scale cleaned events: `key`, event_time, `__tie0`..., the fields in spec order."""
     fields = [*state.categorical, *state.numerical]
     # A missing key comes first in every engine.
     ties = {name: events[name].fill_null(float("-inf")) for name in state.spec.ties}
-    events = events.select(state.spec.id, "event_time", **ties, **{n: events[n] for n in fields})
+    events = events.select(key, "event_time", **ties, **{n: events[n] for n in fields})
     for name, values in state.categorical.items():
         events = code(events, name, values)
     for name, scaler in state.numerical.items():
         events = scale(events, name, scaler)
     return events
-
-
-def group_events(events: ir.Table, state: State) -> ir.Table:
-    """One row a sequence, its events sorted by time, `tie_order`, then all fields in spec order.
-
-    Whole structs are sorted: an ordered collect is not portable between engines, and sorting by
-    every column makes the result independent of the order in which events come.
-    """
-    names = ["event_time", *state.categorical, *state.numerical]
-    keys = ["event_time", *state.spec.ties, *names[1:]]
-    rows = ibis.struct({name: events[name] for name in keys}).collect().sort()
-    grouped = events.group_by(state.spec.id).aggregate(__events=rows)
-    lists = {name: grouped["__events"].map(lambda row, name=name: row[name]) for name in names}
-    if state.spec.relative_time:
-        first = grouped["__events"][0]["event_time"]
-        lists["event_time"] = lists["event_time"].map(lambda time: time - first)
-    return grouped.select(state.spec.id, **lists)
-
-
-def sequence_type(state: State) -> pa.Schema:
-    """Arrow types of a sequence's row, without the label."""
-    kinds = {"int64": pa.int64(), "string": pa.string()}
-    return pa.schema(
-        [
-            (state.spec.id, kinds[state.id_type]),
-            ("event_time", pa.list_(pa.float64())),
-            *((name, pa.list_(pa.int32())) for name in state.categorical),
-            *((name, pa.list_(pa.float32())) for name in state.numerical),
-        ]
-    )

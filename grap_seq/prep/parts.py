@@ -10,8 +10,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
-from grap_seq.prep.encoding import encode_events, group_events, sequence_type
+from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.engine import clear_errors
+from grap_seq.prep.grouping import group_events, list_types, with_id
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
 from grap_seq.schema import SPLITS
@@ -31,36 +32,34 @@ def write_bucket(
     """Write the parts of one bucket under temporary names and rename them."""
     table = bucket_table(work, sequences, state, bucket)
     rows = max(1, int(EVENTS_PER_GROUP / mean_events))
+    # Numbers hardly repeat: looking for those that do makes files larger and takes longer.
+    repeated = [f"{name}.list.element" for name in state.categorical]
     for split, path in part_paths(folder, bucket).items():
         part = table.filter(pc.equal(table["__split"], split)).drop_columns("__split")
         with atomic_write(path) as temporary:
             pq.write_table(
-                part.combine_chunks(), temporary, compression="zstd", row_group_size=rows
+                part.combine_chunks(),
+                temporary,
+                compression="zstd",
+                use_dictionary=repeated,
+                row_group_size=rows,
             )
 
 
 def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
     """The sequences of a bucket sorted by id, with `label` and `__split`."""
-    kinds = sequence_type(state)
-    name = state.spec.id
     with clear_errors(f"grouping bucket {bucket}"):
         known = work.connection.to_pyarrow(
-            sequences.filter(sequences["__bucket"] == bucket).select("__id", "__split", "__label")
-        ).sort_by("__id")
+            sequences.filter(sequences["__bucket"] == bucket).order_by("__number")
+        )
         events = work.bucket(bucket)
         if events is None:
-            table = kinds.empty_table()
+            table = list_types(state).insert(0, known.schema.field("__number")).empty_table()
         else:
-            grouped = group_events(encode_events(events, state), state)
-            table = work.connection.to_pyarrow(grouped).sort_by(name)
-            assert table[name].equals(known["__id"].cast(table[name].type))
-    table = typed(table, kinds)
+            coded = encode_events(events, state, "__number")
+            table = group_events(work.connection, coded, state, "__number")
+    assert table["__number"].equals(known["__number"])
     classes = pa.array(state.classes, pa.string())
     labels = pc.index_in(known["__label"].cast(pa.string()), classes).cast(pa.int32())
     table = table.append_column("label", labels).append_column("__split", known["__split"])
-    return table.sort_by(name)
-
-
-def typed(table: pa.Table, kinds: pa.Schema) -> pa.Table:
-    """The columns in their order and types in the prepared folder."""
-    return table.select(kinds.names).cast(kinds)
+    return with_id(known["__id"], table, state)

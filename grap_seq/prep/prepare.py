@@ -113,13 +113,13 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         counts = _count(work, sequences)
         warnings = _check_splits(work.spec, counts)
         progress.update(task, description=f"{work.spec.name}: buckets")
-        work.partition(sequences)
+        number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
+        work.partition(sequences, number)
         progress.update(task, description=f"{work.spec.name}: vocabularies")
         state = work.fit(sequences, facts)
         state.save(partial)
         schema = state.schema()
         schema.save(partial)
-        number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
         total = sum(split["sequences"] for split in counts.values())
         mean = sum(split["events"] for split in counts.values()) / total
         progress.update(task, description=f"{work.spec.name}: sequences", total=number)

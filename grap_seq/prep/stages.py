@@ -30,7 +30,8 @@ from grap_seq.schema import DatasetSpec
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
 
-EVENTS_PER_BUCKET = 1_500_000
+# Cells of time and fields: what is coded, sorted and grouped at once fits in any memory limit.
+VALUES_PER_BUCKET = 27_000_000
 # Enough for quantiles, and what their sort needs fits in any memory limit.
 FIT_EVENTS = 8_000_000
 
@@ -44,6 +45,7 @@ class Work:
         self.recipe = recipe
         self.spec: DatasetSpec = recipe.spec
         self.problems = Problems(connection, strict)
+        self._only: ir.Table | None = None
         folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, source: Path | None) -> dict[str, Any]:
@@ -75,7 +77,7 @@ class Work:
         return dict(json.loads(facts.read_text("utf-8")))
 
     def sequences(self) -> ir.Table:
-        """Stage 2: one row a sequence: `__id __events __split __label __bucket`."""
+        """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`."""
         cleaned = self._positions("cleaned.parquet")
         check_events(self.connection, cleaned, self.spec, self.problems)
         events = without_problems(cleaned, self.spec)
@@ -96,36 +98,46 @@ class Work:
             if self.connection.to_pyarrow(given).as_py():
                 split = without_test(split)
         total = self.connection.to_pyarrow(ids["__events"].sum()).as_py()
-        buckets = min(MAX_BUCKETS, -(-total // EVENTS_PER_BUCKET))
+        values = total * (1 + len(self.spec.categorical) + len(self.spec.numerical))
+        buckets = min(MAX_BUCKETS, -(-values // VALUES_PER_BUCKET))
         path = self.folder / "sequences.parquet"
         if not path.exists():
+            as_integer = found["__id"].try_cast("int64")
             table = found.select(
                 "__id",
                 "__events",
                 "__label",
+                # Sorting by a number is cheaper than by text; the order is mostly the final one.
+                __number=ibis.row_number().over(order_by=[as_integer, found["__id"]]),
                 __split=split_of(found["__id"], split, found["__split"]),
                 __bucket=bucket_of(found["__id"], buckets),
             )
             self._write(table, path.name)
         return self.connection.read_parquet(str(path))
 
-    def partition(self, sequences: ir.Table) -> None:
-        """Stage 3: the usable events with their split, in one folder a bucket."""
+    def partition(self, sequences: ir.Table, buckets: int) -> None:
+        """Stage 3: the usable events with number and split, in one folder a bucket."""
         target = self.folder / "buckets"
         if target.exists():
             return
         events = without_problems(self._positions("cleaned.parquet"), self.spec)
         joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
         fields = [*self.spec.ties, *self.spec.categorical, *self.spec.numerical]
-        table = joined.select(self.spec.id, "event_time", *fields, "__split", "__bucket")
+        table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
         unfinished = self.folder / "buckets.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
         with clear_errors("sorting events into buckets"):
+            if buckets == 1:
+                # Nothing to divide: memory, or the engine's own file where it does not suffice.
+                self._only = self.connection.create_table("events", table)
+                return
             self.connection.to_parquet(table, unfinished, partition_by="__bucket")
         unfinished.rename(target)
 
     def bucket(self, *numbers: int) -> ir.Table | None:
         """The events of some buckets; None where they are empty."""
+        if self._only is not None:
+            return self._only
         folders = (self.folder / "buckets" / f"__bucket={number}" for number in numbers)
         paths = [str(path) for folder in folders for path in sorted(folder.glob("*.parquet"))]
         if not paths:

@@ -15,8 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grap_seq.prep.clean import as_number, as_text, clean
-from grap_seq.prep.encoding import encode_events, group_events, sequence_type
+from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.engine import clear_errors, connect
+from grap_seq.prep.grouping import group_events, with_id
 from grap_seq.prep.labels import read_labels
 from grap_seq.prep.problems import Problems, check_events
 from grap_seq.prep.recipes import load_recipe
@@ -68,18 +69,17 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
         problems = Problems(connection, strict=True, remedy="correct or remove the row")
         check_events(connection, numbered, spec, problems)
         with clear_errors(f"coding {where}"):
-            coded = group_events(encode_events(numbered, state), state)
-            sequences = connection.to_pyarrow(coded)
+            coded = encode_events(numbered, state, spec.id)
+            grouped = group_events(connection, coded, state, spec.id)
     finally:
         connection.disconnect()
-    _warn_unseen(sequences, state, where)
+    _warn_unseen(grouped, state, where)
     try:
-        sequences = sequences.select(sequence_type(state).names).cast(sequence_type(state))
+        return with_id(grouped[spec.id], grouped, state)
     except pa.ArrowInvalid as error:
         raise ValueError(
             f"{where}: ids of '{spec.id}' were integers in preparation, these are not ({error})"
         ) from error
-    return sequences.sort_by(spec.id)
 
 
 def _check_time(table: ir.Table, state: State, where: str) -> None:

@@ -16,7 +16,7 @@ from tests.prep.helpers import write_source
 
 @pytest.fixture
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(stages, "EVENTS_PER_BUCKET", 100)
+    monkeypatch.setattr(stages, "VALUES_PER_BUCKET", 300)
     monkeypatch.setattr(parts, "EVENTS_PER_GROUP", 20)
     lines = "".join(f"{n % 50},{n},k{n % 3},{n % 7},{n % 50 % 2}\n" for n in range(300))
     source = write_source(tmp_path, "client,when,kind,amount,y\n" + lines, label="y")

@@ -91,9 +91,11 @@ def test_same_as_the_slow_reference(
         pd.DataFrame(rows).to_csv(source, index=False)
     else:
         pq.write_table(pa.Table.from_pylist(rows, _types(text_id)), source)
-    (folder / "events.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    (folder / "events.yaml").write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "EVENTS_PER_BUCKET", -(-len(events) // buckets))
+        patch.setattr(
+            stages, "VALUES_PER_BUCKET", -(-len(events) * (3 + len(numerical)) // buckets)
+        )
         prepare("table", folder / "out", source=source, threads=1)
     for split, expected in reference.prepare(events, spec).items():
         found = sorted(rows_of(folder / "out", split), key=lambda row: row["client"])
@@ -142,7 +144,7 @@ def _many(folder: Path, seed: int = 0, events: int = 600) -> Path:
 def test_row_order_and_threads_do_not_matter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stages, "EVENTS_PER_BUCKET", 250)
+    monkeypatch.setattr(stages, "VALUES_PER_BUCKET", 750)
     for seed, threads in ((0, 1), (1, 2), (2, 3)):
         source = _many(tmp_path / str(seed), seed)
         prepare("table", tmp_path / f"out{seed}", source=source, threads=threads)
@@ -179,7 +181,7 @@ def unkilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     place = tmp_path_factory.mktemp("unkilled")
     source = _many(place)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "EVENTS_PER_BUCKET", 200)
+        patch.setattr(stages, "VALUES_PER_BUCKET", 600)
         prepare("table", place / "out", source=source, threads=1)
     return source, content_of(place / "out", manifest=True)
 
@@ -198,7 +200,7 @@ def test_killed_run_continues_with_the_same_bytes(
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from grap_seq.prep import parts, prepare, stages\n"
         "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
-        f"stages.EVENTS_PER_BUCKET = 200\n{patch}\n"
+        f"stages.VALUES_PER_BUCKET = 600\n{patch}\n"
         "prepare.prepare('table', Path(sys.argv[2]), source=Path(sys.argv[1]), threads=1)\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, str(source), str(output)], check=False)
@@ -207,7 +209,7 @@ def test_killed_run_continues_with_the_same_bytes(
     partial = tmp_path / "out.partial"
     times = {name: (partial / name).stat().st_mtime_ns for name in survivors}
 
-    monkeypatch.setattr(stages, "EVENTS_PER_BUCKET", 200)
+    monkeypatch.setattr(stages, "VALUES_PER_BUCKET", 600)
     written = []
     write = pq.write_table
 
