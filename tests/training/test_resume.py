@@ -14,7 +14,7 @@ import pytest
 from safetensors.torch import load_file
 
 from grap_seq import config as configs
-from grap_seq.training.pretrain import open_run
+from grap_seq.training.run_folder import open_run
 
 EPOCHS = 6
 
