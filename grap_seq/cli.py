@@ -78,9 +78,23 @@ def pretrain(arguments: list[str]) -> None:
                 f" `grap-seq prepare dataset={settings.dataset.name} source=...`"
             )
         _prepare(config.compose("prepare", ["dataset=flights", f"output={settings.prepared}"]))
-    from grap_seq.training.pretrain import pretrain as train
+    if settings.mode == "supervised":
+        from grap_seq.training.finetune import supervised as train
+    else:
+        from grap_seq.training.pretrain import pretrain as train
 
     run = train(settings)
+    _say(f"Run: {run}. Next: grap-seq embed run={run}")
+
+
+def finetune(arguments: list[str]) -> None:
+    """a run -> a run whose encoder has learned the label"""
+    settings = config.compose("finetune", arguments)
+    _config_of(Path(settings.run))
+    from grap_seq.training.finetune import finetune as train
+    from grap_seq.training.finetune import settings_of
+
+    run = train(settings_of(settings))
     _say(f"Run: {run}. Next: grap-seq embed run={run}")
 
 
@@ -163,6 +177,7 @@ def demo(arguments: list[str]) -> None:
 COMMANDS: dict[str, Command] = {
     "prepare": prepare,
     "pretrain": pretrain,
+    "finetune": finetune,
     "embed": embed,
     "evaluate": evaluate,
     "report": report,

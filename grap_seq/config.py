@@ -14,12 +14,19 @@ from grap_seq import resources
 # Settings that count things, of which there has to be one.
 COUNTS = (
     *("epochs", "batch_size", "event_width", "accumulate", "log_every", "validate_every"),
-    *("lr_step", "probe_sequences", "batch_events", "dataset.hidden", "dataset.eval_length"),
+    *(
+        "lora.rank",
+        "lr_step",
+        "probe_sequences",
+        "batch_events",
+        "dataset.hidden",
+        "dataset.eval_length",
+    ),
     *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
 )
 # Mappings whose entries the user names; whoever reads them checks the names.
 FREE = ("dataset.boosting", "dataset.table_widths", "weighting.weights", "weighting.options")
-GROUPS = ("dataset", "encoder", "objective", "weighting", "trainer", "evaluation")
+GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer", "evaluation")
 
 
 def choices(group: str) -> list[str]:

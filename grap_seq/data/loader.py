@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader, Dataset
 from grap_seq.data.batch import Crop, collate
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.order import batches
-from grap_seq.data.sequences import Sequences
+from grap_seq.data.sequences import UNLABELLED, Sequences
 
 
 class EpochBatches(Dataset[list[PaddedBatch]]):
@@ -24,6 +24,7 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         seed: seed of the run.
         epoch: number of the epoch.
         max_padding: largest share of padded cells.
+        labelled: labelled sequences only.
 
     Raises:
         ValueError: fewer than two sequences have two events or more.
@@ -38,11 +39,14 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         seed: int,
         epoch: int,
         max_padding: float = 0.1,
+        labelled: bool = False,
     ) -> None:
-        usable = np.flatnonzero(sequences.lengths >= 2)
+        wanted = (sequences.labels != UNLABELLED) | (not labelled)
+        usable = np.flatnonzero((sequences.lengths >= 2) & wanted)
         if len(usable) < 2:
+            kind = "labelled sequences" if labelled else "sequences"
             raise ValueError(
-                f"{len(usable)} sequences have two events or more; pretraining needs at least two:"
+                f"{len(usable)} {kind} have two events or more; training needs at least two:"
                 " check the id column, and that the split is not too small"
             )
         self.sequences, self.policy = sequences, policy

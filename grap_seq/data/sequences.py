@@ -6,6 +6,7 @@ Arrow file beside it; rows are then read through a memory map, a crop costing on
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from grap_seq.data.fraction import chosen
 from grap_seq.files import atomic_write, sha256
 from grap_seq.schema import Schema
 
@@ -99,6 +101,18 @@ class Sequences:
         """Sequence ids of the rows start..stop (not of an empty split)."""
         tables = pa.Table.from_batches(self._batches).slice(start, stop - start)
         return tables.column(self.schema.id).combine_chunks()
+
+    def with_labels(self, fraction: float) -> Sequences:
+        """The same rows, with the labels of a part of them (`grap_seq.data.fraction`).
+
+        Raises:
+            ValueError: a fraction outside (0, 1].
+        """
+        part = copy.copy(self)
+        if len(self):
+            hidden = ~chosen(self.ids(0, len(self)), fraction)
+            part.labels = np.where(hidden, UNLABELLED, self.labels)
+        return part
 
     def events(self, row: int, start: int, stop: int) -> dict[str, Array]:
         """Events start..stop of a row: one array of shape (stop - start,) for each field."""

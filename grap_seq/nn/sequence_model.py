@@ -41,6 +41,11 @@ class SequenceModel(nn.Module):
         self.output_size = int(self.encoder.embedding_size)
         self.timed = bool(getattr(encoder, "needs_times", False))
 
+    @property
+    def embedding_size(self) -> int:
+        """E, numbers in an embedding."""
+        return len(POOLINGS[self.pooling]) * self.output_size
+
     def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
         """States of every event, payload (B, T, H) for each rectangle."""
         vectors = self.embedding(groups)

@@ -14,7 +14,10 @@ import pandas as pd
 from grap_seq.weighting.watch import NEAR_ZERO
 
 Fate = Literal["rose", "held", "fell", "vanished"]
-NO_WEIGHTS = "The run has no weights.parquet yet: it is written while `grap-seq pretrain` runs."
+NO_WEIGHTS = (
+    "The run has no weights.parquet: `grap-seq pretrain` writes it while it runs; training by the"
+    " label alone has no weights."
+)
 METRIC_NAMES = {"auc": "AUC", "accuracy": "accuracy"}
 
 

@@ -22,6 +22,12 @@ class PretrainData(lightning.LightningDataModule):
         seed: seed of the run.
         max_padding: largest share of padded cells.
         workers: processes that build batches.
+        labelled: train on labelled sequences alone, without validation batches.
+        fraction: share of the training labels that training sees, see `grap_seq.data.fraction`.
+
+    Attributes:
+        train: the training split with all its labels.
+        val: the validation split.
     """
 
     def __init__(
@@ -33,9 +39,12 @@ class PretrainData(lightning.LightningDataModule):
         seed: int = 0,
         max_padding: float = 0.1,
         workers: int = 0,
+        labelled: bool = False,
+        fraction: float = 1.0,
     ) -> None:
         super().__init__()
         self.train, self.val = Sequences(prepared, "train"), Sequences(prepared, "val")
+        self._seen, self.labelled = self.train.with_labels(fraction), labelled
         self.policy, self.batch_size, self.seed = policy, batch_size, seed
         self.max_padding, self.workers = max_padding, workers
 
@@ -47,14 +56,15 @@ class PretrainData(lightning.LightningDataModule):
             seed=self.seed,
             epoch=epoch,
             max_padding=self.max_padding,
+            labelled=self.labelled,
         )
 
     def train_dataloader(self) -> Any:
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return loader(self._batches(self.train, epoch), self.workers)
+        return loader(self._batches(self._seen, epoch), self.workers)
 
     def val_dataloader(self) -> Any:
         # Always the crops of epoch 0: validation losses of different epochs are comparable.
-        if int((self.val.lengths >= 2).sum()) < 2:
+        if self.labelled or int((self.val.lengths >= 2).sum()) < 2:
             return []
         return loader(self._batches(self.val, 0), self.workers)

@@ -35,6 +35,11 @@ def pretrain(config: Any) -> Path:
         FileExistsError: the run folder exists; see `overwrite` and `resume`.
         ValueError: the config does not fit the data or the machine.
     """
+    if config.mode == "auxiliary" and config.weighting.name != "auxiliary":
+        raise ValueError(
+            f"mode={config.mode} with weighting={config.weighting.name}: auxiliary training is"
+            " mode=auxiliary, which chooses its own weighting"
+        )
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     schema = Schema.load(prepared)
@@ -46,6 +51,7 @@ def pretrain(config: Any) -> Path:
         seed=config.seed,
         max_padding=config.max_padding,
         workers=config.trainer.workers,
+        fraction=config.labels.fraction,
     )
     recorder = Recorder(run, config.log_every)
     selection = Selection(
@@ -77,6 +83,20 @@ def pretrain(config: Any) -> Path:
     return run
 
 
+def describe(config: Any) -> dict[str, Any]:
+    """What `build_model` needs of a config, and model.json keeps."""
+    options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    dataset = options["dataset"]
+    return {
+        "event_width": options["event_width"],
+        "max_time_gap": dataset["max_time_gap"],
+        "table_widths": dataset["table_widths"],
+        "encoder": options["encoder"],
+        "pooling": options["pooling"],
+        "eval_length": dataset["eval_length"],
+    }
+
+
 def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -86,14 +106,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
     torch.manual_seed(config.seed)
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     dataset, objective = options["dataset"], options["objective"]
-    description = {
-        "event_width": options["event_width"],
-        "max_time_gap": dataset["max_time_gap"],
-        "table_widths": dataset["table_widths"],
-        "encoder": options["encoder"],
-        "pooling": options["pooling"],
-        "eval_length": dataset["eval_length"],
-    }
+    description = describe(config)
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"])
     weighting: Weighting = build(options["weighting"], names, without=("lr",))

@@ -44,6 +44,7 @@ def _quiet() -> None:
         ".*does not have many workers.*",
         ".*could not find the monitored key.*",
         ".*no `val_dataloader`.*",
+        ".*have no `validation_step`.*",
     ):
         warnings.filterwarnings("ignore", message=text)
 

@@ -1,0 +1,152 @@
+"""`grap-seq finetune` and `mode=supervised`: from labelled sequences to a run folder."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+from rich.console import Console
+
+from grap_seq import config as configs
+from grap_seq.data.crops import CropPolicy
+from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.model import load, save, set_threads
+from grap_seq.files import write_json
+from grap_seq.nn.build import build_model
+from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.schema import Schema
+from grap_seq.training.adapters import add_adapters, merge_adapters
+from grap_seq.training.data import PretrainData
+from grap_seq.training.pretrain import describe
+from grap_seq.training.run_folder import open_run, previous
+from grap_seq.training.selection import checkpoints
+from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
+from grap_seq.training.trainer import build_trainer, check_trainer
+
+ADAPTERS = ("auto", "lora", "full")
+
+
+def supervised(config: Any) -> Path:
+    """Train encoder and head from random weights; returns the run folder.
+
+    Args:
+        config: what `grap_seq.config.compose("pretrain", ["mode=supervised", ...])` returns.
+
+    Raises:
+        FileExistsError: the run folder exists; see `overwrite` and `resume`.
+        ValueError: the data have no label, or the config does not fit them or the machine.
+    """
+    schema = _labelled(Path(config.prepared))
+    torch.manual_seed(config.seed)
+    description = describe(config)
+    return _train(config, build_model(schema, description), description)
+
+
+def finetune(config: Any) -> Path:
+    """Continue a pretrained run by the label; returns the new run folder.
+
+    `adapters`: "full" trains every parameter, "lora" low-rank adapters in Transformer layers,
+    which are merged at the end; "auto" is lora for Transformers and full for the rest, as in the
+    published experiments (protocol of Table 6).
+
+    Args:
+        config: `compose("finetune", [...])`, completed by the pretrained run's own settings.
+
+    Raises:
+        FileNotFoundError: the run is not finished.
+        FileExistsError: the output exists; see `overwrite` and `resume`.
+        ValueError: other data than the run's, no label, or options that do not fit.
+    """
+    source = load(config.pretrained)
+    schema = _labelled(Path(config.prepared))
+    if schema.hash != source.schema.hash:
+        raise ValueError(
+            f"{config.prepared} has another schema than {config.pretrained} was trained on; prepare"
+            f" it with like={config.pretrained}, or name the right folder with prepared="
+        )
+    if config.adapters not in ADAPTERS:
+        raise ValueError(f"adapters={config.adapters}: choose one of {', '.join(ADAPTERS)}")
+    torch.manual_seed(config.seed)
+    lora = config.adapters == "lora" or (
+        config.adapters == "auto" and "transformer" in source.description["encoder"]["name"]
+    )
+    if lora:
+        add_adapters(source.model, **config.lora)
+    return _train(config, source.model, source.description, lora=lora)
+
+
+def settings_of(config: Any) -> Any:
+    """A finetune config with what it leaves to the pretrained run: data, crops, batches, rates."""
+    stored = configs.load(Path(config.run) / "config.yaml")
+    dataset = stored["dataset"]
+    own = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(own, dict)
+    given = {str(key): value for key, value in own.items() if value is not None}
+    kept = ("batch_size", "max_padding", "lr_step", "lr_gamma", "clip", "accumulate", "prepared")
+    merged = {key: stored[key] for key in kept} | dataset["finetune"] | given
+    output = config.output or f"{config.run.rstrip('/')}_finetuned"
+    merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
+    return OmegaConf.create(merged)
+
+
+def _labelled(prepared: Path) -> Schema:
+    schema = Schema.load(prepared)
+    if not schema.classes:
+        raise ValueError(
+            f"{prepared} has no label to learn; name one in the dataset's description and prepare"
+            " it again"
+        )
+    return schema
+
+
+def _train(
+    config: Any, model: SequenceModel, description: dict[str, Any], lora: bool = False
+) -> Path:
+    run, prepared = Path(config.run), Path(config.prepared)
+    check_trainer(config.trainer)
+    dataset = config.dataset
+    longest = dataset.crops.max_length
+    policy = CropPolicy(longest, 1, min(longest, dataset.supervised_min_length), longest)
+    data = PretrainData(
+        prepared,
+        policy,
+        config.batch_size,
+        seed=config.seed,
+        max_padding=config.max_padding,
+        workers=config.trainer.workers,
+        labelled=True,
+        fraction=config.labels.fraction,
+    )
+    schema = data.train.schema
+    head = build_head(model.embedding_size, len(schema.classes))
+    module = SupervisedModule(
+        model,
+        head,
+        seed=config.seed,
+        lr=config.lr,
+        lr_step=config.lr_step,
+        lr_gamma=config.lr_gamma,
+    )
+    model.train()
+    last = open_run(run, config)
+    set_threads(config.trainer.threads)
+    scorer = HeadScore(run, data.val, dataset.eval_length)
+    savers = checkpoints(run, "probe" if (data.val.labels >= 0).any() else "last")
+    trainer = build_trainer(config, [scorer, *savers])
+    trainer.fit(module, datamodule=data, ckpt_path=last)
+    best = savers[0].best_model_path or savers[-1].best_model_path
+    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
+    splits = {"validation": data.val, "test": Sequences(prepared, "test")}
+    scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
+    if lora:
+        merge_adapters(model)
+    save(model, description, run, prepared)
+    write_json(run / "head.json", {"metric": schema.metric, **scores})
+    shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
+    Console().print(f"{schema.metric} of the head: {shown}", highlight=False)
+    if previous(run).exists():
+        shutil.rmtree(previous(run))
+    return run

@@ -1,0 +1,156 @@
+"""Training by the label alone: a head on the embedding of every labelled sequence.
+
+From random weights it is the supervised baseline, from a pretrained model it is fine-tuning.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pandas as pd
+import torch
+from lightning.pytorch.callbacks import Callback
+from numpy.typing import NDArray
+from rich.console import Console
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from grap_seq.data.sequences import LABEL, UNLABELLED, Sequences
+from grap_seq.evaluation.boosting import score
+from grap_seq.evaluation.embed import embed_rows
+from grap_seq.files import atomic_write
+from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.seeds import derived_seed
+from grap_seq.training.module import Batch
+from grap_seq.training.selection import SCORE
+
+
+class SupervisedModule(lightning.LightningModule):
+    """Model and head (batch norm, linear) under cross-entropy.
+
+    Args:
+        model: event embedding and encoder.
+        head: embeddings (B, E) to logits (B, classes).
+        seed: random numbers of a step depend on it and the step alone.
+        lr: learning rate of all parameters that require a gradient.
+        lr_step: epochs between decays.
+        lr_gamma: factor of a decay.
+    """
+
+    def __init__(
+        self,
+        model: SequenceModel,
+        head: nn.Module,
+        *,
+        seed: int = 0,
+        lr: float = 1e-3,
+        lr_step: int = 5,
+        lr_gamma: float = 0.8,
+    ) -> None:
+        super().__init__()
+        self.model, self.head = model, head
+        self.seed, self.lr, self.lr_step, self.lr_gamma = seed, lr, lr_step, lr_gamma
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+        return [optimizer], [
+            torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
+        ]
+
+    def on_train_epoch_start(self) -> None:
+        # A frozen normalisation keeps its statistics too.
+        for part in self.model.modules():
+            if hasattr(part, "running_mean") and not any(
+                p.requires_grad for p in part.parameters()
+            ):
+                part.training = False
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        vectors = torch.cat([self.model.embed(group) for group in batch])
+        labels = torch.cat([group.payload[LABEL] for group in batch])
+        return F.cross_entropy(self.head(vectors), labels)
+
+
+def build_head(size: int, classes: int) -> nn.Module:
+    """Embeddings (B, size) to logits (B, classes)."""
+    return nn.Sequential(nn.BatchNorm1d(size), nn.Linear(size, classes))
+
+
+class HeadScore(Callback):
+    """Scores the head on validation after every epoch, and keeps metrics.csv.
+
+    Args:
+        run: the run folder.
+        val: the validation split; without labels in it there is no score.
+        eval_length: last events of a sequence that its embedding sees.
+    """
+
+    def __init__(self, run: Path, val: Sequences, eval_length: int) -> None:
+        self.run, self.val, self.eval_length = run, val, eval_length
+        self.metrics: list[dict[str, float]] = []
+        self._losses: list[Tensor] = []
+        self._began = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"metrics": self.metrics}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.metrics = state_dict["metrics"]
+
+    def on_train_epoch_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        self._losses, self._began = [], time.perf_counter()
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,
+        batch: Batch,
+        batch_idx: int,
+    ) -> None:
+        self._losses.append(outputs["loss"].detach())
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        assert isinstance(pl_module, SupervisedModule)
+        found = head_score(pl_module, self.val, self.eval_length)
+        pl_module.log(SCORE, found, prog_bar=True)
+        loss = float(sum(self._losses) / len(self._losses))
+        seconds = time.perf_counter() - self._began
+        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "loss/label": loss}
+        self.metrics.append({**row, "val_score": found, "seconds": seconds})
+        with atomic_write(self.run / "metrics.csv") as temporary:
+            pd.DataFrame(self.metrics).to_csv(temporary, index=False)
+        Console().print(
+            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {loss:.4f}"
+            f"  val_score {found:.4f}  {seconds:.0f} s",
+            highlight=False,
+        )
+
+
+def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int) -> float:
+    """Score of the head on the labelled rows of a split; NaN without any, or with one class."""
+    rows = np.flatnonzero(sequences.labels != UNLABELLED)
+    metric = sequences.schema.metric
+    assert metric is not None
+    if not len(rows):
+        return float("nan")
+    training = [part.training for part in module.modules()]
+    vectors = torch.from_numpy(embed_rows(module.model, sequences, rows, eval_length))
+    module.head.eval()
+    with torch.inference_mode():
+        logits = module.head(vectors.to(module.device)).float().cpu()
+    for part, was in zip(module.modules(), training, strict=True):
+        part.training = was
+    probabilities: NDArray[np.float64] = logits.double().softmax(1).numpy()
+    return score(sequences.labels[rows], probabilities, metric)

@@ -1,0 +1,164 @@
+"""Supervised training and fine-tuning: what moves, what stays, and what the files say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+
+from grap_seq import cli, load
+from grap_seq import config as configs
+from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.embed import embed_rows
+from grap_seq.nn.build import build_model
+from grap_seq.prep.prepare import prepare
+from grap_seq.schema import Schema
+from grap_seq.training.data import PretrainData
+from grap_seq.training.finetune import finetune, settings_of, supervised
+from grap_seq.training.pretrain import describe, pretrain
+from grap_seq.training.supervised import SupervisedModule, build_head, head_score
+from tests.shop import write_shop
+
+SMALL = ["dataset.hidden=8", "event_width=8", "epochs=1", "trainer.threads=1", "batch_size=16"]
+LAYERS = ["encoder.layers=2", "encoder.heads=2", "encoder.feedforward=8"]
+BASE = ["dataset=table", *SMALL, "select=last"]
+
+
+@pytest.fixture(scope="module")
+def runs(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A pretrained GRU and HT-Transformer."""
+    place = tmp_path_factory.mktemp("runs")
+    for encoder, more in (("gru", []), ("ht_transformer", LAYERS)):
+        chosen = [f"encoder={encoder}", *more, f"run={place / encoder}", f"prepared={shop}"]
+        pretrain(configs.compose("pretrain", [*BASE, *chosen]))
+    return {encoder: place / encoder for encoder in ("gru", "ht_transformer")}
+
+
+def tuned(run: Path, output: Path, *overrides: str) -> dict[str, torch.Tensor]:
+    chosen = [f"run={run}", f"output={output}", "epochs=2", "batch_size=16", *overrides]
+    finetune(settings_of(configs.compose("finetune", chosen)))
+    return load_file(output / "model.safetensors")
+
+
+def test_all_parameters_of_a_gru_learn(runs: dict[str, Path], tmp_path: Path) -> None:
+    before = load_file(runs["gru"] / "model.safetensors")
+    after = tuned(runs["gru"], tmp_path / "tuned")
+    assert before.keys() == after.keys()
+    assert not [name for name, value in before.items() if value.equal(after[name])]
+    again = tuned(runs["gru"], tmp_path / "again")
+    assert all(value.equal(again[name]) for name, value in after.items())
+
+
+def test_adapters_change_linear_maps_by_a_low_rank(runs: dict[str, Path], tmp_path: Path) -> None:
+    before = load_file(runs["ht_transformer"] / "model.safetensors")
+    after = tuned(runs["ht_transformer"], tmp_path / "tuned", "lora.rank=2", "lora.alpha=8")
+    assert before.keys() == after.keys()
+    changed = {name for name, value in before.items() if not value.equal(after[name])}
+    linear = ("queries_keys_values", "output", "feedforward.0", "feedforward.3")
+    assert changed == {
+        f"encoder.layers.{layer}.{name}.weight" for layer in (0, 1) for name in linear
+    }
+    for name in changed:
+        ranks = torch.linalg.svdvals((after[name] - before[name]).double())
+        assert ranks[2] < 1e-5 * ranks[0]
+    assert load(tmp_path / "tuned").embed(_events()).shape == (6, 24)
+
+
+def _events() -> Any:
+    from tests.shop import purchases
+
+    return purchases(6, seed=4)
+
+
+def test_adapters_of_every_rank_start_as_the_pretrained_model(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    before = load_file(runs["ht_transformer"] / "model.safetensors")
+    after = tuned(runs["ht_transformer"], tmp_path / "tuned", "lr=0")
+    assert all(value.equal(after[name]) for name, value in before.items())
+
+
+def test_head_score_is_the_auc_of_the_head_on_labelled_rows(shop: Path) -> None:
+    settings = configs.compose("pretrain", [*BASE, f"prepared={shop}"])
+    model = build_model(Schema.load(shop), describe(settings))
+    head = build_head(model.embedding_size, 2)
+    module = SupervisedModule(model, head)
+    val = Sequences(shop, "val")
+    val.labels = np.where(np.arange(len(val)) % 3 == 0, -1, val.labels)
+    module.train()
+    found = head_score(module, val, 1200)
+    assert all(part.training for part in module.modules())
+    rows = np.flatnonzero(val.labels >= 0)
+    vectors = embed_rows(model, val, rows, 1200)
+    # A fresh batch norm only scales, by the same factor for all.
+    logits = vectors @ head.get_parameter("1.weight").detach().numpy().T
+    difference = logits[:, 1] - logits[:, 0]
+    assert found == pytest.approx(roc_auc_score(val.labels[rows], difference))
+
+
+def test_supervised_from_the_command_line(shop: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    cli.pretrain(
+        [*BASE, "mode=supervised", f"prepared={shop}", f"run={run}", "epochs=6", "lr=0.01"]
+    )
+    head = json.loads((run / "head.json").read_text())
+    assert head["metric"] == "auc"
+    assert head["validation"] > 0.6
+    assert len((run / "metrics.csv").read_text().splitlines()) == 7
+    cli.embed([f"run={run}"])
+    assert (run / "embeddings" / "test.parquet").is_file()
+    cli.report([f"run={run}"])
+    assert (run / "report.html").is_file()
+
+
+def test_runs_are_named_after_their_mode() -> None:
+    assert configs.compose("pretrain", ["mode=supervised"]).run == "runs/flights_gru_supervised"
+    auxiliary = configs.compose("pretrain", ["mode=auxiliary"])
+    assert (auxiliary.run, auxiliary.weighting.name) == ("runs/flights_gru_auxiliary", "auxiliary")
+
+
+def test_training_sees_a_part_of_the_labels_and_probes_all(shop: Path) -> None:
+    from grap_seq.data.crops import CropPolicy
+
+    data = PretrainData(shop, CropPolicy(), 8, labelled=True, fraction=0.4)
+    whole = PretrainData(shop, CropPolicy(), 8, labelled=True)
+    assert (data.train.labels >= 0).all()
+    seen = sum(len(rows) for rows in data.train_dataloader().dataset.batches)
+    every = sum(len(rows) for rows in whole.train_dataloader().dataset.batches)
+    assert 0 < seen < every
+    unlabelled = PretrainData(shop, CropPolicy(), 8, fraction=0.4).train_dataloader().dataset
+    assert sum(len(rows) for rows in unlabelled.batches) == every
+    assert int((unlabelled.sequences.labels >= 0).sum()) == seen
+
+
+def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(ValueError, match="has none; use adapters=full"):
+        tuned(runs["gru"], output, "adapters=lora")
+    with pytest.raises(ValueError, match="adapters=some: choose one of auto, lora, full"):
+        tuned(runs["gru"], output, "adapters=some")
+    with pytest.raises(ValueError, match=r"labels\.fraction=0"):
+        tuned(runs["gru"], output, "labels.fraction=0")
+    with pytest.raises(ValueError, match="mode=auxiliary with weighting=grap"):
+        cli.pretrain([*BASE, f"prepared={shop}", "mode=auxiliary", "weighting=grap"])
+    source = write_shop(tmp_path, 40)
+    spec = tmp_path / "events.yaml"
+    spec.write_text(spec.read_text().replace("label: churned", "label: null"))
+    prepare("table", tmp_path / "unlabelled", source=source)
+    unlabelled = f"prepared={tmp_path / 'unlabelled'}"
+    with pytest.raises(ValueError, match="has no label to learn"):
+        supervised(configs.compose("pretrain", [*BASE, "mode=supervised", unlabelled]))
+    with pytest.raises(ValueError, match="has no label to learn"):
+        tuned(runs["gru"], output, unlabelled)
+    spec.write_text(spec.read_text().replace("label: null", "label: churned\nmetric: accuracy"))
+    prepare("table", tmp_path / "other", source=source)
+    with pytest.raises(ValueError, match=r"another schema than .*prepare it with like="):
+        tuned(runs["gru"], output, f"prepared={tmp_path / 'other'}")
+    with pytest.raises(FileNotFoundError, match=r"no config\.yaml"):
+        cli.finetune([f"run={tmp_path / 'absent'}"])
