@@ -26,6 +26,8 @@ COUNTS = (
 )
 # Mappings whose entries the user names; whoever reads them checks the names.
 FREE = ("dataset.boosting", "dataset.table_widths", "weighting.weights", "weighting.options")
+# Names in an error message.
+MAX_SHOWN = 60
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer", "evaluation")
 
 
@@ -48,7 +50,7 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
 
     groups = _groups_of(command)
     selected, plain = [], []
-    for override in overrides:
+    for override in _spelled_out(overrides) if command == "pretrain" else overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
@@ -81,6 +83,30 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
     return config
+
+
+def experiments() -> dict[str, list[str]]:
+    """Overrides of every `experiment=DATASET_ENCODER_METHOD`; a method is a weighting or a mode."""
+    modes = {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
+    methods = {name: f"weighting={name}" for name in choices("weighting")} | modes
+    return {
+        f"{dataset}_{encoder}_{method}": [f"dataset={dataset}", f"encoder={encoder}", override]
+        for dataset in choices("dataset")
+        for encoder in choices("encoder")
+        for method, override in methods.items()
+    }
+
+
+def _spelled_out(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with those that `experiment=` stands for in its place."""
+    known = experiments()
+    result: list[str] = []
+    for override in overrides:
+        key, _, name = override.partition("=")
+        if key == "experiment" and name not in known:
+            raise ValueError(f"experiment={name}: {nearest(name, list(known))}")
+        result += known[name] if key == "experiment" else [override]
+    return result
 
 
 def _groups_of(command: str) -> list[str]:
@@ -117,7 +143,9 @@ def _check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
 
 def nearest(name: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    listing = f"one of {', '.join(sorted(names))}"
+    ordered = sorted(names)
+    rest = f" and {len(ordered) - MAX_SHOWN} more" if len(ordered) > MAX_SHOWN else ""
+    listing = f"one of {', '.join(ordered[:MAX_SHOWN])}{rest}"
     return f"did you mean {close[0]!r}? ({listing})" if close else f"choose {listing}"
 
 

@@ -19,6 +19,7 @@ from grap_seq import config
         (["weighting=grab"], "did you mean 'grap'"),
         (["seed"], "written key=value"),
         (["weighting=fixed"], "needs weighting.weights="),
+        (["experiment=churn_gru_grab"], "did you mean 'churn_gru_grap'"),
         (["epochs=[1"], "epochs"),
         (["epochs=many"], "epochs=many: write a whole number, such as"),
         (["epochs=1.5"], "write a whole number"),
@@ -55,6 +56,26 @@ def test_values_and_interpolations(tmp_path: Path) -> None:
     assert settings.run == "runs/table_gru_equal"
     config.save(settings, tmp_path / "config.yaml")
     assert config.load(tmp_path / "config.yaml")["encoder"]["hidden"] == 32
+
+
+def test_experiments_stand_for_their_parts() -> None:
+    settings = config.compose("pretrain", ["experiment=mimic3_ht_transformer_searched", "seed=2"])
+    assert settings.run == "runs/mimic3_ht_transformer_searched"
+    assert settings.weighting.weights == {"time": 0.05, "type": 0.9}
+    encoder = settings.encoder
+    assert (encoder.hidden, encoder.layers, encoder.feedforward) == (512, 8, 1024)
+    assert (encoder.max_duration, encoder.frequency, encoder.embed_layers) == (4000, 0.1, "last")
+    supervised = config.compose("pretrain", ["experiment=alfabattle_transformer_supervised"])
+    assert (supervised.mode, supervised.encoder.layers, supervised.lr_step) == (
+        "supervised",
+        10,
+        10,
+    )
+    every = config.experiments()
+    kinds = [config.choices(group) for group in ("dataset", "encoder", "weighting")]
+    assert len(every) == len(kinds[0]) * len(kinds[1]) * (len(kinds[2]) + 1)  # and supervised
+    for name in ("churn_gru_grap", "taobao_ht_transformer_gradnorm", "agepred_gru_auxiliary"):
+        assert name in every
 
 
 def test_entries_that_users_name_are_free() -> None:

@@ -109,7 +109,10 @@ def _train(
     check_trainer(config.trainer)
     dataset = config.dataset
     longest = dataset.crops.max_length
-    policy = CropPolicy(longest, 1, min(longest, dataset.supervised_min_length), longest)
+    # Transformers learn from widely varying lengths, a GRU from long histories (the protocol).
+    layered = "transformer" in description["encoder"]["name"]
+    shortest = dataset.transformer.min_length if layered else dataset.supervised_min_length
+    policy = CropPolicy(longest, 1, min(longest, shortest), longest)
     data = PretrainData(
         prepared,
         policy,

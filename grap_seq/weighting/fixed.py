@@ -22,18 +22,27 @@ class Fixed(Weighting):
 
     Args:
         names: the losses.
-        weights: a number >= 0 for each of them; or the folder of an earlier run, for the medians
+        weights: a number >= 0 for each of them, or the folder of an earlier run, for the medians
             of its weights over all logged steps ("GraP Tuned" in the paper's Tables 3 and 6).
+        missing: weight of losses that `weights` leaves out; None: it has to name them all.
 
     Raises:
         ValueError: weights for other losses, negative or not finite ones, or only zeros.
         FileNotFoundError: the earlier run has no weights.parquet.
     """
 
-    def __init__(self, names: Sequence[str], weights: Mapping[str, float] | str | Path) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        weights: Mapping[str, float] | str | Path,
+        *,
+        missing: float | None = None,
+    ) -> None:
         super().__init__(names)
         if isinstance(weights, (str, Path)):
             weights = medians(Path(weights))
+        if missing is not None:
+            weights = {**dict.fromkeys(names, missing), **weights}
         if set(weights) != set(names):
             raise ValueError(
                 f"fixed weights are given for {sorted(weights)}, the losses are {sorted(names)}:"

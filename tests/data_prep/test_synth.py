@@ -9,19 +9,18 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from grap_seq import cli
+from grap_seq import cli, config
 from grap_seq.prep.synth import ROWS_PER_BLOCK, blocks, lengths, synth
 from grap_seq.resources import folder
 from grap_seq.schema import SPLITS, Schema
 from tests.prep.helpers import content_of
 
 NAMES = sorted(path.parent.name for path in folder("data_prep").glob("*/synth.py"))
-SMALL = ["dataset.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) -> None:
-    raw, prepared, run = tmp_path / "raw", tmp_path / "prepared", tmp_path / "run"
+    raw, prepared = tmp_path / "raw", tmp_path / "prepared"
     cli.synth([f"dataset={name}", f"output={raw}", "rows=4000", "seed=3"])
     cli.prepare([f"dataset={name}", f"source={raw}", f"output={prepared}"])
     schema = Schema.load(prepared)
@@ -31,8 +30,33 @@ def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) 
         for row in rows:
             assert (np.diff(row["event_time"]) >= 0).all()
         assert {row["label"] for row in rows} - {None} == set(range(len(schema.classes))), split
-    arguments = [f"prepared={prepared}", f"run={run}", "trainer=smoke", "trainer.threads=1"]
-    cli.pretrain([f"dataset={name}", *arguments, "epochs=1", "select=loss", *SMALL])
+    for place, encoder in enumerate(config.choices("encoder")):
+        run_for_some_steps(name, prepared, tmp_path / encoder, encoder, NAMES.index(name) + place)
+
+
+@pytest.mark.parametrize("name", sorted({*config.choices("dataset")} - {*NAMES}))
+def test_the_other_datasets_configs(name: str, shop: Path, tmp_path: Path) -> None:
+    """On a table of another kind: only the settings are theirs."""
+    for place, encoder in enumerate(config.choices("encoder")):
+        run_for_some_steps(name, shop, tmp_path / encoder, encoder, place)
+
+
+def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place: int) -> None:
+    """One experiment of a dataset and an encoder; over all of them every choice has its turn."""
+    methods = [*config.choices("weighting"), "supervised"]
+    methods.remove("fixed")  # Its weights are the user's.
+    objectives = config.choices("objective")
+    objective = objectives[place % len(objectives)]
+    method = methods[(3 * place) % len(methods)]
+    if objective == "coles" or (objective, method) == ("ntp", "searched"):
+        # A single loss, or one that has no place in the list.
+        method = "grap"
+    sizes = ["encoder.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
+    if "transformer" in encoder:
+        sizes += ["encoder.layers=1", "encoder.feedforward=8"]
+    settings = [f"experiment={name}_{encoder}_{method}", f"objective={objective}", *sizes]
+    settings += ["trainer=smoke", "trainer.threads=1", "trainer.max_steps=2", "select=last"]
+    cli.pretrain([*settings, f"prepared={prepared}", f"run={run}", "epochs=1"])
     assert (run / "model.safetensors").is_file()
 
 

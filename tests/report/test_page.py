@@ -107,7 +107,7 @@ def test_parts_missing(folders: tuple[Path, Path]) -> None:
     for part in (
         f"grap-seq evaluate run={run}",
         f"grap-seq embed run={run}",
-        "no weights.parquet yet",
+        "The run has no weights.parquet",
         "No metrics.csv yet",
         "Not stored in this run.",
         "Embeddings not scored yet.",

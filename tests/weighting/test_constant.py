@@ -76,6 +76,16 @@ def test_bad_weights_are_refused(weights: dict[str, float], words: str) -> None:
         Fixed(["a", "b"], weights)
 
 
+def test_weights_that_are_left_out() -> None:
+    assert Fixed(["a", "b", "c"], {"b": 0.5}, missing=2).named_weights() == {
+        "a": 2.0,
+        "b": 0.5,
+        "c": 2.0,
+    }
+    with pytest.raises(ValueError, match=r"given for \['a', 'd'\]"):
+        Fixed(["a"], {"d": 1}, missing=1)
+
+
 def test_medians_of_an_earlier_run(tmp_path: Path) -> None:
     trajectory = {"step": [1, 10, 20], "weight/a": [1.0, 2.0, 9.0], "weight/b": [1.0, 0.5, 0.0]}
     pd.DataFrame({**trajectory, "cosine/a": 0.1}).to_parquet(tmp_path / "weights.parquet")
