@@ -25,21 +25,31 @@ COUNTS = (
     *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
 )
 # Mappings whose entries the user names; whoever reads them checks the names.
-FREE = ("dataset.boosting", "dataset.table_widths", "weighting.weights", "weighting.options")
+FREE = (
+    "objective.losses",
+    "dataset.boosting",
+    "dataset.table_widths",
+    "weighting.weights",
+    "weighting.options",
+)
 # Names in an error message.
 MAX_SHOWN = 60
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer", "evaluation")
 
 
-def choices(group: str) -> list[str]:
-    """Names that `group=` accepts."""
-    return sorted(path.stem for path in (resources.folder("configs") / group).glob("*.yaml"))
+def choices(group: str, own: Path | None = None) -> list[str]:
+    """Names that `group=` accepts; `own` is a folder of the user's with the same layout."""
+    folders = [resources.folder("configs"), *([own] if own else [])]
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
 
 
 def compose(command: str, overrides: Sequence[str]) -> Any:
     """The config of a command with `key=value` overrides applied, resolved.
 
+    `configs=FOLDER` adds the user's own choices: FOLDER/encoder/mine.yaml is `encoder=mine`.
+
     Raises:
+        FileNotFoundError: no such folder.
         ValueError: an override that is not `key=value`, or names an unknown key or choice.
     """
     from hydra import compose as hydra_compose
@@ -48,15 +58,17 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    groups = _groups_of(command)
-    selected, plain = [], []
+    groups, own = _groups_of(command), _own_folder(overrides)
+    overrides = [override for override in overrides if not override.startswith("configs=")]
+    selected = [f"hydra.searchpath=[file://{own}]"] if own else []
+    plain: list[str] = []
     for override in _spelled_out(overrides) if command == "pretrain" else overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
         if key in groups:
-            if value not in choices(key):
-                raise ValueError(f"{key}={value}: {nearest(value, choices(key))}")
+            if value not in choices(key, own):
+                raise ValueError(f"{key}={value}: {nearest(value, choices(key, own))}")
             selected.append(override)
         else:
             plain.append(override)
@@ -83,6 +95,20 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
     return config
+
+
+def _own_folder(overrides: Sequence[str]) -> Path | None:
+    """The folder of `configs=FOLDER`."""
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key == "configs":
+            if not Path(value).is_dir():
+                raise FileNotFoundError(
+                    f"configs={value}: no such folder; give one with YAML files in folders such as"
+                    " encoder, weighting or dataset"
+                )
+            return Path(value).resolve()
+    return None
 
 
 def experiments() -> dict[str, list[str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from grap_seq.data.batch import OWNER
 from grap_seq.data.sequences import LABEL
+from grap_seq.nn.build import build
 from grap_seq.nn.positions import flatten, last_positions, lengths
 from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
@@ -22,11 +24,14 @@ COLES, NEXT_TIME = "coles", "time"
 Losses = dict[str, Tensor]
 
 
-def loss_names(schema: Schema, next_event: bool = True, coles: bool = True) -> list[str]:
-    """Names of the pretraining losses: CoLES, the time, then the fields in schema order.
+def loss_names(
+    schema: Schema, next_event: bool = True, coles: bool = True, own: Iterable[str] = ()
+) -> list[str]:
+    """Names of the pretraining losses: CoLES, the time, the fields in schema order, `own` ones.
 
     Raises:
-        ValueError: neither family is chosen, or a field is called "coles" or "time".
+        ValueError: no loss is chosen, a field is called "coles" or "time", or an own loss has the
+            name of another one.
     """
     fields = [field.name for field in schema.fields]
     reserved = {COLES, NEXT_TIME, DOWNSTREAM} & set(fields)
@@ -35,6 +40,12 @@ def loss_names(schema: Schema, next_event: bool = True, coles: bool = True) -> l
     names = [COLES] if coles else []
     if next_event:
         names += [NEXT_TIME, *fields]
+    for name in own:
+        if name in (*names, DOWNSTREAM):
+            raise ValueError(
+                f"objective.losses: a loss called {name!r} exists; choose another name"
+            )
+        names.append(name)
     if not names:
         raise ValueError("objective: choose next_event=true, coles=true, or both")
     return names
@@ -54,6 +65,9 @@ class CompositeObjective(nn.Module):
         coles_margin: margin of the contrastive loss.
         coles_negatives: hard negatives per sub-sequence.
         coles_reduction: "mean" per pair, or "sum" as in the paper's configurations.
+        losses: losses of the user's by name, each a `class` (dotted path) with its options. It is
+            called with the schema and M, and is a module from hidden pre-activations (N, M) of all
+            valid positions and the batch, fields, to a loss of shape ().
     """
 
     def __init__(
@@ -69,6 +83,7 @@ class CompositeObjective(nn.Module):
         coles_margin: float = 0.5,
         coles_negatives: int = 5,
         coles_reduction: Reduction = "mean",
+        losses: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
         self.bank = HeadBank(weighting, features, width)
@@ -95,6 +110,8 @@ class CompositeObjective(nn.Module):
             if COLES in chosen
             else None
         )
+        own = {name: build(options, schema, width) for name, options in (losses or {}).items()}
+        self.own_names, self.own = list(own), nn.ModuleList(own.values())
         self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
 
     @property
@@ -120,6 +137,8 @@ class CompositeObjective(nn.Module):
             events = NextEvents.of(groups)
             for name, head in zip(self.next_event_names, self.next_event, strict=True):
                 losses[name] = head(hidden[name], events)
+        for name, head in zip(self.own_names, self.own, strict=True):
+            losses[name] = head(hidden[name], groups)
         if self.downstream is not None:
             labels = torch.cat([group.payload[LABEL] for group in groups])
             losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))

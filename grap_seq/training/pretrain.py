@@ -108,7 +108,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
     dataset, objective = options["dataset"], options["objective"]
     description = describe(config)
     model = build_model(schema, description)
-    names = loss_names(schema, objective["next_event"], objective["coles"])
+    names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr",))
     if weighting.needs_labels and not schema.classes:
         raise ValueError(

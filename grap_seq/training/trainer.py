@@ -53,10 +53,17 @@ def check_trainer(trainer: Any) -> None:
     """Refuse a trainer that this machine cannot run.
 
     Raises:
-        ValueError: no GPU where one is asked for, or an unknown precision.
+        ValueError: no GPU where one is asked for, or a precision that is unknown or not for it.
     """
     if trainer.precision not in PRECISIONS:
         choices = ", ".join(PRECISIONS)
         raise ValueError(f"trainer.precision={trainer.precision}: choose one of {choices}")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError("trainer=gpu: PyTorch finds no GPU on this machine; use trainer=cpu")
+    if trainer.accelerator == "cpu" and trainer.precision == "16-mixed":
+        raise ValueError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true here")
+    brain_float = trainer.precision == "bf16-mixed" and trainer.accelerator == "gpu"
+    if brain_float and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError(
+            f"{torch.cuda.get_device_name()} has no bfloat16; use trainer.precision=16-mixed"
+        )

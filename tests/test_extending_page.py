@@ -1,0 +1,62 @@
+"""The examples of docs/extending.md, as the page says: files of Python and YAML, one command."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from grap_seq import cli, load
+from tests.shop import purchases
+
+PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text("utf-8")
+
+
+def blocks(kind: str) -> list[str]:
+    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    folder = tmp_path / "my"
+    for text in blocks("yaml"):
+        path = folder / text.splitlines()[0].removeprefix("# ")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "utf-8")
+    (folder / "mine.py").write_text("\n".join(blocks("python")), "utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    sys.modules.pop("mine", None)
+
+
+def test_the_command_of_the_page_trains_all_three(mine: Path, shop: Path, tmp_path: Path) -> None:
+    (command,) = re.findall(r"PYTHONPATH=my grap-seq pretrain (.*)", PAGE)
+    arguments = command.replace("configs=my", f"configs={mine}").split()
+    small = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=2", "log_every=1"]
+    run = tmp_path / "run"
+    cli.pretrain([*arguments, *small, "select=last", f"prepared={shop}", f"run={run}"])
+    losses = pd.read_csv(run / "metrics.csv")["loss/events_so_far"]
+    assert losses.iloc[-1] < losses.iloc[0]
+    weights = pd.read_parquet(run / "weights.parquet").filter(regex="^weight/")
+    assert "weight/events_so_far" in weights
+    assert (weights.nunique() > 1).all()
+    assert load(run).embed(purchases(5)).shape == (5, 24)
+
+
+def test_own_choices_are_offered_and_missing_folders_named(mine: Path) -> None:
+    with pytest.raises(ValueError, match="did you mean 'convolutions'"):
+        cli.pretrain([f"configs={mine}", "encoder=convolution"])
+    with pytest.raises(ValueError, match="encoder=convolutions: choose one of gru"):
+        cli.pretrain(["encoder=convolutions"])
+    with pytest.raises(FileNotFoundError, match=r"configs=nowhere: no such folder"):
+        cli.pretrain(["configs=nowhere"])
+
+
+def test_names_of_losses_are_unique(mine: Path, shop: Path) -> None:
+    arguments = [f"configs={mine}", "dataset=table", f"prepared={shop}", "objective=with_count"]
+    with pytest.raises(ValueError, match="a loss called 'kind' exists"):
+        cli.pretrain([*arguments, "objective.losses.kind.class=mine.EventsSoFar"])
