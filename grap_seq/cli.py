@@ -53,12 +53,14 @@ def prepare(arguments: list[str]) -> None:
 def _prepare(settings: Any) -> None:
     from grap_seq.prep.prepare import prepare as run
 
-    source, spec = (None if v is None else Path(v) for v in (settings.source, settings.spec))
+    given = (settings.source, settings.spec, settings.like)
+    source, spec, like = (None if value is None else Path(value) for value in given)
     manifest = run(
         settings.dataset.recipe,
         Path(settings.output),
         source=source,
         spec=spec,
+        like=like,
         engine=settings.engine,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
@@ -105,8 +107,10 @@ def embed(arguments: list[str]) -> None:
 
     run = Path(settings.run)
     set_threads(settings.threads)
-    output = load(run).embed_folder(_prepared_of(run, settings.prepared), settings.batch_events)
-    _say(f"Embeddings: {output}. Next: grap-seq evaluate run={run}")
+    given = None if settings.output is None else Path(settings.output)
+    prepared = _prepared_of(run, settings.prepared)
+    output = load(run).embed_folder(prepared, settings.batch_events, given)
+    _say(f"Embeddings: {output}." + ("" if given else f" Next: grap-seq evaluate run={run}"))
 
 
 def evaluate(arguments: list[str]) -> None:

@@ -71,12 +71,30 @@ def test_embeddings_of_a_file_equal_those_of_a_frame(finished: Path) -> None:
     pd.testing.assert_frame_equal(model.embed(finished / "events.csv"), frame)
 
 
+def test_new_customers_through_the_run_give_the_embeddings_of_python(
+    finished: Path, tmp_path: Path
+) -> None:
+    run, new = finished / "run", tmp_path / "new"
+    before = {path: path.read_bytes() for path in (run / "embeddings").iterdir()}
+    events = purchases(12, seed=5).drop(columns="churned").assign(kind="unheard of")
+    events["customer"] += 1000
+    events.to_parquet(tmp_path / "new.parquet")
+    source = f"source={tmp_path / 'new.parquet'}"
+    cli.prepare(["dataset=table", source, f"like={run}", f"output={new}"])
+    cli.embed([f"run={run}", f"prepared={new}", f"output={new / 'embeddings'}"])
+    found = pd.read_parquet(new / "embeddings" / "test.parquet").drop(columns="label")
+    with pytest.warns(UserWarning, match="no value of 'kind'"):
+        expected = load(run).embed(events)
+    np.testing.assert_allclose(found.set_index("customer"), expected, atol=1e-5)
+    assert {path: path.read_bytes() for path in (run / "embeddings").iterdir()} == before
+
+
 def test_embed_refuses_a_folder_with_another_schema(finished: Path, tmp_path: Path) -> None:
     source = write_shop(tmp_path)
     spec = tmp_path / "events.yaml"
     spec.write_text(spec.read_text().replace("numerical: {amount: {by: kind}}", "numerical: []"))
     cli.prepare(["dataset=table", f"source={source}", f"output={tmp_path / 'other'}"])
-    with pytest.raises(ValueError, match="another schema"):
+    with pytest.raises(ValueError, match=r"another schema.*like="):
         cli.embed([f"run={finished / 'run'}", f"prepared={tmp_path / 'other'}"])
 
 

@@ -28,18 +28,18 @@ REMEDY = (
 
 
 def files(source: Path | None) -> list[Path]:
-    """Both parts and the labels; the unlabelled part may be absent."""
+    """Both parts and the labels; the unlabelled part, or the labelled one, may be absent."""
     return [file for path in _parts(source).values() for file in table_files(path)]
 
 
 def _parts(source: Path | None) -> dict[str, Path]:
     folder = source_folder(source, "agepred", REMEDY)
-    parts = {
-        "train": need_table(folder, "transactions_train", REMEDY),
-        "target": need_table(folder, "train_target", REMEDY),
-        "test": find_table(folder, "transactions_test"),
-    }
-    return {name: path for name, path in parts.items() if path is not None}
+    parts = {}
+    unlabelled = find_table(folder, "transactions_test")
+    if unlabelled is None or find_table(folder, "transactions_train") is not None:
+        parts["train"] = need_table(folder, "transactions_train", REMEDY)
+        parts["target"] = need_table(folder, "train_target", REMEDY)
+    return parts if unlabelled is None else {**parts, "test": unlabelled}
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
@@ -48,6 +48,8 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
         name: read_columns(connection, path, ("client_id", LABEL) if name == "target" else COLUMNS)
         for name, path in parts.items()
     }
+    if "target" not in tables:
+        return tables
     ids = ibis.union(
         *(_ids(tables[name]) for name in ("train", "test") if name in tables), distinct=True
     )
@@ -67,12 +69,14 @@ def _ids(table: ir.Table) -> ir.Table:
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Every transaction of both parts, as it stands."""
-    labelled = tables["train"]
-    return ibis.union(labelled, tables["test"]) if "test" in tables else labelled
+    parts = [tables[name] for name in ("train", "test") if name in tables]
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
     """Label and split of every client; the label is missing in the unlabelled part."""
+    if "target" not in tables:
+        return None
     target = tables["target"]
     target = target.mutate(client_id=as_text(target["client_id"]))
     # An outer join: a label without events is reported, not lost.
@@ -86,4 +90,4 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table:
 
 
 def untyped(source: Path | None) -> bool:
-    return is_text(_parts(source)["train"])
+    return is_text(next(iter(_parts(source).values())))

@@ -35,18 +35,18 @@ REMEDY = (
 
 
 def files(source: Path | None) -> list[Path]:
-    """Both parts and the labels; the unlabelled part may be absent."""
+    """Both parts and the labels; the unlabelled part, or the labelled one, may be absent."""
     return [file for path in _parts(source).values() for file in table_files(path)]
 
 
 def _parts(source: Path | None) -> dict[str, Path]:
     folder = source_folder(source, "alfabattle", REMEDY)
-    parts = {
-        "train": need_table(folder, "train_transactions", REMEDY),
-        "target": need_table(folder, "train_target", REMEDY),
-        "test": find_table(folder, "test_transactions"),
-    }
-    return {name: path for name, path in parts.items() if path is not None}
+    parts = {}
+    unlabelled = find_table(folder, "test_transactions")
+    if unlabelled is None or find_table(folder, "train_transactions") is not None:
+        parts["train"] = need_table(folder, "train_transactions", REMEDY)
+        parts["target"] = need_table(folder, "train_target", REMEDY)
+    return parts if unlabelled is None else {**parts, "test": unlabelled}
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
@@ -55,6 +55,8 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
         name: read_columns(connection, path, TARGET if name == "target" else COLUMNS)
         for name, path in parts.items()
     }
+    if "target" not in tables:
+        return tables
     target = tables["target"]
     ids = target.select(app_id=as_text(target["app_id"])).distinct()
     found = connection.to_pyarrow(ids.filter(ids["app_id"].notnull()))["app_id"]
@@ -65,9 +67,8 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Every transaction of both parts, with a time that runs forward."""
-    rows = tables["train"]
-    if "test" in tables:
-        rows = ibis.union(rows, tables["test"])
+    parts = [tables[name] for name in ("train", "test") if name in tables]
+    rows = ibis.union(*parts) if len(parts) > 1 else parts[0]
     return rows.select(
         "__file",
         "app_id",
@@ -80,8 +81,10 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
     )
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
     """Label and split of every application; the label is missing in the unlabelled part."""
+    if "target" not in tables:
+        return None
     target = tables["target"]
     names = {name: as_text(target[name]) for name in TARGET}
     hashed = target.select("__file", **names).left_join(tables["hashes"], "app_id")
@@ -108,4 +111,4 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table:
 
 
 def untyped(source: Path | None) -> bool:
-    return is_text(_parts(source)["train"])
+    return is_text(next(iter(_parts(source).values())))

@@ -27,21 +27,25 @@ REMEDY = (
 
 
 def files(source: Path | None) -> list[Path]:
-    """The labelled part, and the unlabelled one where it is there."""
-    return [file for path in _parts(source) for file in table_files(path)]
+    """The labelled part and the unlabelled one; either may be absent."""
+    return [file for path in _parts(source).values() for file in table_files(path)]
 
 
-def _parts(source: Path | None) -> list[Path]:
+def _parts(source: Path | None) -> dict[str, Path]:
     folder = source_folder(source, "churn", REMEDY)
-    parts = [need_table(folder, "train", REMEDY), find_table(folder, "test")]
-    return [path for path in parts if path is not None]
+    parts = {name: find_table(folder, name) for name in ("train", "test")}
+    found = {name: path for name, path in parts.items() if path is not None}
+    return found or {"train": need_table(folder, "train", REMEDY)}
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
     parts = _parts(source)
-    tables = {"train": read_columns(connection, parts[0], (*COLUMNS, LABEL))}
-    if len(parts) > 1:
-        tables["test"] = read_columns(connection, parts[1], COLUMNS)
+    tables = {
+        name: read_columns(connection, path, (*COLUMNS, LABEL) if name == "train" else COLUMNS)
+        for name, path in parts.items()
+    }
+    if "train" not in tables:
+        return tables
     flags = _flags(tables["train"])
     labelled = _ids(connection, flags.filter(flags[LABEL].notnull()))
     everyone = set().union(*(_ids(connection, table) for table in tables.values()))
@@ -70,8 +74,10 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
     return ibis.union(*parts) if len(parts) > 1 else parts[0]
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
     """Label and split of every client; the label is missing in the unlabelled part."""
+    if "train" not in tables:
+        return None
     flags = _flags(tables["train"])
     flags = flags.filter(flags[LABEL].notnull())
     joined = tables["splits"].left_join(flags, "cl_id")
@@ -79,4 +85,4 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table:
 
 
 def untyped(source: Path | None) -> bool:
-    return is_text(_parts(source)[0])
+    return is_text(next(iter(_parts(source).values())))

@@ -89,8 +89,15 @@ class EmbeddingModel:
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
         return frame.drop(columns="label").set_index(self.schema.id)
 
-    def embed_folder(self, prepared: Path, batch_events: int = 20_000) -> Path:
-        """Embeddings of a prepared folder to run/embeddings/{train,val,test}.parquet, streamed.
+    def embed_folder(
+        self, prepared: Path, batch_events: int = 20_000, output: Path | None = None
+    ) -> Path:
+        """Embeddings of a prepared folder to {train,val,test}.parquet in a folder, streamed.
+
+        Args:
+            prepared: the folder that the run was trained on, or one prepared with `like`.
+            batch_events: cells in a batch.
+            output: by default run/embeddings.
 
         Raises:
             ValueError: the folder has another schema than the run.
@@ -98,15 +105,17 @@ class EmbeddingModel:
         if Schema.load(prepared).hash != self.schema.hash:
             raise ValueError(
                 f"{prepared} has another schema than {self.run} was trained on; prepare it with"
-                " the same description and vocabulary, or name the right folder with prepared="
+                f" `grap-seq prepare ... like={self.run}`, or name the right folder with prepared="
             )
-        output = self.run / "embeddings"
+        output = self.run / "embeddings" if output is None else output
         metadata = {"pooling": self.model.pooling, "hidden": str(self.model.output_size)}
         for split in SPLITS:
             sequences = Sequences(prepared, split)
-            if not len(sequences):
-                continue
             target = output / f"{split}.parquet"
+            if not len(sequences):
+                # One of other data would stay beside the new ones.
+                target.unlink(missing_ok=True)
+                continue
             chunks = -(-len(sequences) // CHUNK_ROWS)
             tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
             writer: pq.ParquetWriter | None = None

@@ -118,6 +118,18 @@ def time_kind(connection: Backend, events: ir.Table, spec: DatasetSpec) -> TimeK
     return "number" if sample["numbers"] > sample["moments"] else "timestamp"
 
 
+def check_time_kind(
+    connection: Backend, events: ir.Table, spec: DatasetSpec, stored: TimeKind, where: str
+) -> None:
+    """Raise ValueError where the time column is not of the kind that it had in preparation."""
+    given = time_kind(connection, events, spec)
+    if given != stored:
+        raise ValueError(
+            f"{where}: column '{spec.time}' is a {given}, in preparation it was a {stored}; "
+            "convert it"
+        )
+
+
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id, event_time, fields, `__tie0`..., `__bad`; `__label`, `__file`, `__row` if given.
 

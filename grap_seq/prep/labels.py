@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 def read_labels(
-    connection: Backend, recipe: Recipe, tables: dict[str, ir.Table]
+    connection: Backend, recipe: Recipe, tables: dict[str, ir.Table], *, required: bool = True
 ) -> ir.Table | None:
     """Labels beside the events: text columns `__id`, `__label`, `__split` and `__file`.
 
-    None where the label is a column of the events or where there is no label.
+    None where the label is a column of the events or where there is no label; where it is not
+    `required`, the label file may also be missing.
 
     Raises:
         FileNotFoundError, ValueError: the label file is missing or lacks a column.
@@ -35,6 +36,8 @@ def read_labels(
     if spec.labels is not None:
         path = recipe.spec_path.parent / spec.labels
         if not path.exists():
+            if not required:
+                return None
             raise FileNotFoundError(
                 f"{recipe.spec_path}: no label file {path}; correct 'labels', a path relative to "
                 "this YAML file"
@@ -56,11 +59,17 @@ def read_labels(
 
 
 def label_of_ids(
-    connection: Backend, labels: ir.Table, ids: ir.Table, problems: Problems
+    connection: Backend,
+    labels: ir.Table,
+    ids: ir.Table,
+    problems: Problems,
+    *,
+    required: bool = True,
 ) -> ir.Table:
     """One row an id that has events: `__id`, `__label`, `__split`.
 
-    `labels` has the row's number in `__position`; `ids` has the column `__id`.
+    `labels` has the row's number in `__position`; `ids` has the column `__id`. Where no label is
+    `required`, all may be missing.
 
     Raises:
         ValueError: no id matches; a split of another name; in strict mode a label without id or
@@ -76,7 +85,8 @@ def label_of_ids(
     problems.report(whole, labels.filter(labels["__id"].isnull()), "label without id")
     labels = labels.filter(labels["__id"].notnull())
     matched = labels.semi_join(ids, "__id")
-    if not connection.to_pyarrow(matched.filter(matched["__label"].notnull()).count()).as_py():
+    expected = required or _any_label(connection, labels)
+    if expected and not _any_label(connection, matched):
         raise ValueError(_no_match(connection, labels, ids))
     problems.report(whole, labels.anti_join(ids, "__id"), "label without events", column="__id")
     groups = matched.group_by("__id").aggregate(
@@ -91,6 +101,10 @@ def label_of_ids(
         groups["__label"] == groups["__other"], groups["__label"], ibis.null("string")
     )
     return groups.select("__id", "__split", __label=label)
+
+
+def _any_label(connection: Backend, labels: ir.Table) -> bool:
+    return bool(connection.to_pyarrow(labels["__label"].count()).as_py())
 
 
 def _no_match(connection: Backend, labels: ir.Table, ids: ir.Table) -> str:

@@ -21,7 +21,8 @@ class Manifest:
 
     `splits[name]` has `sequences`, `events`, `labelled` and `classes` (sequences of each class);
     `differences` lists counts that are not those of the recipe's expected.yaml, as (name, expected,
-    found).
+    found); `unseen` counts, for data prepared with `like`, the events of each field whose value is
+    not in the vocabulary.
     """
 
     dataset: str
@@ -34,6 +35,7 @@ class Manifest:
     versions: dict[str, str]
     warnings: list[str] = field(default_factory=list)
     differences: list[tuple[str, int, int | None]] = field(default_factory=list)
+    unseen: dict[str, int] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
         write_json(folder / "manifest.json", dataclasses.asdict(self))
@@ -65,6 +67,16 @@ class Manifest:
         yield table
         for reason, count in self.dropped.items():
             yield f"left out: {count:,} ({reason})"
+        events = sum(split["events"] for split in self.splits.values())
+        for name, count in self.unseen.items():
+            if count:
+                share = f"{count:,} of {events:,} events, {count / events:.1%}"
+                yield f"not in the vocabulary of '{name}', coded as rare: {share}"
+            if count == events:
+                yield (
+                    f"[yellow]warning:[/yellow] no value of '{name}' is known; is it written "
+                    "differently than in the data of like=?"
+                )
         for warning in self.warnings:
             yield f"[yellow]warning:[/yellow] {warning}"
         if self.differences:

@@ -27,6 +27,7 @@ from grap_seq.prep.parts import part_paths, write_bucket
 from grap_seq.prep.recipes import Recipe, load_recipe
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
+from grap_seq.prep.unseen import count_unseen
 from grap_seq.schema import SPLITS, DatasetSpec
 
 VERSIONED = ("grap-seq", "duckdb", "ibis-framework", "pyarrow")
@@ -39,6 +40,7 @@ def prepare(
     *,
     source: Path | None = None,
     spec: Path | None = None,
+    like: Path | None = None,
     engine: str = "duckdb",
     memory_limit: str = "2GB",
     threads: int | None = None,
@@ -50,6 +52,9 @@ def prepare(
     Args:
         source: raw files, where the recipe needs some.
         spec: YAML description; for `table` by default the one beside the source.
+        like: prepared folder or run whose vocabularies, scalers and classes code the new data, so
+            that its models can read them; nothing is fitted. Labels may then be missing; where all
+            are, every sequence is in the split `test`.
         memory_limit: what the engine may hold in memory; beyond it, it uses the disk.
         strict: stop at the first bad row; otherwise drop such rows and count them.
         overwrite: replace an earlier prepared folder once the new one is complete.
@@ -62,10 +67,13 @@ def prepare(
         FileNotFoundError: the source or the description is missing.
         ValueError: bad input; the message names file, row and column.
     """
+    if like is not None and output.resolve() == like.resolve():
+        raise ValueError(f"like={like} is also the output; name another folder with output=")
     check_output(output, overwrite)
-    chosen = load_recipe(recipe, source, spec)
+    chosen = load_recipe(recipe, source, spec, like)
+    stored = None if like is None else State.load(like)
     files = chosen.files(source)
-    fingerprint = _fingerprint(chosen, files, strict)
+    fingerprint = _fingerprint(chosen, files, strict, stored)
     partial = output.with_name(output.name + ".partial")
     with locked(partial):
         folder = partial / "work"
@@ -75,7 +83,7 @@ def prepare(
                 engine, memory_limit=memory_limit, threads=threads, temporary=folder / "spill"
             )
             try:
-                work = Work(folder, connection, chosen, strict)
+                work = Work(folder, connection, chosen, strict, stored)
                 manifest = _run(work, partial, source, files)
             finally:
                 connection.disconnect()
@@ -111,12 +119,13 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         progress.update(task, description=f"{work.spec.name}: sequences and labels")
         sequences = work.sequences()
         counts = _count(work, sequences)
-        warnings = _check_splits(work.spec, counts)
+        new = work.stored is None
+        warnings = _check_splits(work.spec, counts) if new else _without_labels(work.spec, counts)
         progress.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
         work.partition(sequences, number)
         progress.update(task, description=f"{work.spec.name}: vocabularies")
-        state = work.fit(sequences, facts)
+        state = work.fit(sequences, facts) if new else work.reuse(sequences)
         state.save(partial)
         schema = state.schema()
         schema.save(partial)
@@ -128,6 +137,7 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
                 write_bucket(work, sequences, state, bucket, partial, mean)
             progress.advance(task)
     splits = _with_classes(counts, state)
+    unseen = {} if new else count_unseen(partial, schema)
     dropped = {**facts["dropped"], **work.problems.counts}
     manifest = Manifest(
         dataset=work.spec.name,
@@ -139,7 +149,8 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         schema_hash=schema.hash,
         versions={name: version(name) for name in VERSIONED},
         warnings=warnings,
-        differences=differences(splits, dropped, work.recipe.expected),
+        differences=differences(splits, dropped, work.recipe.expected) if new else [],
+        unseen=unseen,
     )
     manifest.save(partial)
     return manifest
@@ -196,7 +207,15 @@ def _with_classes(counts: dict[str, dict[str, Any]], state: State) -> dict[str, 
     return counts
 
 
-def _fingerprint(recipe: Recipe, files: list[Path], strict: bool) -> dict[str, Any]:
+def _without_labels(spec: DatasetSpec, counts: dict[str, dict[str, Any]]) -> list[str]:
+    if spec.label is None or any(split["labelled"] for split in counts.values()):
+        return []
+    return [f"no sequence has a label '{spec.label}': all are in the split test"]
+
+
+def _fingerprint(
+    recipe: Recipe, files: list[Path], strict: bool, stored: State | None
+) -> dict[str, Any]:
     label_file = label_path(recipe)
     # A missing label file is reported when it is read.
     extra = [label_file] if label_file is not None and label_file.is_file() else []
@@ -206,6 +225,7 @@ def _fingerprint(recipe: Recipe, files: list[Path], strict: bool) -> dict[str, A
         "files": [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns] for p in paths],
         "versions": {name: version(name) for name in VERSIONED},
         "strict": strict,
+        "stored": None if stored is None else json.loads(_text(stored.to_dict())),
     }
 
 

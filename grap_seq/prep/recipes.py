@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.types as ir
 import yaml
 
+from grap_seq.prep.state import State
 from grap_seq.resources import folder
 from grap_seq.schema import DatasetSpec, nearest
 
 if TYPE_CHECKING:
     from ibis.backends.duckdb import Backend
+
+# Keys of a description that say how to read the files, not what was fitted to them.
+READING = ("time_format", "labels", "split")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Recipe:
         return hasattr(self.module, "untyped") and bool(self.module.untyped(source))
 
     @property
+    def remedy(self) -> str:
+        """How to come by the source's files, for error messages; empty for a user's own table."""
+        return str(getattr(self.module, "REMEDY", ""))
+
+    @property
     def expected(self) -> dict[str, Any]:
         """Counts that a complete source gives; empty for a table or description of the user's."""
         path = self.folder / "expected.yaml"
@@ -79,11 +88,15 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
-def load_recipe(name: str, source: Path | None = None, spec: Path | None = None) -> Recipe:
+def load_recipe(
+    name: str, source: Path | None = None, spec: Path | None = None, like: Path | None = None
+) -> Recipe:
     """Load a recipe; `spec` replaces its dataset.yaml, and for `table` stands beside the source.
 
+    With `like`, a prepared folder or a run, a table needs no description of its own.
+
     Raises:
-        ValueError: no such recipe.
+        ValueError: no such recipe, or the description is not that of `like`.
         FileNotFoundError: no spec.
     """
     if name not in names():
@@ -92,7 +105,24 @@ def load_recipe(name: str, source: Path | None = None, spec: Path | None = None)
     module = load(f"grap_seq_recipe_{name}", place / "recipe.py")
     if spec is None:
         spec = place / "dataset.yaml" if name != "table" else _beside(source)
-    return Recipe(name, place, module, DatasetSpec.load(spec), spec)
+        if like is not None and name == "table" and not spec.exists():
+            return Recipe(name, place, module, State.load(like).spec, spec)
+    recipe = Recipe(name, place, module, DatasetSpec.load(spec), spec)
+    if like is not None:
+        _check_same(recipe, like)
+    return recipe
+
+
+def _check_same(recipe: Recipe, like: Path) -> None:
+    stored = State.load(like).spec
+    given, kept = recipe.spec.to_dict(), stored.to_dict()
+    changed = [key for key in given if key not in READING and given[key] != kept[key]]
+    if changed:
+        raise ValueError(
+            f"{recipe.spec_path} describes '{recipe.spec.name}' and {like} was prepared as "
+            f"'{stored.name}'; they differ in {', '.join(changed)}. Name the folder that belongs "
+            "to this dataset, or prepare without like="
+        )
 
 
 def _beside(source: Path | None) -> Path:

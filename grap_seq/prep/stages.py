@@ -7,6 +7,7 @@ killed run continues where it stopped and ends with the same bytes.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ import ibis.expr.types as ir
 
 from grap_seq.files import atomic_write, write_json
 from grap_seq.prep import fitting
-from grap_seq.prep.clean import clean, time_kind
+from grap_seq.prep.clean import check_time_kind, clean, time_kind
 from grap_seq.prep.engine import clear_errors
 from grap_seq.prep.labels import classes_of, label_of_ids, read_labels
 from grap_seq.prep.problems import Problems, check_events, without_problems
@@ -39,11 +40,19 @@ FIT_EVENTS = 8_000_000
 class Work:
     """The work folder of one preparation and the connection that fills it."""
 
-    def __init__(self, folder: Path, connection: Backend, recipe: Recipe, strict: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        connection: Backend,
+        recipe: Recipe,
+        strict: bool,
+        stored: State | None = None,
+    ) -> None:
         self.folder = folder
         self.connection = connection
         self.recipe = recipe
         self.spec: DatasetSpec = recipe.spec
+        self.stored = stored
         self.problems = Problems(connection, strict)
         self._only: ir.Table | None = None
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,9 +68,16 @@ class Work:
                     events = events.mutate(__file=ibis.literal(self.spec.name))
                 where = str(source) if source is not None else self.spec.name
                 require_columns(events, self.spec.columns, where)
-                kind = time_kind(self.connection, events, self.spec)
+                if self.stored is None:
+                    kind = time_kind(self.connection, events, self.spec)
+                else:
+                    kind = self.stored.time_kind
+                    check_time_kind(self.connection, events, self.spec, kind, where)
+                required = self.stored is None
+                labels = read_labels(self.connection, self.recipe, tables, required=required)
+                if labels is None and required:
+                    self._require_label(events)
                 self._write(clean(events, self.spec, kind), "cleaned.parquet")
-                labels = read_labels(self.connection, self.recipe, tables)
                 if labels is not None:
                     self._write(labels, "labels.parquet")
                 dropped = {
@@ -92,11 +108,16 @@ class Work:
         if labels is None:
             found = ids.mutate(__label=ibis.null("string"), __split=ibis.null("string"))
         else:
-            found = ids.left_join(label_of_ids(self.connection, labels, ids, self.problems), "__id")
-            found = found.drop("__id_right")
+            required = self.stored is None
+            known = label_of_ids(self.connection, labels, ids, self.problems, required=required)
+            found = ids.left_join(known, "__id").drop("__id_right")
             given = labels.filter(labels["__split"] == "test").count()
             if self.connection.to_pyarrow(given).as_py():
                 split = without_test(split)
+        if self.stored is not None:
+            # Without any label there is nothing to train or validate on.
+            labelled = found["__label"].count().as_scalar()
+            found = found.mutate(__split=ibis.ifelse(labelled == 0, "test", found["__split"]))
         total = self.connection.to_pyarrow(ids["__events"].sum()).as_py()
         values = total * (1 + len(self.spec.categorical) + len(self.spec.numerical))
         buckets = min(MAX_BUCKETS, -(-values // VALUES_PER_BUCKET))
@@ -184,6 +205,29 @@ class Work:
             time_kind=facts["time"],
         )
 
+    def reuse(self, sequences: ir.Table) -> State:
+        """Stage 4 with stored vocabularies, scalers and classes, which new data have to fit.
+
+        Raises:
+            ValueError: an id that is no integer where all were, or an unknown class.
+        """
+        assert self.stored is not None
+        if self.stored.id_type == "int64" and not self._all_integers(sequences):
+            raise ValueError(
+                f"{self.spec.name}: ids of '{self.spec.id}' were integers in preparation, these "
+                "are not; write them the same way"
+            )
+        found = self.connection.to_pyarrow(sequences.select("__label").distinct())
+        unknown = {*found["__label"].to_pylist()} - {None, *self.stored.classes}
+        if unknown:
+            raise ValueError(
+                f"{self.spec.name}: label '{self.spec.label}' has the value "
+                f"{', '.join(map(repr, sorted(unknown)))}, in preparation it had "
+                f"{', '.join(map(repr, self.stored.classes))}; correct or remove such labels, or "
+                "prepare without like="
+            )
+        return dataclasses.replace(self.stored, spec=self.spec)
+
     def _training(self, numbers: list[int]) -> ir.Table:
         events = self.bucket(*numbers)
         assert events is not None
@@ -195,16 +239,23 @@ class Work:
         if (self.folder / "labels.parquet").exists():
             return self._positions("labels.parquet")
         if "__label" not in events.columns:
-            raise ValueError(
-                f"{self.recipe.spec_path}: the events have no column '{self.spec.label}'; name the "
-                "label file with 'labels', or set label to null"
-            )
+            return None
         labels = events.mutate(__id=events[self.spec.id], __split=ibis.null("string"))
         return labels.filter(labels["__label"].notnull())
 
+    def _require_label(self, events: ir.Table) -> None:
+        if self.spec.label is None or self.spec.label in events.columns:
+            return
+        if self.recipe.remedy:
+            raise ValueError(f"{self.spec.name}: the source has no labels; {self.recipe.remedy}")
+        raise ValueError(
+            f"{self.recipe.spec_path}: the events have no column '{self.spec.label}'; name the "
+            "label file with 'labels', or set label to null"
+        )
+
     def _check_size(self, ids: ir.Table) -> None:
         count = self.connection.to_pyarrow(ids.count()).as_py()
-        if count < 2:
+        if count < (2 if self.stored is None else 1):
             raise ValueError(
                 f"{self.spec.name}: {'one sequence only' if count else 'the table has no events'}; "
                 f"training and evaluation need several values of '{self.spec.id}'"

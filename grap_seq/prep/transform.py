@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grap_seq.prep.clean import as_number, as_text, clean
+from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean
 from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.engine import clear_errors, connect
 from grap_seq.prep.grouping import group_events, with_id
@@ -59,7 +58,7 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
         else:
             table = ibis.memtable(to_arrow(events)).mutate(__file=ibis.literal(where))
         require_columns(table, spec.columns, where)
-        _check_time(table, state, where)
+        check_time_kind(connection, table, spec, state.time_kind, where)
         with clear_errors(f"reading {where}"):
             cleaned = connection.to_pyarrow(clean(table, spec, state.time_kind))
         if not cleaned.num_rows:
@@ -80,16 +79,6 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
         raise ValueError(
             f"{where}: ids of '{spec.id}' were integers in preparation, these are not ({error})"
         ) from error
-
-
-def _check_time(table: ir.Table, state: State, where: str) -> None:
-    kind = table[state.spec.time].type()
-    given = "number" if kind.is_numeric() else "timestamp"
-    if not kind.is_string() and given != state.time_kind:
-        raise ValueError(
-            f"{where}: column '{state.spec.time}' is a {given}, in preparation it was a "
-            f"{state.time_kind}; convert it"
-        )
 
 
 def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:
@@ -128,7 +117,7 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
                 label = labels.select("__id", "__label").distinct()
                 events = events.left_join(label, events["__text"] == label["__id"])
                 events = events.rename({chosen.label: "__label"})
-            if chosen.label is not None:
+            if chosen.label is not None and chosen.label in events.columns:
                 columns.append(chosen.label)
             ordered = events.select(columns).order_by(chosen.id, chosen.time)
             frame: pd.DataFrame = connection.to_pyarrow(ordered).to_pandas()

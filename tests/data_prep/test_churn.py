@@ -81,8 +81,12 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         prepare(NAME, tmp_path / "out")
     source = copy_golden(NAME, tmp_path)
     (source / "train.csv").rename(source / "other.csv")
+    with pytest.raises(ValueError, match=r"no labels; put train\.csv\.gz .*grap-seq synth"):
+        prepared(NAME, source, tmp_path / "out")
+    (source / "test.csv").rename(source / "another.csv")
     with pytest.raises(FileNotFoundError, match=r"has no train .*grap-seq synth"):
         prepared(NAME, source, tmp_path / "out")
+    (source / "another.csv").rename(source / "test.csv")
     (source / "other.csv").rename(source / "train.csv")
     (source / "train.csv.gz").write_bytes(b"")
     with pytest.raises(ValueError, match=r"train\.csv, train\.csv\.gz; keep one"):
