@@ -14,6 +14,10 @@ from rich.table import Table
 
 from grap_seq.files import write_json
 
+# Dotted name, expected count or range, found count (None: there is nothing of that name).
+Difference = tuple[str, int | list[int], int | None]
+PLACES = {"total": "all splits", "dropped": "left out", "vocabularies": "values in training"}
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -34,7 +38,7 @@ class Manifest:
     schema_hash: str
     versions: dict[str, str]
     warnings: list[str] = field(default_factory=list)
-    differences: list[tuple[str, int, int | None]] = field(default_factory=list)
+    differences: list[Difference] = field(default_factory=list)
     unseen: dict[str, int] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
@@ -80,17 +84,38 @@ class Manifest:
         for warning in self.warnings:
             yield f"[yellow]warning:[/yellow] {warning}"
         if self.differences:
-            yield "[yellow]warning:[/yellow] the source is not the one this recipe was written for"
-            table = Table("count", title="counts that differ", title_justify="left")
-            for name in ("expected", "found"):
-                table.add_column(name, justify="right")
-            for row in self.differences:
-                table.add_row(*map(str, row))
-            yield table
+            yield (
+                "[yellow]warning:[/yellow] these counts are not those of the data that the recipe "
+                "was written for (a sample and artificial data differ too); what they should be is "
+                f"in data_prep/{self.dataset}/expected.yaml, where the data come from in README.md "
+                "beside it"
+            )
+            yield _table(self.differences)
 
 
-def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
-    flat: dict[str, int] = {}
+def _table(differences: list[Difference]) -> Table:
+    table = Table("in", "count", title="expected counts", title_justify="left")
+    for name in ("expected", "found", "difference"):
+        table.add_column(name, justify="right")
+    for key, expected, found in differences:
+        where, _, what = key.removeprefix("splits.").partition(".")
+        text, gap = _range(expected), ""
+        if isinstance(expected, int) and expected and found is not None:
+            gap = f"{(found - expected) / expected:+.1%}"
+        row = (what.replace("classes.", "label "), text, f"{found or 0:,}", gap)
+        table.add_row(PLACES.get(where, where), *row)
+    return table
+
+
+def _range(expected: int | list[int]) -> str:
+    if isinstance(expected, int):
+        return f"{expected:,}"
+    low, high = expected
+    return f"{low:,} to {high:,}" if low > 1 else f"at most {high:,}"
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for key, value in content.items():
         if isinstance(value, Mapping):
             flat.update(_flat(value, f"{prefix}{key}."))
@@ -100,15 +125,29 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, int]:
 
 
 def differences(
-    splits: dict[str, dict[str, Any]], dropped: dict[str, int], expected: Mapping[str, Any]
-) -> list[tuple[str, int, int | None]]:
+    splits: dict[str, dict[str, Any]],
+    dropped: dict[str, int],
+    vocabularies: dict[str, int],
+    expected: Mapping[str, Any],
+) -> list[Difference]:
     """Rows (dotted name, expected, found) for counts that differ from a recipe's expected.yaml.
 
-    Beside the splits it may name their sum, `total`, for what is known of a dataset as a whole.
+    Beside the splits it may name their sum, `total`, for what is known of a dataset as a whole, the
+    sizes of the `vocabularies`, and a range [low, high] where no exact count is known.
     """
     total: dict[str, int] = {}
     for split in splits.values():
         for key, n in _flat(split).items():
             total[key] = total.get(key, 0) + n
-    found = _flat({"splits": splits, "total": total, "dropped": dropped})
-    return [(key, n, found.get(key)) for key, n in _flat(expected).items() if found.get(key) != n]
+    content = {"splits": splits, "total": total, "dropped": dropped, "vocabularies": vocabularies}
+    found = _flat(content)
+    return [
+        (key, wanted, found.get(key))
+        for key, wanted in _flat(expected).items()
+        if not _fits(found.get(key, 0), wanted)
+    ]
+
+
+def _fits(found: int, wanted: int | list[int]) -> bool:
+    low, high = (wanted, wanted) if isinstance(wanted, int) else wanted
+    return low <= found <= high

@@ -137,6 +137,7 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
                 write_bucket(work, sequences, state, bucket, partial, mean)
             progress.advance(task)
     splits = _with_classes(counts, state)
+    vocabularies = {name: len(values) for name, values in state.categorical.items()}
     unseen = {} if new else count_unseen(partial, schema)
     dropped = {**facts["dropped"], **work.problems.counts}
     manifest = Manifest(
@@ -149,7 +150,7 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         schema_hash=schema.hash,
         versions={name: version(name) for name in VERSIONED},
         warnings=warnings,
-        differences=differences(splits, dropped, work.recipe.expected) if new else [],
+        differences=differences(splits, dropped, vocabularies, work.recipe.expected) if new else [],
         unseen=unseen,
     )
     manifest.save(partial)
