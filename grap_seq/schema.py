@@ -99,6 +99,11 @@ class DatasetSpec:
         return tuple(dict.fromkeys(names))
 
     @property
+    def event_columns(self) -> tuple[str, ...]:
+        """`columns` but the id: what differs between the events of a sequence."""
+        return tuple(name for name in self.columns if name != self.id)
+
+    @property
     def ties(self) -> dict[str, str]:
         """Working column of each `tie_order` column, which may also be a field."""
         return {f"__tie{place}": name for place, name in enumerate(self.tie_order)}

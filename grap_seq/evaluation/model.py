@@ -71,8 +71,9 @@ class EmbeddingModel:
         """Embeddings of new sequences, through the stored vocabulary and scalers.
 
         Args:
-            events: a table of events (pandas, polars or pyarrow, or the path of a parquet or CSV
-                file) with the columns of the dataset's description, in any row order.
+            events: a table of events (pandas, polars or pyarrow, a list of records with an array a
+                field, or the path of a parquet or CSV file) with the columns of the dataset's
+                description, in any row order.
             batch_events: cells in a batch.
 
         Returns:

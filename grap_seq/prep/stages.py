@@ -21,6 +21,7 @@ from grap_seq.prep import fitting
 from grap_seq.prep.clean import check_time_kind, clean, time_kind
 from grap_seq.prep.engine import clear_errors
 from grap_seq.prep.labels import classes_of, label_of_ids, read_labels
+from grap_seq.prep.lists import explode
 from grap_seq.prep.problems import Problems, check_events, without_problems
 from grap_seq.prep.recipes import Recipe
 from grap_seq.prep.splits import MAX_BUCKETS, bucket_of, split_of, without_test
@@ -67,6 +68,7 @@ class Work:
                 if "__file" not in events.columns:
                     events = events.mutate(__file=ibis.literal(self.spec.name))
                 where = str(source) if source is not None else self.spec.name
+                events = explode(self.connection, events, self.spec.event_columns, where)
                 require_columns(events, self.spec.columns, where)
                 if self.stored is None:
                     kind = time_kind(self.connection, events, self.spec)

@@ -20,6 +20,7 @@ from rich.table import Table
 from grap_seq.files import atomic_write
 from grap_seq.prep.columns import Column, look
 from grap_seq.prep.engine import clear_errors, connect, parse_time
+from grap_seq.prep.lists import explode
 from grap_seq.prep.recipes import suggested_path
 from grap_seq.prep.tables import read_table
 from grap_seq.schema import DatasetSpec, TimeUnit
@@ -68,7 +69,10 @@ def suggest(source: Path, output: Path | None = None) -> Path:
     connection = connect()
     try:
         with clear_errors(f"reading {source}"):
-            table = read_table(connection, source).limit(ROWS).drop("__file")
+            table = read_table(connection, source)
+            names = [name for name in table.columns if not name.startswith("__")]
+            lists = [name for name in names if table[name].type().is_array()]
+            table = explode(connection, table, lists, str(source)).select(names).limit(ROWS)
             rows = ibis.memtable(connection.to_pyarrow(table))
             count = connection.to_pyarrow(rows.count()).as_py()
             if not count:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import csv
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grap_seq.prep.engine import clear_errors
+from grap_seq.prep.lists import records_table
 from grap_seq.schema import nearest
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ def table_files(source: Path) -> list[Path]:
 
 
 def read_table(connection: Backend, source: Path) -> ir.Table:
-    """The table with a column `__file` beside its own; CSV columns are all text."""
+    """The table with a column `__file` beside its own; CSV columns are all text.
+
+    Where it has lists, which become several rows each, `__row` keeps the number of the row.
+    """
     paths = table_files(source)
     names = [str(path) for path in paths]
     with clear_errors(f"reading {source}"):
@@ -70,7 +75,12 @@ def read_table(connection: Backend, source: Path) -> ir.Table:
             )
         for path in paths:
             _check_parquet(path)
-        return connection.read_parquet(names, filename="__file", union_by_name=True)
+        table = connection.read_parquet(names, filename="__file", union_by_name=True)
+        if not any(kind.is_array() for kind in table.schema().types):
+            return table
+        parts = [connection.read_parquet(name, filename="__file") for name in names]
+        numbered = [part.mutate(__row=ibis.row_number() + 1) for part in parts]
+        return ibis.union(*numbered) if len(numbered) > 1 else numbered[0]
 
 
 def _check_parquet(path: Path) -> None:
@@ -123,16 +133,21 @@ def is_text(source: Path) -> bool:
 
 
 def to_arrow(frame: Any) -> pa.Table:
-    """A pandas, polars or pyarrow table as pyarrow. NaN in a pandas frame means missing."""
+    """A pandas, polars or pyarrow table or a list of records as pyarrow.
+
+    NaN in a pandas frame means missing.
+    """
     if isinstance(frame, pa.Table):
         return frame
     if hasattr(frame, "to_arrow"):
         return frame.to_arrow()
     if hasattr(frame, "columns") and hasattr(frame, "index"):
         return pa.Table.from_pandas(frame, preserve_index=False)
+    if isinstance(frame, Sequence) and frame and all(isinstance(row, Mapping) for row in frame):
+        return records_table(frame)
     raise ValueError(
-        f"events of type {type(frame).__name__}; give a pandas, polars or pyarrow table, or the "
-        "path of a CSV or parquet file"
+        f"events of type {type(frame).__name__}; give a pandas, polars or pyarrow table, a list of "
+        "records with an array a field, or the path of a CSV or parquet file"
     )
 
 

@@ -18,6 +18,7 @@ from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.engine import clear_errors, connect
 from grap_seq.prep.grouping import group_events, with_id
 from grap_seq.prep.labels import read_labels
+from grap_seq.prep.lists import explode
 from grap_seq.prep.problems import Problems, check_events
 from grap_seq.prep.recipes import load_recipe
 from grap_seq.prep.state import State
@@ -34,8 +35,9 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
     """Code raw events as `prepare` did.
 
     Args:
-        events: pandas, polars or pyarrow table, or the path of a CSV or parquet file, with the
-            columns of the dataset's YAML description (the label is not needed).
+        events: pandas, polars or pyarrow table, a list of records (one a sequence, an array a
+            field), or the path of a CSV or parquet file, with the columns of the dataset's YAML
+            description (the label is not needed).
         folder_or_state: prepared folder, run folder, or the state itself.
 
     Returns:
@@ -56,7 +58,12 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
             where = str(events)
             table = read_table(connection, Path(events))
         else:
-            table = ibis.memtable(to_arrow(events)).mutate(__file=ibis.literal(where))
+            given = to_arrow(events)
+            rows = pa.array(range(1, given.num_rows + 1), pa.int64())
+            table = ibis.memtable(given.append_column("__row", rows))
+            table = table.mutate(__file=ibis.literal(where))
+        with clear_errors(f"reading {where}"):
+            table = explode(connection, table, spec.event_columns, where)
         require_columns(table, spec.columns, where)
         check_time_kind(connection, table, spec, state.time_kind, where)
         with clear_errors(f"reading {where}"):
@@ -106,6 +113,7 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
         with clear_errors(f"reading the {chosen.name} events"):
             tables = recipe.read(connection, source)
             events = recipe.events(tables)
+            events = explode(connection, events, chosen.event_columns, chosen.name)
             require_columns(events, chosen.columns, chosen.name)
             columns = [*chosen.columns]
             events = events.mutate(
