@@ -56,8 +56,8 @@ def write(output: Path, rows: int, seed: int) -> None:
     }
     write_csv(output / "ADMISSIONS.csv", [pa.table(admitted)])
     for name, share in SHARES.items():
-        # Each patient has at least one event of each kind but procedures.
-        least = 0 if name == "PROCEDURES_ICD" else 1
+        # Each patient has at least one event of each kind, a third of them a procedure.
+        least = generator.random(count) < 0.3 if name == "PROCEDURES_ICD" else 1
         parts = np.maximum(least, np.rint(sizes * share * np.where(dead, 1.2, 0.9)).astype(int))
         tables = _tables(name, subjects, parts, dead, np.array(admissions), generator)
         write_csv(output / f"{name}.csv", tables)

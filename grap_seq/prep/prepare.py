@@ -120,7 +120,7 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         sequences = work.sequences()
         counts = _count(work, sequences)
         new = work.stored is None
-        warnings = _check_splits(work.spec, counts) if new else _without_labels(work.spec, counts)
+        warnings = _check_splits(work.spec, counts) if new else _without_labels(counts)
         progress.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
         work.partition(sequences, number)
@@ -208,10 +208,9 @@ def _with_classes(counts: dict[str, dict[str, Any]], state: State) -> dict[str, 
     return counts
 
 
-def _without_labels(spec: DatasetSpec, counts: dict[str, dict[str, Any]]) -> list[str]:
-    if spec.label is None or any(split["labelled"] for split in counts.values()):
-        return []
-    return [f"no sequence has a label '{spec.label}': all are in the split test"]
+def _without_labels(counts: dict[str, dict[str, Any]]) -> list[str]:
+    labelled = any(split["labelled"] for split in counts.values())
+    return [] if labelled else ["no sequence has a label: all are in the split test"]
 
 
 def _fingerprint(

@@ -117,7 +117,7 @@ def test_data_to_score_have_neither_labels_nor_a_description(old: Path, tmp_path
     manifest = prepare("table", tmp_path / "out", source=source, like=old / "out")
     counts = {split: manifest.splits[split]["sequences"] for split in SPLITS}
     assert counts == {"train": 0, "val": 0, "test": frame["client"].nunique()}
-    assert "no sequence has a label 'left': all are in the split test" in _show(manifest)
+    assert "no sequence has a label: all are in the split test" in _show(manifest)
     validate(tmp_path / "out")
     one = tmp_path / "one.csv"
     frame[frame["client"] == frame["client"][0]].to_csv(one, index=False)
