@@ -193,7 +193,7 @@ def killed(events: int, place: Path, kills: int = 5) -> Row:
     command = [sys.executable, "-m", "grap_seq", "prepare", "dataset=alfabattle"]
     command += [f"source={source}", f"memory_limit={LIMIT}"]
     start = time.perf_counter()
-    subprocess.run([*command, f"output={place / 'whole'}"], check=True, capture_output=True)
+    finish([*command, f"output={place / 'whole'}"])
     whole = time.perf_counter() - start
     chance = random.Random(0)
     partial, moments = output.with_name("out.partial"), list[float]()
@@ -209,7 +209,7 @@ def killed(events: int, place: Path, kills: int = 5) -> Row:
         kept |= {
             path.name: path.stat().st_mtime_ns for path in partial.glob("train/part-*.parquet")
         }
-    subprocess.run([*command, f"output={output}"], check=True, capture_output=True)
+    finish([*command, f"output={output}"])
     again = [n for n, at in kept.items() if (output / "train" / n).stat().st_mtime_ns != at]
     same = contents(place / "whole") == contents(output)
     shutil.rmtree(place)
@@ -221,6 +221,13 @@ def killed(events: int, place: Path, kills: int = 5) -> Row:
         "finished_parts_when_killed": len(kept),
         "of_them_written_again": len(again),
     }
+
+
+def finish(command: list[str]) -> None:
+    """Run to the end; RuntimeError with what it said where that is no success."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr)
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -68,6 +68,9 @@ def pretrain(config: Any) -> Path:
     )
     last = open_run(run, config)
     set_threads(config.trainer.threads)
+    if config.trainer.compile:
+        # Batches differ in shape: one program for all of them.
+        module.model.encoder.compile(dynamic=True)
     savers = checkpoints(run, config.select, config.validate_every)
     trainer = build_trainer(config, [recorder, selection, *savers])
     trainer.fit(module, datamodule=data, ckpt_path=last)

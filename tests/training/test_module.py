@@ -16,6 +16,7 @@ from grap_seq.schema import Schema
 from grap_seq.seeds import derived_seed
 from grap_seq.training.module import Batch, PretrainModule
 from grap_seq.training.pretrain import build_module
+from tests.weighting.oracle import backward
 
 
 def module(shop: Path, *overrides: str) -> PretrainModule:
@@ -142,3 +143,19 @@ def test_equal_weights_are_not_optimised(shop: Path) -> None:
     model = module(shop, "weighting=equal")
     fit(model, [batch(shop, 0, 1, 2)])
     assert set(model.objective.weighting.named_weights().values()) == {1.0}
+
+
+def test_a_compiled_encoder_trains_as_the_plain_one(shop: Path) -> None:
+    layers = ["encoder.hidden=8", "encoder.layers=1", "encoder.heads=2", "encoder.feedforward=8"]
+    chosen = ["encoder=transformer", *layers, "encoder.dropout=0"]
+    plain, compiled = (module(shop, *chosen) for _ in range(2))
+    compiled.model.encoder.compile(dynamic=True)
+    gradients = []
+    for model in (plain, compiled):
+        torch.manual_seed(0)
+        backward(model.training_step(batch(shop, 0, 1, 2), 0))
+        gradients.append({name: p.grad for name, p in model.named_parameters()})
+    expected, found = gradients
+    assert plain.state_dict().keys() == compiled.state_dict().keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
