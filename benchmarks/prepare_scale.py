@@ -202,10 +202,10 @@ def killed(events: int, place: Path, kills: int = 5) -> Row:
         process = subprocess.Popen(
             [*command, f"output={output}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        moments.append(chance.uniform(0, whole / 2))
+        moments.append(chance.uniform(0.05, 0.3) * whole)
         time.sleep(moments[-1])
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        assert process.wait() == -signal.SIGKILL, "it had ended before"
         kept |= {
             path.name: path.stat().st_mtime_ns for path in partial.glob("train/part-*.parquet")
         }
