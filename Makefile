@@ -16,9 +16,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(BIN)/grap-seq demo overwrite=true
 
-# Two test processes with one thread each use two cores better than one process with two.
+# Two test processes with one thread each use two cores better than one process with two. Tests of
+# one group share a process: those of Spark, which takes long to start.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .

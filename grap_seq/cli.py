@@ -64,6 +64,7 @@ def _prepare(settings: Any) -> None:
         engine=settings.engine,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
+        spark=dict(settings.spark),
         strict=settings.strict,
         overwrite=settings.overwrite,
     )

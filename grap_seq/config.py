@@ -31,6 +31,7 @@ FREE = (
     "dataset.table_widths",
     "weighting.weights",
     "weighting.options",
+    "spark",
 )
 # Names in an error message.
 MAX_SHOWN = 60
@@ -77,7 +78,7 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
         known = _keys(OmegaConf.to_container(hydra_compose(command, selected), resolve=True))
         for index, override in enumerate(plain):
             key = override.partition("=")[0]
-            if any(f"{key}.".startswith(f"{name}.") for name in FREE):
+            if any(f"{key}.".startswith(f"{n}.") for n in FREE if n.partition(".")[0] in known):
                 # Hydra adds new entries only where it is told to.
                 plain[index] = f"++{override}"
             elif key not in known:

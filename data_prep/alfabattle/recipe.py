@@ -60,7 +60,7 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
     target = tables["target"]
     ids = target.select(app_id=as_text(target["app_id"])).distinct()
     found = connection.to_pyarrow(ids.filter(ids["app_id"].notnull()))["app_id"]
-    hashes = pa.array([spark_hash(app + SALT) for app in found.to_pylist()], pa.int32())
+    hashes = spark_hash([app + SALT for app in found.to_pylist()])
     tables["hashes"] = ibis.memtable(pa.table({"app_id": found, "hash": hashes}))
     return tables
 

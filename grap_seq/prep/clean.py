@@ -16,7 +16,7 @@ from grap_seq.prep.engine import epoch_microseconds, parse_time
 from grap_seq.schema import SECONDS, DatasetSpec
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 TimeKind = Literal["number", "timestamp"]
 SAMPLE = 1000
@@ -35,16 +35,16 @@ def as_text(column: ir.Value) -> ir.StringValue:
         text = ibis.ifelse(whole.cast("float64") == column, whole.cast("string"), _plain(column))
         return ibis.ifelse(column.isnan(), ibis.null("string"), text)
     text = _plain(column)
-    if kind.is_string() or kind.is_decimal():
-        # The cheap tests come first: most cells are neither, in tables of many millions of them.
-        decimal = ibis.ifelse(
-            text.contains("."), text.re_search(r"^-?[0-9]+\.0+$"), ibis.literal(False)
-        )
-        text = ibis.ifelse(decimal, text.split(".")[0], text)
-        short = text.length().between(4, 5)
-        boolean = ibis.ifelse(short, text.lower().isin(["true", "false"]), ibis.literal(False))
-        text = ibis.ifelse(boolean, text.lower(), text)
-    return text.nullif("")
+    if not (kind.is_string() or kind.is_decimal()):
+        return text
+    # The cheap tests come first: most cells are neither, in tables of many millions of them.
+    lower = text.lower()
+    return ibis.cases(
+        (text.contains("."), text.re_replace(r"^(-?[0-9]+)\.0+$", r"\1")),
+        (text.length().between(4, 5) & lower.isin(["true", "false"]), lower),
+        (text == "", ibis.null("string")),
+        else_=text,
+    )
 
 
 def _plain(column: ir.Value) -> ir.StringValue:
@@ -90,7 +90,7 @@ def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingV
     return ibis.ifelse(given.isnull(), ibis.null("float64"), ibis.coalesce(units, _nan()))
 
 
-def time_kind(connection: Backend, events: ir.Table, spec: DatasetSpec) -> TimeKind:
+def time_kind(connection: Connection, events: ir.Table, spec: DatasetSpec) -> TimeKind:
     """Whether the time column counts units or names moments; text is judged by its first cells.
 
     Raises:
@@ -119,7 +119,7 @@ def time_kind(connection: Backend, events: ir.Table, spec: DatasetSpec) -> TimeK
 
 
 def check_time_kind(
-    connection: Backend, events: ir.Table, spec: DatasetSpec, stored: TimeKind, where: str
+    connection: Connection, events: ir.Table, spec: DatasetSpec, stored: TimeKind, where: str
 ) -> None:
     """Raise ValueError where the time column is not of the kind that it had in preparation."""
     given = time_kind(connection, events, spec)

@@ -11,7 +11,7 @@ import ibis.expr.types as ir
 from grap_seq.prep.engine import parse_time
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 FORMATS = (
     "%d.%m.%Y %H:%M:%S",
@@ -44,7 +44,7 @@ class Column:
     high: float | None = None
 
 
-def look(connection: Backend, rows: ir.Table, name: str) -> Column:
+def look(connection: Connection, rows: ir.Table, name: str) -> Column:
     """Examine one column of a table."""
     cell = rows[name]
     kind, time_format = "text", None
@@ -70,7 +70,7 @@ def look(connection: Backend, rows: ir.Table, name: str) -> Column:
     return Column(name, kind if found["present"] else "none", time_format, **found)
 
 
-def _look_at_text(connection: Backend, cells: ir.Table) -> tuple[str, str | None]:
+def _look_at_text(connection: Connection, cells: ir.Table) -> tuple[str, str | None]:
     """Kind of a text column and its time format, where all (or nearly all) cells agree."""
     cell = cells.cell
     number = cell.try_cast("float64")

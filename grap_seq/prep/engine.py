@@ -1,27 +1,26 @@
-"""The engine under the Ibis expressions: DuckDB, embedded and out of core.
+"""The engine under the Ibis expressions: what a preparation asks of one, and which there are.
 
-Everything that only DuckDB understands (its settings, its function names, its errors) is here; the
-other modules are plain Ibis, so that another backend can be added in this one place.
+The other modules are plain Ibis and call a `Connection` for the rest: reading sources, work files,
+errors. What only one engine understands is in its own module, `duckdb_engine` or `spark_engine`.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import duckdb
 import ibis
 import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
 
 from grap_seq.schema import nearest
 
-if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
-
-ENGINES = ("duckdb",)
+# The package that each engine comes in.
+ENGINES = {"duckdb": "duckdb", "spark": "pyspark"}
 
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]  # Ibis has no types.
@@ -34,59 +33,95 @@ def parse_time(text: dt.string, form: dt.string) -> dt.Timestamp(scale=6):  # ty
     """Time of a text in a strptime format, null where it does not fit."""
 
 
+class Connection(ABC):
+    """An engine at work: an Ibis backend, and what Ibis has no words for."""
+
+    backend: Any
+
+    def to_pyarrow(self, expression: ir.Expr) -> Any:
+        """Result of an expression: a table, a column or a scalar."""
+        return self.backend.to_pyarrow(expression)
+
+    def disconnect(self) -> None:
+        self.backend.disconnect()
+
+    @abstractmethod
+    def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
+        """Files of one folder, each with a header: text columns and `__file`."""
+
+    @abstractmethod
+    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
+        """Files of one folder: the columns of all, by name, and `__file`."""
+
+    @abstractmethod
+    def numbered(self, table: ir.Table) -> ir.Table:
+        """A table read from one file, with the row's number in it from 1 as `__row`."""
+
+    @abstractmethod
+    def write(self, table: ir.Table, path: Path) -> None:
+        """Write a work file, which is whole or absent also after a kill."""
+
+    @abstractmethod
+    def partition(self, table: ir.Table, path: Path, by: str) -> None:
+        """As `write`, one folder `<by>=<value>` of parquet files for every value of a column."""
+
+    @abstractmethod
+    def held(self, table: ir.Table) -> ir.Table:
+        """The same table computed once, in memory or where the engine puts what exceeds it."""
+
+    @abstractmethod
+    def read_work(self, *paths: Path) -> ir.Table:
+        """Work files that `write` wrote, or files from the folders of `partition`."""
+
+    @abstractmethod
+    def in_order(self, path: Path) -> ir.Table:
+        """A work file with `__position`, which grows in the order in which its rows were read."""
+
+    @abstractmethod
+    def clear_errors(self, doing: str) -> AbstractContextManager[None]:
+        """Turn the engine's errors into ours, with what to do about them."""
+
+
+def versions(engine: str) -> dict[str, str]:
+    """Versions of the packages that decide what comes out of an engine.
+
+    Raises:
+        ValueError: unknown engine, or it is not installed.
+    """
+    if engine not in ENGINES:
+        raise ValueError(f"engine '{engine}'; {nearest(engine, ENGINES)}")
+    try:
+        names = ("grap-seq", ENGINES[engine], "ibis-framework", "pyarrow")
+        return {name: version(name) for name in names}
+    except PackageNotFoundError as error:
+        raise ValueError(
+            f"engine={engine} needs the package {error.name}; run "
+            f"`pip install 'grap-seq[{engine}]'`"
+        ) from error
+
+
 def connect(
     engine: str = "duckdb",
     *,
     memory_limit: str = "2GB",
     threads: int | None = None,
     temporary: Path | None = None,
-) -> Backend:
+    spark: Mapping[str, Any] | None = None,
+) -> Connection:
     """A connection that spills to `temporary` beyond `memory_limit`.
 
+    Args:
+        spark: settings of Spark by their names without `spark.` (`{"master": "yarn"}`), nested or
+            with dots; by default it runs on this machine.
+
     Raises:
-        ValueError: unknown engine, or a limit that DuckDB does not understand.
+        ValueError: unknown engine, a limit that it does not understand, or it is not installed.
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine '{engine}'; {nearest(engine, ENGINES)}")
-    settings = {"memory_limit": memory_limit}
-    if threads is not None:
-        settings["threads"] = str(threads)
-    if temporary is not None:
-        settings["temp_directory"] = str(temporary)
-    try:
-        connection = ibis.duckdb.connect(**settings)
-    except (duckdb.ParserException, duckdb.InvalidInputException) as error:
-        raise ValueError(
-            f"memory_limit={memory_limit} threads={threads}: {error}; write for example "
-            "memory_limit=2GB threads=2"
-        ) from error
-    connection.raw_sql("SET TimeZone = 'UTC'")
-    return connection
+    versions(engine)
+    if engine == "duckdb":
+        from grap_seq.prep.duckdb_engine import DuckDB
 
+        return DuckDB(memory_limit, threads, temporary)
+    from grap_seq.prep.spark_engine import Spark
 
-@contextmanager
-def clear_errors(doing: str) -> Iterator[None]:
-    """Turn DuckDB's errors into ours, with what to do about them."""
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        raise MemoryError(f"{doing}: {error}; raise memory_limit or lower threads") from error
-    except duckdb.IOException as error:
-        if "GZIP" in str(error):
-            path = str(error).rpartition(": ")[2]
-            raise ValueError(f"{path}: the compressed file ends early; fetch it again") from error
-        raise OSError(f"{doing}: {error}") from error
-    except duckdb.Error as error:
-        # Of a CSV error only file, line and reason are of use here: its advice is about settings
-        # that preparation fixes.
-        text = str(error)
-        file = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
-        place = f"{file[1]}: " if file else ""
-        line = re.search(r"CSV Error on Line: (\d+)", text)
-        if line and "not utf-8" in text:
-            raise ValueError(
-                f"{place}line {line[1]} is not UTF-8; convert the file, for example with "
-                "`iconv -f LATIN1 -t UTF-8`"
-            ) from error
-        text = " ".join(text.partition("Possible fixes")[0].split())
-        raise ValueError(f"{doing}: {place}{text}; correct the file") from error
+    return Spark(memory_limit, threads, temporary, spark or {})

@@ -18,14 +18,14 @@ from grap_seq.prep.state import Scaler, Statistics
 from grap_seq.schema import DatasetSpec
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 MAX_VALUES = 10_000
 # Sums of n values of at most 2**b stay below 2**63 for b = 62 - log2(n); more digits say nothing.
 SUM_BITS, GRID_BITS = 62, 38
 
 
-def fit_vocabulary(connection: Backend, events: ir.Table, name: str) -> tuple[str | None, ...]:
+def fit_vocabulary(connection: Connection, events: ir.Table, name: str) -> tuple[str | None, ...]:
     """Values of a categorical field by falling count, ties by value with missing last."""
     counts = events.group_by(value=events[name]).aggregate(n=lambda t: t.count())
     ordered = counts.order_by(ibis.desc("n"), ibis.asc("value", nulls_first=False))
@@ -34,7 +34,7 @@ def fit_vocabulary(connection: Backend, events: ir.Table, name: str) -> tuple[st
 
 
 def fit_scaler(
-    connection: Backend,
+    connection: Connection,
     events: ir.Table,
     name: str,
     spec: DatasetSpec,
@@ -64,7 +64,7 @@ def fit_scaler(
 
 
 def _statistics(
-    connection: Backend, rows: ir.Table, quantiles: tuple[float, float]
+    connection: Connection, rows: ir.Table, quantiles: tuple[float, float]
 ) -> dict[int, Statistics]:
     bounds = rows.group_by("__key").aggregate(
         low=rows.x.quantile(quantiles[0]),
@@ -98,7 +98,7 @@ def _statistics(
 
 
 def _sums(
-    connection: Backend, rows: ir.Table, value: ir.FloatingValue, grid: float
+    connection: Connection, rows: ir.Table, value: ir.FloatingValue, grid: float
 ) -> dict[int, int]:
     """Exact sum of `value`, rounded to multiples of 1 / grid, for each key."""
     steps = rows.select("__key", steps=(value * grid).round().cast("int64"))

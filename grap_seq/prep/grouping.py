@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from grap_seq.prep.state import State
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 
-def group_events(connection: Backend, events: ir.Table, state: State, key: str) -> pa.Table:
+def group_events(connection: Connection, events: ir.Table, state: State, key: str) -> pa.Table:
     """One row for each value of `key`, in its order, with a list column for time and every field.
 
     Events are sorted by time, `tie_order`, then all fields in spec order: by every column, which

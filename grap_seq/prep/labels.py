@@ -15,11 +15,11 @@ from grap_seq.prep.tables import read_table, require_columns
 from grap_seq.schema import SPLITS
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 
 def read_labels(
-    connection: Backend, recipe: Recipe, tables: dict[str, ir.Table], *, required: bool = True
+    connection: Connection, recipe: Recipe, tables: dict[str, ir.Table], *, required: bool = True
 ) -> ir.Table | None:
     """Labels beside the events: text columns `__id`, `__label`, `__split` and `__file`.
 
@@ -59,7 +59,7 @@ def read_labels(
 
 
 def label_of_ids(
-    connection: Backend,
+    connection: Connection,
     labels: ir.Table,
     ids: ir.Table,
     problems: Problems,
@@ -103,11 +103,11 @@ def label_of_ids(
     return groups.select("__id", "__split", __label=label)
 
 
-def _any_label(connection: Backend, labels: ir.Table) -> bool:
+def _any_label(connection: Connection, labels: ir.Table) -> bool:
     return bool(connection.to_pyarrow(labels["__label"].count()).as_py())
 
 
-def _no_match(connection: Backend, labels: ir.Table, ids: ir.Table) -> str:
+def _no_match(connection: Connection, labels: ir.Table, ids: ir.Table) -> str:
     def first(table: ir.Table) -> str:
         found = connection.to_pyarrow(table.select("__id").order_by("__id").limit(3))
         return ", ".join(map(repr, found["__id"].to_pylist())) or "(none)"
@@ -119,7 +119,7 @@ def _no_match(connection: Backend, labels: ir.Table, ids: ir.Table) -> str:
     )
 
 
-def classes_of(connection: Backend, sequences: ir.Table) -> tuple[str, ...]:
+def classes_of(connection: Connection, sequences: ir.Table) -> tuple[str, ...]:
     """Names of the classes: numbers in their order, otherwise text in its order.
 
     Raises:

@@ -15,14 +15,14 @@ import pyarrow.parquet as pq
 from grap_seq.files import atomic_write
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 # Position of an event in its list, for `tie_order`; not where a column has that name already.
 PLACE = "place"
 ROWS_PER_GROUP = 1000
 
 
-def explode(connection: Backend, table: ir.Table, names: Iterable[str], where: str) -> ir.Table:
+def explode(connection: Connection, table: ir.Table, names: Iterable[str], where: str) -> ir.Table:
     """One row an event where the columns `names` hold lists; other tables stay as they are.
 
     Columns beside them are repeated. A null list is an empty one.

@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.encoding import encode_events
-from grap_seq.prep.engine import clear_errors
 from grap_seq.prep.grouping import group_events, list_types, with_id
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
@@ -48,7 +47,7 @@ def write_bucket(
 
 def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
     """The sequences of a bucket sorted by id, with `label` and `__split`."""
-    with clear_errors(f"grouping bucket {bucket}"):
+    with work.connection.clear_errors(f"grouping bucket {bucket}"):
         known = work.connection.to_pyarrow(
             sequences.filter(sequences["__bucket"] == bucket).order_by("__number")
         )

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import json
 import shutil
-from importlib.metadata import version
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from grap_seq.files import sha256
-from grap_seq.prep.engine import connect
+from grap_seq.prep.engine import connect, versions
 from grap_seq.prep.labels import label_path
 from grap_seq.prep.manifest import Manifest, differences
 from grap_seq.prep.output import check_output, continue_or_clear, locked, replace
@@ -30,7 +30,6 @@ from grap_seq.prep.state import State
 from grap_seq.prep.unseen import count_unseen
 from grap_seq.schema import SPLITS, DatasetSpec
 
-VERSIONED = ("grap-seq", "duckdb", "ibis-framework", "pyarrow")
 MAX_SOURCE_NAMES = 20
 
 
@@ -44,6 +43,7 @@ def prepare(
     engine: str = "duckdb",
     memory_limit: str = "2GB",
     threads: int | None = None,
+    spark: Mapping[str, Any] | None = None,
     strict: bool = True,
     overwrite: bool = False,
 ) -> Manifest:
@@ -56,6 +56,7 @@ def prepare(
             that its models can read them; nothing is fitted. Labels may then be missing; where all
             are, every sequence is in the split `test`.
         memory_limit: what the engine may hold in memory; beyond it, it uses the disk.
+        spark: settings of Spark, for engine=spark: see `engine.connect`.
         strict: stop at the first bad row; otherwise drop such rows and count them.
         overwrite: replace an earlier prepared folder once the new one is complete.
 
@@ -73,18 +74,22 @@ def prepare(
     chosen = load_recipe(recipe, source, spec, like)
     stored = None if like is None else State.load(like)
     files = chosen.files(source)
-    fingerprint = _fingerprint(chosen, files, strict, stored)
+    fingerprint = _fingerprint(chosen, files, engine, strict, stored)
     partial = output.with_name(output.name + ".partial")
     with locked(partial):
         folder = partial / "work"
         try:
             continue_or_clear(partial, folder, fingerprint)
             connection = connect(
-                engine, memory_limit=memory_limit, threads=threads, temporary=folder / "spill"
+                engine,
+                memory_limit=memory_limit,
+                threads=threads,
+                temporary=folder / "spill",
+                spark=spark,
             )
             try:
                 work = Work(folder, connection, chosen, strict, stored)
-                manifest = _run(work, partial, source, files)
+                manifest = _run(work, partial, source, files, engine)
             finally:
                 connection.disconnect()
         except (ValueError, FileNotFoundError):
@@ -106,7 +111,9 @@ def prepare(
     return manifest
 
 
-def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> Manifest:
+def _run(
+    work: Work, partial: Path, source: Path | None, files: list[Path], engine: str
+) -> Manifest:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -148,7 +155,7 @@ def _run(work: Work, partial: Path, source: Path | None, files: list[Path]) -> M
         files=_files(partial),
         spec_hash=hashlib.sha256(_text(work.spec.to_dict()).encode()).hexdigest(),
         schema_hash=schema.hash,
-        versions={name: version(name) for name in VERSIONED},
+        versions=versions(engine),
         warnings=warnings,
         differences=differences(splits, dropped, vocabularies, work.recipe.expected) if new else [],
         unseen=unseen,
@@ -214,7 +221,7 @@ def _without_labels(counts: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def _fingerprint(
-    recipe: Recipe, files: list[Path], strict: bool, stored: State | None
+    recipe: Recipe, files: list[Path], engine: str, strict: bool, stored: State | None
 ) -> dict[str, Any]:
     label_file = label_path(recipe)
     # A missing label file is reported when it is read.
@@ -223,7 +230,7 @@ def _fingerprint(
     return {
         "spec": json.loads(_text(recipe.spec.to_dict())),
         "files": [[str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns] for p in paths],
-        "versions": {name: version(name) for name in VERSIONED},
+        "versions": versions(engine),
         "strict": strict,
         "stored": None if stored is None else json.loads(_text(stored.to_dict())),
     }

@@ -20,7 +20,7 @@ import ibis.expr.types as ir
 from grap_seq.schema import DatasetSpec
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 REMEDY = "fix it or pass strict=false to drop such rows and count them"
 
@@ -28,7 +28,7 @@ REMEDY = "fix it or pass strict=false to drop such rows and count them"
 class Problems:
     """Counts of bad rows by reason, or ValueError for the first one in strict mode."""
 
-    def __init__(self, connection: Backend, strict: bool, remedy: str = REMEDY) -> None:
+    def __init__(self, connection: Connection, strict: bool, remedy: str = REMEDY) -> None:
         self.connection = connection
         self.strict = strict
         self.remedy = remedy
@@ -43,8 +43,8 @@ class Problems:
     ) -> None:
         """Count `rows`, or raise for the first of them, with the cell in `column`.
 
-        `whole` is the table of which they are a part. Both have `__position` (0-based, file after
-        file) and `__file`; `__row` is the number within the file, where the recipe knows it.
+        `whole` is the table of which they are a part. Both have `__position` (in the order of the
+        source) and `__file`; `__row` is the number within the file, where the recipe knows it.
         """
         count = self.connection.to_pyarrow(rows.count()).as_py()
         if not count:
@@ -55,15 +55,16 @@ class Problems:
         bad = self.connection.to_pyarrow(rows.order_by("__position").limit(1)).to_pylist()[0]
         number = bad.get("__row")
         if number is None:
-            same = whole.filter(whole["__file"] == bad["__file"])
-            number = bad["__position"] + 1
-            number -= self.connection.to_pyarrow(same["__position"].min()).as_py()
+            until = whole.filter(
+                (whole["__file"] == bad["__file"]) & (whole["__position"] <= bad["__position"])
+            )
+            number = self.connection.to_pyarrow(until.count()).as_py()
         value = f": {bad[column]!r}" if column is not None else ""
         raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}; {self.remedy}")
 
 
 def check_events(
-    connection: Backend, cleaned: ir.Table, spec: DatasetSpec, problems: Problems
+    connection: Connection, cleaned: ir.Table, spec: DatasetSpec, problems: Problems
 ) -> None:
     """Count or raise for null ids, null or unreadable times and numbers that are none.
 

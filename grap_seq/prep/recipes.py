@@ -21,7 +21,7 @@ from grap_seq.resources import folder
 from grap_seq.schema import DatasetSpec, nearest
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 # Keys of a description that say how to read the files, not what was fitted to them.
 READING = ("time_format", "labels", "split")
@@ -41,7 +41,7 @@ class Recipe:
         """The source's files, checked to be there."""
         return list(self.module.files(source))
 
-    def read(self, connection: Backend, source: Path | None) -> dict[str, ir.Table]:
+    def read(self, connection: Connection, source: Path | None) -> dict[str, ir.Table]:
         return dict(self.module.read(connection, source))
 
     def events(self, tables: dict[str, ir.Table]) -> ir.Table:

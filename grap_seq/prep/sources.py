@@ -17,7 +17,7 @@ from grap_seq.prep.tables import CSV, PARQUET, read_table, table_files
 from grap_seq.schema import nearest
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 
 def source_folder(source: Path | None, dataset: str, remedy: str) -> Path:
@@ -58,27 +58,34 @@ def need_table(folder: Path, stem: str, remedy: str) -> Path:
     return path
 
 
-def read_columns(connection: Backend, path: Path, names: Sequence[str]) -> ir.Table:
+def read_columns(connection: Connection, path: Path, names: Sequence[str]) -> ir.Table:
     """The named columns, spelled as in `names`, and `__file`.
 
     Raises:
         ValueError: a column is missing.
     """
-    table = read_table(connection, path)
+    return _columns(read_table(connection, path), path, names, ("__file",))
+
+
+def _columns(table: ir.Table, path: Path, names: Sequence[str], also: Sequence[str]) -> ir.Table:
     given = {name.lower(): name for name in table.columns}
     for name in names:
         if name.lower() not in given:
             known = [column for column in table.columns if not column.startswith("__")]
             raise ValueError(f"{path}: no column '{name}'; {nearest(name, known)}")
-    return table.select("__file", **{name: table[given[name.lower()]] for name in names})
+    return table.select(*also, **{name: table[given[name.lower()]] for name in names})
 
 
-def read_rows(connection: Backend, path: Path, names: Sequence[str]) -> ir.Table:
+def read_rows(connection: Connection, path: Path, names: Sequence[str]) -> ir.Table:
     """As `read_columns`, with the row's number in its file as `__row`.
 
     For recipes that leave rows out or sort them into several tables: a bad row is then still named
     by its place in the source.
     """
-    parts = [read_columns(connection, file, names) for file in table_files(path)]
-    numbered = [part.mutate(__row=ibis.row_number() + 1) for part in parts]
-    return ibis.union(*numbered) if len(numbered) > 1 else numbered[0]
+    parts = [
+        _columns(
+            connection.numbered(read_table(connection, file)), file, names, ("__file", "__row")
+        )
+        for file in table_files(path)
+    ]
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.files import atomic_write, write_json
+from grap_seq.files import write_json
 from grap_seq.prep import fitting
 from grap_seq.prep.clean import check_time_kind, clean, time_kind
-from grap_seq.prep.engine import clear_errors
 from grap_seq.prep.labels import classes_of, label_of_ids, read_labels
 from grap_seq.prep.lists import explode
 from grap_seq.prep.problems import Problems, check_events, without_problems
@@ -30,7 +28,7 @@ from grap_seq.prep.tables import require_columns
 from grap_seq.schema import DatasetSpec
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 # Cells of time and fields: what is coded, sorted and grouped at once fits in any memory limit.
 VALUES_PER_BUCKET = 27_000_000
@@ -44,7 +42,7 @@ class Work:
     def __init__(
         self,
         folder: Path,
-        connection: Backend,
+        connection: Connection,
         recipe: Recipe,
         strict: bool,
         stored: State | None = None,
@@ -62,7 +60,7 @@ class Work:
         """Stage 1: the source, cleaned, in its own order, and the labels beside it."""
         facts = self.folder / "facts.json"
         if not facts.exists():
-            with clear_errors(f"reading the {self.spec.name} events"):
+            with self.connection.clear_errors(f"reading the {self.spec.name} events"):
                 tables = self.recipe.read(self.connection, source)
                 events = self.recipe.events(tables)
                 if "__file" not in events.columns:
@@ -79,9 +77,10 @@ class Work:
                 labels = read_labels(self.connection, self.recipe, tables, required=required)
                 if labels is None and required:
                     self._require_label(events)
-                self._write(clean(events, self.spec, kind), "cleaned.parquet")
+                cleaned = clean(events, self.spec, kind)
+                self.connection.write(cleaned, self.folder / "cleaned.parquet")
                 if labels is not None:
-                    self._write(labels, "labels.parquet")
+                    self.connection.write(labels, self.folder / "labels.parquet")
                 dropped = {
                     reason: self.connection.to_pyarrow(count).as_py()
                     for reason, count in self.recipe.dropped(tables).items()
@@ -96,14 +95,14 @@ class Work:
 
     def sequences(self) -> ir.Table:
         """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`."""
-        cleaned = self._positions("cleaned.parquet")
+        cleaned = self._cleaned()
         check_events(self.connection, cleaned, self.spec, self.problems)
         events = without_problems(cleaned, self.spec)
         path = self.folder / "ids.parquet"
         if not path.exists():
             ids = events.group_by(__id=events[self.spec.id]).aggregate(__events=events.count())
-            self._write(ids, path.name)
-        ids = self.connection.read_parquet(str(path))
+            self.connection.write(ids, path)
+        ids = self.connection.read_work(path)
         self._check_size(ids)
         labels = self._labels(events)
         split = self.spec.split
@@ -135,37 +134,32 @@ class Work:
                 __split=split_of(found["__id"], split, found["__split"]),
                 __bucket=bucket_of(found["__id"], buckets),
             )
-            self._write(table, path.name)
-        return self.connection.read_parquet(str(path))
+            self.connection.write(table, path)
+        return self.connection.read_work(path)
 
     def partition(self, sequences: ir.Table, buckets: int) -> None:
         """Stage 3: the usable events with number and split, in one folder a bucket."""
         target = self.folder / "buckets"
         if target.exists():
             return
-        events = without_problems(self._positions("cleaned.parquet"), self.spec)
+        events = without_problems(self._cleaned(), self.spec)
         joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
         fields = [*self.spec.ties, *self.spec.categorical, *self.spec.numerical]
         table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
-        unfinished = self.folder / "buckets.unfinished"
-        shutil.rmtree(unfinished, ignore_errors=True)
-        with clear_errors("sorting events into buckets"):
+        with self.connection.clear_errors("sorting events into buckets"):
             if buckets == 1:
-                # Nothing to divide: memory, or the engine's own file where it does not suffice.
-                self._only = self.connection.create_table("events", table)
-                return
-            self.connection.to_parquet(table, unfinished, partition_by="__bucket")
-        unfinished.rename(target)
+                # Nothing to divide.
+                self._only = self.connection.held(table)
+            else:
+                self.connection.partition(table, target, "__bucket")
 
     def bucket(self, *numbers: int) -> ir.Table | None:
         """The events of some buckets; None where they are empty."""
         if self._only is not None:
             return self._only
         folders = (self.folder / "buckets" / f"__bucket={number}" for number in numbers)
-        paths = [str(path) for folder in folders for path in sorted(folder.glob("*.parquet"))]
-        if not paths:
-            return None
-        return self.connection.read_parquet(paths, hive_partitioning=False)
+        paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+        return self.connection.read_work(*paths) if paths else None
 
     def fit(self, sequences: ir.Table, facts: dict[str, Any]) -> State:
         """Stage 4: vocabularies, scalers and classes from the training sequences."""
@@ -187,7 +181,7 @@ class Work:
                 sample.append(row["__bucket"])
                 size += row["n"]
         part = self._training(sample)
-        with clear_errors("fitting vocabularies and scalers"):
+        with self.connection.clear_errors("fitting vocabularies and scalers"):
             categorical = {
                 name: fitting.fit_vocabulary(self.connection, events, name)
                 for name in self.spec.categorical
@@ -235,11 +229,14 @@ class Work:
         assert events is not None
         return events.filter(events["__split"] == "train")
 
+    def _cleaned(self) -> ir.Table:
+        return self.connection.in_order(self.folder / "cleaned.parquet")
+
     def _labels(self, events: ir.Table) -> ir.Table | None:
         if self.spec.label is None:
             return None
         if (self.folder / "labels.parquet").exists():
-            return self._positions("labels.parquet")
+            return self.connection.in_order(self.folder / "labels.parquet")
         if "__label" not in events.columns:
             return None
         labels = events.mutate(__id=events[self.spec.id], __split=ibis.null("string"))
@@ -267,13 +264,3 @@ class Work:
         column = sequences["__id"]
         back = column.try_cast("int64").cast("string")
         return bool(self.connection.to_pyarrow((back == column).fill_null(False).all()).as_py())
-
-    def _write(self, table: ir.Table, name: str) -> None:
-        with atomic_write(self.folder / name) as temporary:
-            self.connection.to_parquet(table, temporary)
-
-    def _positions(self, name: str) -> ir.Table:
-        """A work file with `__position`: its rows stand in the order of the source."""
-        path = str(self.folder / name)
-        table = self.connection.read_parquet(path, file_row_number=True)
-        return table.rename(__position="file_row_number")

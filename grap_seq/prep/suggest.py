@@ -19,14 +19,14 @@ from rich.table import Table
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.columns import Column, look
-from grap_seq.prep.engine import clear_errors, connect, parse_time
+from grap_seq.prep.engine import connect, parse_time
 from grap_seq.prep.lists import explode
 from grap_seq.prep.recipes import suggested_path
 from grap_seq.prep.tables import read_table
 from grap_seq.schema import DatasetSpec, TimeUnit
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 ROWS = 1_000_000
 TIME_NAME = re.compile(r"time|date|stamp|(^|_)(ts|dt|day|when|period)($|_)", re.I)
@@ -68,7 +68,7 @@ def suggest(source: Path, output: Path | None = None) -> Path:
         raise FileExistsError(f"{output} exists; edit it, remove it or choose another output=")
     connection = connect()
     try:
-        with clear_errors(f"reading {source}"):
+        with connection.clear_errors(f"reading {source}"):
             table = read_table(connection, source)
             names = [name for name in table.columns if not name.startswith("__")]
             lists = [name for name in names if table[name].type().is_array()]
@@ -89,7 +89,7 @@ def suggest(source: Path, output: Path | None = None) -> Path:
     return output
 
 
-def _guess(connection: Backend, rows: ir.Table, columns: list[Column], source: Path) -> Guess:
+def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source: Path) -> Guess:
     times = [c for c in columns if c.kind == "time"]
     counted = [c for c in columns if c.kind in ("integer", "number") and TIME_NAME.search(c.name)]
     if not times and not counted:
@@ -146,7 +146,7 @@ def _is_skewed(column: Column) -> bool:
     return low >= 0 and high > SKEW * max(median, 1e-12)
 
 
-def _unit(connection: Backend, rows: ir.Table, time: Column) -> TimeUnit:
+def _unit(connection: Connection, rows: ir.Table, time: Column) -> TimeUnit:
     """Seconds for a count of seconds since 1970; otherwise by the span of the dates."""
     if time.kind != "time":
         assert time.median is not None

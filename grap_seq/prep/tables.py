@@ -17,12 +17,11 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grap_seq.prep.engine import clear_errors
 from grap_seq.prep.lists import records_table
 from grap_seq.schema import nearest
 
 if TYPE_CHECKING:
-    from ibis.backends.duckdb import Backend
+    from grap_seq.prep.engine import Connection
 
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
 SEPARATORS = ",;\t|"
@@ -52,34 +51,22 @@ def table_files(source: Path) -> list[Path]:
     return paths
 
 
-def read_table(connection: Backend, source: Path) -> ir.Table:
+def read_table(connection: Connection, source: Path) -> ir.Table:
     """The table with a column `__file` beside its own; CSV columns are all text.
 
     Where it has lists, which become several rows each, `__row` keeps the number of the row.
     """
     paths = table_files(source)
-    names = [str(path) for path in paths]
-    with clear_errors(f"reading {source}"):
+    with connection.clear_errors(f"reading {source}"):
         if is_text(source):
             separator, columns = _header(paths)
-            # Nothing is left to the engine's guess: a ragged row would change what it finds.
-            return connection.read_csv(
-                names,
-                auto_detect=False,
-                columns=dict.fromkeys(columns, "VARCHAR"),
-                header=True,
-                delim=separator,
-                quote='"',
-                escape='"',
-                filename="__file",
-            )
+            return connection.read_csv(paths, columns, separator)
         for path in paths:
             _check_parquet(path)
-        table = connection.read_parquet(names, filename="__file", union_by_name=True)
+        table = connection.read_parquet(paths)
         if not any(kind.is_array() for kind in table.schema().types):
             return table
-        parts = [connection.read_parquet(name, filename="__file") for name in names]
-        numbered = [part.mutate(__row=ibis.row_number() + 1) for part in parts]
+        numbered = [connection.numbered(connection.read_parquet([path])) for path in paths]
         return ibis.union(*numbered) if len(numbered) > 1 else numbered[0]
 
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean
 from grap_seq.prep.encoding import encode_events
-from grap_seq.prep.engine import clear_errors, connect
+from grap_seq.prep.engine import connect
 from grap_seq.prep.grouping import group_events, with_id
 from grap_seq.prep.labels import read_labels
 from grap_seq.prep.lists import explode
@@ -62,11 +62,11 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
             rows = pa.array(range(1, given.num_rows + 1), pa.int64())
             table = ibis.memtable(given.append_column("__row", rows))
             table = table.mutate(__file=ibis.literal(where))
-        with clear_errors(f"reading {where}"):
+        with connection.clear_errors(f"reading {where}"):
             table = explode(connection, table, spec.event_columns, where)
         require_columns(table, spec.columns, where)
         check_time_kind(connection, table, spec, state.time_kind, where)
-        with clear_errors(f"reading {where}"):
+        with connection.clear_errors(f"reading {where}"):
             cleaned = connection.to_pyarrow(clean(table, spec, state.time_kind))
         if not cleaned.num_rows:
             raise ValueError(f"{where}: the table has no events")
@@ -74,7 +74,7 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
         numbered = ibis.memtable(cleaned)
         problems = Problems(connection, strict=True, remedy="correct or remove the row")
         check_events(connection, numbered, spec, problems)
-        with clear_errors(f"coding {where}"):
+        with connection.clear_errors(f"coding {where}"):
             coded = encode_events(numbered, state, spec.id)
             grouped = group_events(connection, coded, state, spec.id)
     finally:
@@ -110,7 +110,7 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
     chosen = recipe.spec
     connection = connect()
     try:
-        with clear_errors(f"reading the {chosen.name} events"):
+        with connection.clear_errors(f"reading the {chosen.name} events"):
             tables = recipe.read(connection, source)
             events = recipe.events(tables)
             events = explode(connection, events, chosen.event_columns, chosen.name)

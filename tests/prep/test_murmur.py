@@ -15,7 +15,7 @@ from grap_seq.prep.murmur import spark_hash
     ("text", "value"), [("", 142593372), ("a", 1485273170), ("abc", 1322437556)]
 )
 def test_values_of_spark(text: str, value: int) -> None:
-    assert spark_hash(text) == value
+    assert spark_hash([text]).tolist() == [value]
 
 
 def test_whole_words_are_common_murmur3() -> None:
@@ -24,12 +24,12 @@ def test_whole_words_are_common_murmur3() -> None:
         for _ in range(20):
             text = "".join(chr(numbers.randrange(128)) for _ in range(4 * words))
             seed = numbers.randrange(2**31)
-            assert spark_hash(text, seed) == murmurhash3_32(text, seed=seed)
-    assert spark_hash("äö") == murmurhash3_32("äö", seed=42)
+            assert spark_hash([text], seed) == murmurhash3_32(text, seed=seed)
+    assert spark_hash(["äö"]) == murmurhash3_32("äö", seed=42)
 
 
 def test_a_tail_is_not() -> None:
-    assert spark_hash("abcde") != murmurhash3_32("abcde", seed=42)
+    assert spark_hash(["abcde"]) != murmurhash3_32("abcde", seed=42)
 
 
 def _padded(state: int, word: int) -> int:
@@ -53,4 +53,10 @@ def test_tail_bytes_are_words_with_a_sign() -> None:
     for byte in (0xC3, 0xA9):
         state = _padded(state, byte - 256 + 2**32)
     expected = _final(state ^ 2)
-    assert spark_hash("é") % 2**32 == expected
+    assert int(spark_hash(["é"])[0]) % 2**32 == expected
+
+
+def test_each_text_keeps_its_place() -> None:
+    texts = ["b", "", "a", "abcde", "ä", "a"]
+    assert spark_hash(texts).tolist() == [int(spark_hash([text])[0]) for text in texts]
+    assert spark_hash([]).tolist() == []
