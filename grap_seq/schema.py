@@ -32,8 +32,8 @@ SECONDS: dict[TimeUnit, int] = {
 }
 SPLITS = ("train", "val", "test")
 METRICS: tuple[Metric, ...] = ("auc", "accuracy")
-# Columns that every prepared folder has beside the id and the fields.
-RESERVED = ("event_time", "label")
+# Columns that prepared folders have beside the id and the fields.
+RESERVED = ("event_time", "label", "label_position")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -74,7 +74,9 @@ class DatasetSpec:
 
     `tie_order` names number columns that order the events of one moment before the fields do;
     `relative_time` counts each sequence's times from its first event; `unique` says that no event
-    occurs twice, so that a repeated row is an error and not a second event.
+    occurs twice, so that a repeated row is an error and not a second event. `label_time` is the
+    column beside the label with the moment, in the form of `time`, from which on events must not be
+    seen; with `local_labels` a sequence has a label for each of several such moments.
     """
 
     name: str
@@ -89,6 +91,8 @@ class DatasetSpec:
     numerical: dict[str, Numerical] = field(default_factory=dict)
     label: str | None = None
     labels: str | None = None
+    label_time: str | None = None
+    local_labels: bool = False
     metric: Metric | None = None
     split: Split = field(default_factory=Split)
 
@@ -174,7 +178,7 @@ class DatasetSpec:
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
-        for key in ("relative_time", "unique"):
+        for key in ("relative_time", "unique", "local_labels"):
             if not isinstance(getattr(self, key), bool):
                 raise ValueError(f"{where}: {key} takes true or false")
         if self.label is not None and self.label in (*used, *self.tie_order):
@@ -183,6 +187,18 @@ class DatasetSpec:
             )
         if self.labels is not None and self.label is None:
             raise ValueError(f"{where}: 'labels' names a file; name its column with 'label' too")
+        if self.label_time is not None and self.label_time in (*used, *self.tie_order, self.label):
+            raise ValueError(
+                f"{where}: label_time '{self.label_time}' is also the label or an input column; "
+                "give the label's time a column of its own"
+            )
+        if self.label_time is not None and self.label is None:
+            raise ValueError(f"{where}: 'label_time' needs a label; name its column with 'label'")
+        if self.local_labels and self.label_time is None:
+            raise ValueError(
+                f"{where}: local_labels says that a sequence has several labels; name the column "
+                "with the time of each as 'label_time'"
+            )
         for name, options in self.numerical.items():
             if options.by is not None and options.by not in self.categorical:
                 raise ValueError(
@@ -237,7 +253,11 @@ class Field:
 
 @dataclass(frozen=True)
 class Schema:
-    """The columns of a prepared folder, in the order in which events are sorted."""
+    """The columns of a prepared folder, in the order in which events are sorted.
+
+    With `local_labels` the column `label` is a list, and `label_position` gives for each label the
+    index of the last event that it may be predicted from.
+    """
 
     name: str
     id: str
@@ -246,6 +266,7 @@ class Schema:
     label: str | None = None
     classes: tuple[str, ...] = ()
     metric: Metric | None = None
+    local_labels: bool = False
 
     @property
     def categorical(self) -> tuple[Field, ...]:
@@ -259,6 +280,9 @@ class Schema:
         content = dataclasses.asdict(self)
         content["fields"] = [dataclasses.asdict(f) for f in self.fields]
         content["classes"] = list(self.classes)
+        # Folders of one label a sequence keep the hash that they had before there were others.
+        if not self.local_labels:
+            del content["local_labels"]
         return content
 
     @property

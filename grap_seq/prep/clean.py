@@ -76,7 +76,7 @@ def as_number(column: ir.Value, name: str) -> ir.FloatingValue:
 def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingValue:
     """float64 in `spec.time_unit`; null where missing, NaN where the cell is no time."""
     if kind == "number":
-        return as_number(column, spec.time)
+        return as_number(column, column.get_name())
     given = column
     if column.type().is_string():
         given = column.strip().nullif("")
@@ -90,13 +90,18 @@ def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingV
     return ibis.ifelse(given.isnull(), ibis.null("float64"), ibis.coalesce(units, _nan()))
 
 
-def time_kind(connection: Connection, events: ir.Table, spec: DatasetSpec) -> TimeKind:
+def time_kind(
+    connection: Connection, events: ir.Table, spec: DatasetSpec, name: str | None = None
+) -> TimeKind:
     """Whether the time column counts units or names moments; text is judged by its first cells.
+
+    `name` is another column with times, by default `spec.time`.
 
     Raises:
         ValueError: a time column of another type.
     """
-    column = events[spec.time]
+    name = name or spec.time
+    column = events[name]
     kind = column.type()
     if kind.is_numeric():
         return "number"
@@ -104,7 +109,7 @@ def time_kind(connection: Connection, events: ir.Table, spec: DatasetSpec) -> Ti
         return "timestamp"
     if not kind.is_string():
         raise ValueError(
-            f"time column '{spec.time}' has type {kind}; give a timestamp, a date, a number or text"
+            f"time column '{name}' has type {kind}; give a timestamp, a date, a number or text"
         )
     if spec.time_format is not None:
         return "timestamp"
@@ -131,7 +136,9 @@ def check_time_kind(
 
 
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
-    """Columns id, event_time, fields, `__tie0`..., `__bad`; `__label`, `__file`, `__row` if given.
+    """Columns id, event_time, fields, `__tie0`..., `__bad`.
+
+    Also `__label`, `__label_time`, `__file` and `__row` if given.
 
     Raises:
         ValueError: a column has a type that cannot be used.
@@ -140,11 +147,18 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     numbers = {name: as_number(events[name], name) for name in spec.numerical}
     ties = {place: as_number(events[name], name) for place, name in spec.ties.items()}
     time = as_time(events[spec.time], spec, kind)
-    counted = {**{spec.ties[place]: value for place, value in ties.items()}, **numbers}
-    unread = [
-        ibis.ifelse(value.isnan(), _plain(events[name]), ibis.null("string"))
-        for name, value in [(spec.time, time), *counted.items()]
-    ]
+    counted = {
+        spec.time: time,
+        **{spec.ties[place]: value for place, value in ties.items()},
+        **numbers,
+    }
+    extra: dict[str, ir.Value] = {}
+    if label in events.columns:
+        extra["__label"] = as_text(events[label])
+        if spec.label_time is not None and spec.label_time in events.columns:
+            counted[spec.label_time] = as_time(events[spec.label_time], spec, kind)
+            extra["__label_time"] = counted[spec.label_time]
+    unread = [unreadable(events[name], value) for name, value in counted.items()]
     columns: dict[str, ir.Value] = {
         spec.id: as_text(events[spec.id]),
         "event_time": time,
@@ -152,13 +166,17 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         **numbers,
         **ties,
         "__bad": ibis.coalesce(*unread),
+        **extra,
     }
-    if label in events.columns:
-        columns["__label"] = as_text(events[label])
-    for extra in ("__file", "__row"):
-        if extra in events.columns:
-            columns[extra] = events[extra]
+    for name in ("__file", "__row"):
+        if name in events.columns:
+            columns[name] = events[name]
     return events.select(**columns)
+
+
+def unreadable(column: ir.Value, value: ir.FloatingValue) -> ir.StringValue:
+    """Text of a cell that `as_time` or `as_number` turned into NaN, otherwise null."""
+    return ibis.ifelse(value.isnan(), _plain(column), ibis.null("string"))
 
 
 def _nan() -> ir.FloatingScalar:

@@ -23,7 +23,8 @@ PLACES = {"total": "all splits", "dropped": "left out", "vocabularies": "values 
 class Manifest:
     """Counts per split, dropped rows by reason, files with checksums, versions and source.
 
-    `splits[name]` has `sequences`, `events`, `labelled` and `classes` (sequences of each class);
+    `splits[name]` has `sequences`, `events`, `labelled` and `classes` (labels of each class, of
+    which a sequence has one, or several with `local_labels`);
     `differences` lists counts that are not those of the recipe's expected.yaml, as (name, expected,
     found); `unseen` counts, for data prepared with `like`, the events of each field whose value is
     not in the vocabulary.

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from grap_seq.files import atomic_write
 from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.grouping import group_events, list_types, with_id
+from grap_seq.prep.local_labels import label_lists
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
 from grap_seq.schema import SPLITS
@@ -46,7 +47,7 @@ def write_bucket(
 
 
 def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
-    """The sequences of a bucket sorted by id, with `label` and `__split`."""
+    """The sequences of a bucket sorted by id, with their labels and `__split`."""
     with work.connection.clear_errors(f"grouping bucket {bucket}"):
         known = work.connection.to_pyarrow(
             sequences.filter(sequences["__bucket"] == bucket).order_by("__number")
@@ -58,7 +59,11 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
             coded = encode_events(events, state, "__number")
             table = group_events(work.connection, coded, state, "__number")
     assert table["__number"].equals(known["__number"])
-    classes = pa.array(state.classes, pa.string())
-    labels = pc.index_in(known["__label"].cast(pa.string()), classes).cast(pa.int32())
-    table = table.append_column("label", labels).append_column("__split", known["__split"])
-    return with_id(known["__id"], table, state)
+    if state.spec.local_labels:
+        label, position = label_lists(known, table["event_time"], state.classes)
+        table = table.append_column("label", label).append_column("label_position", position)
+    else:
+        classes = pa.array(state.classes, pa.string())
+        labels = pc.index_in(known["__label"].cast(pa.string()), classes).cast(pa.int32())
+        table = table.append_column("label", labels)
+    return with_id(known["__id"], table.append_column("__split", known["__split"]), state)

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from grap_seq.files import sha256
 from grap_seq.prep.engine import connect, versions
-from grap_seq.prep.labels import label_path
+from grap_seq.prep.labels import label_path, label_rows
 from grap_seq.prep.manifest import Manifest, differences
 from grap_seq.prep.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.parts import part_paths, write_bucket
@@ -165,20 +165,22 @@ def _run(
 
 
 def _count(work: Work, sequences: ir.Table) -> dict[str, dict[str, Any]]:
-    """Sequences, events, labelled ones and classes of each split."""
-    groups = sequences.group_by("__split", "__label").aggregate(
-        n=sequences.count(), events=sequences["__events"].sum()
-    )
+    """Sequences, events, labelled ones and labels of each class, by split."""
     counts: dict[str, dict[str, Any]] = {
         split: {"sequences": 0, "events": 0, "labelled": 0, "classes": {}} for split in SPLITS
     }
+    sums = sequences.group_by("__split").aggregate(
+        sequences=sequences.count(),
+        events=sequences["__events"].sum(),
+        labelled=sequences["__label"].count(),
+    )
+    for row in work.connection.to_pyarrow(sums).to_pylist():
+        counts[row.pop("__split")].update(row)
+    labels = label_rows(sequences, work.spec)
+    groups = labels.group_by("__split", "__label").aggregate(n=labels.count())
     for row in work.connection.to_pyarrow(groups).to_pylist():
-        split = counts[row["__split"]]
-        split["sequences"] += row["n"]
-        split["events"] += row["events"]
         if row["__label"] is not None:
-            split["labelled"] += row["n"]
-            split["classes"][row["__label"]] = row["n"]
+            counts[row["__split"]]["classes"][row["__label"]] = row["n"]
     return counts
 
 

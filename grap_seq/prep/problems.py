@@ -7,7 +7,10 @@
 | repeated event, where `unique` is set  | the row is dropped           |
 | NaN, infinite or unreadable number     | the cell counts as missing   |
 | label without id, label without events | the label is dropped         |
+| label without (readable) `label_time`  | the label is dropped         |
 | two different labels for one id        | the sequence is unlabelled   |
+| the same at one `label_time`           | both labels are dropped      |
+| event at or after its label's time     | the row is dropped           |
 """
 
 from __future__ import annotations
@@ -33,6 +36,12 @@ class Problems:
         self.strict = strict
         self.remedy = remedy
         self.counts: dict[str, int] = {}
+
+    def note(self, reason: str, rows: ir.Table) -> None:
+        """Count rows that are left out and yet no mistake."""
+        count = self.connection.to_pyarrow(rows.count()).as_py()
+        if count:
+            self.counts[reason] = self.counts.get(reason, 0) + count
 
     def report(
         self,

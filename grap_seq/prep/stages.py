@@ -18,7 +18,14 @@ import ibis.expr.types as ir
 from grap_seq.files import write_json
 from grap_seq.prep import fitting
 from grap_seq.prep.clean import check_time_kind, clean, time_kind
-from grap_seq.prep.labels import classes_of, label_of_ids, read_labels
+from grap_seq.prep.labels import (
+    classes_of,
+    label_of_ids,
+    label_rows,
+    read_labels,
+    with_limits,
+    with_times,
+)
 from grap_seq.prep.lists import explode
 from grap_seq.prep.problems import Problems, check_events, without_problems
 from grap_seq.prep.recipes import Recipe
@@ -74,7 +81,7 @@ class Work:
                     kind = self.stored.time_kind
                     check_time_kind(self.connection, events, self.spec, kind, where)
                 required = self.stored is None
-                labels = read_labels(self.connection, self.recipe, tables, required=required)
+                labels = read_labels(self.connection, self.recipe, tables, kind, required=required)
                 if labels is None and required:
                     self._require_label(events)
                 cleaned = clean(events, self.spec, kind)
@@ -97,20 +104,37 @@ class Work:
         """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`."""
         cleaned = self._cleaned()
         check_events(self.connection, cleaned, self.spec, self.problems)
-        events = without_problems(cleaned, self.spec)
+        labels, local = self._labels(), self.spec.local_labels
+        if labels is not None:
+            labels = with_times(labels, self.spec, self.problems)
+            if self.spec.label_time is not None and not local:
+                limited = with_limits(without_problems(cleaned, self.spec), labels, self.spec)
+                late = f"event at or after the label's time in column '{self.spec.label_time}'"
+                self.problems.report(limited, limited.filter(limited["__late"]), late)
+        events = self._events()
         path = self.folder / "ids.parquet"
         if not path.exists():
-            ids = events.group_by(__id=events[self.spec.id]).aggregate(__events=events.count())
+            facts = {"__events": events.count()}
+            if local:
+                facts["__first"] = events["event_time"].min()
+            ids = events.group_by(__id=events[self.spec.id]).aggregate(**facts)
             self.connection.write(ids, path)
         ids = self.connection.read_work(path)
         self._check_size(ids)
-        labels = self._labels(events)
         split = self.spec.split
         if labels is None:
-            found = ids.mutate(__label=ibis.null("string"), __split=ibis.null("string"))
+            label = ibis.null("array<string>" if local else "string")
+            times = {"__label_time": ibis.null("array<float64>")} if local else {}
+            found = ids.mutate(__label=label, __split=ibis.null("string"), **times)
         else:
-            required = self.stored is None
-            known = label_of_ids(self.connection, labels, ids, self.problems, required=required)
+            known = label_of_ids(
+                self.connection,
+                labels,
+                ids,
+                self.problems,
+                self.spec,
+                required=self.stored is None,
+            )
             found = ids.left_join(known, "__id").drop("__id_right")
             given = labels.filter(labels["__split"] == "test").count()
             if self.connection.to_pyarrow(given).as_py():
@@ -129,6 +153,7 @@ class Work:
                 "__id",
                 "__events",
                 "__label",
+                *(["__label_time"] if local else []),
                 # Sorting by a number is cheaper than by text; the order is mostly the final one.
                 __number=ibis.row_number().over(order_by=[as_integer, found["__id"]]),
                 __split=split_of(found["__id"], split, found["__split"]),
@@ -142,7 +167,7 @@ class Work:
         target = self.folder / "buckets"
         if target.exists():
             return
-        events = without_problems(self._cleaned(), self.spec)
+        events = self._events()
         joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
         fields = [*self.spec.ties, *self.spec.categorical, *self.spec.numerical]
         table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
@@ -191,12 +216,13 @@ class Work:
                 for name in self.spec.numerical
             }
         labelled = self.spec.label is not None
+        labels = label_rows(sequences, self.spec)
         integers = facts["countable_id"] and self._all_integers(sequences)
         return State(
             spec=self.spec,
             categorical=categorical,
             numerical=numerical,
-            classes=classes_of(self.connection, sequences) if labelled else (),
+            classes=classes_of(self.connection, labels) if labelled else (),
             id_type="int64" if integers else "string",
             time_kind=facts["time"],
         )
@@ -213,7 +239,8 @@ class Work:
                 f"{self.spec.name}: ids of '{self.spec.id}' were integers in preparation, these "
                 "are not; write them the same way"
             )
-        found = self.connection.to_pyarrow(sequences.select("__label").distinct())
+        labels = label_rows(sequences, self.spec)
+        found = self.connection.to_pyarrow(labels.select("__label").distinct())
         unknown = {*found["__label"].to_pylist()} - {None, *self.stored.classes}
         if unknown:
             raise ValueError(
@@ -232,23 +259,35 @@ class Work:
     def _cleaned(self) -> ir.Table:
         return self.connection.in_order(self.folder / "cleaned.parquet")
 
-    def _labels(self, events: ir.Table) -> ir.Table | None:
+    def _events(self) -> ir.Table:
+        """The usable events: where a label says from when on they may not be seen, those before."""
+        events, labels = without_problems(self._cleaned(), self.spec), self._labels()
+        if self.spec.label_time is None or self.spec.local_labels or labels is None:
+            return events
+        limited = with_limits(events, labels, self.spec)
+        return limited.filter(~limited["__late"]).drop("__late")
+
+    def _labels(self) -> ir.Table | None:
         if self.spec.label is None:
             return None
         if (self.folder / "labels.parquet").exists():
             return self.connection.in_order(self.folder / "labels.parquet")
-        if "__label" not in events.columns:
+        events = without_problems(self._cleaned(), self.spec)
+        time = ["__label_time"] if self.spec.label_time is not None else []
+        if not {"__label", *time} <= set(events.columns):
             return None
         labels = events.mutate(__id=events[self.spec.id], __split=ibis.null("string"))
         return labels.filter(labels["__label"].notnull())
 
     def _require_label(self, events: ir.Table) -> None:
-        if self.spec.label is None or self.spec.label in events.columns:
+        names = [name for name in (self.spec.label, self.spec.label_time) if name is not None]
+        missing = [name for name in names if name not in events.columns]
+        if not missing:
             return
         if self.recipe.remedy:
             raise ValueError(f"{self.spec.name}: the source has no labels; {self.recipe.remedy}")
         raise ValueError(
-            f"{self.recipe.spec_path}: the events have no column '{self.spec.label}'; name the "
+            f"{self.recipe.spec_path}: the events have no column '{missing[0]}'; name the "
             "label file with 'labels', or set label to null"
         )
 

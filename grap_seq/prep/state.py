@@ -72,6 +72,7 @@ class State:
             label=spec.label,
             classes=self.classes,
             metric=metric,
+            local_labels=spec.local_labels,
         )
 
     def to_dict(self) -> dict[str, Any]:

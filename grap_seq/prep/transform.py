@@ -13,7 +13,7 @@ import ibis
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean
+from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean, time_kind
 from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.engine import connect
 from grap_seq.prep.grouping import group_events, with_id
@@ -102,6 +102,8 @@ def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:
 def read_events(dataset: str, source: Path | None = None, spec: Path | None = None) -> pd.DataFrame:
     """The events table that a recipe makes, by id and time, with the label joined to each event.
 
+    A dataset with several labels a sequence comes without them.
+
     Raises:
         ValueError, FileNotFoundError: as in `prepare`.
     """
@@ -120,12 +122,14 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
                 **{name: as_number(events[name], name) for name in chosen.numerical},
                 __text=as_text(events[chosen.id]),
             )
-            labels = read_labels(connection, recipe, tables)
-            if labels is not None:
+            kind = time_kind(connection, events, chosen)
+            labels = read_labels(connection, recipe, tables, kind)
+            if labels is not None and not chosen.local_labels:
                 label = labels.select("__id", "__label").distinct()
                 events = events.left_join(label, events["__text"] == label["__id"])
                 events = events.rename({chosen.label: "__label"})
-            if chosen.label is not None and chosen.label in events.columns:
+            known = chosen.label in events.columns and not chosen.local_labels
+            if chosen.label is not None and known:
                 columns.append(chosen.label)
             ordered = events.select(columns).order_by(chosen.id, chosen.time)
             frame: pd.DataFrame = connection.to_pyarrow(ordered).to_pandas()

@@ -88,7 +88,8 @@ def _part(
     """What is wrong in one part, each kind once; adds to `counts` and `split_of`."""
     fields = [field.name for field in schema.fields]
     file = pq.ParquetFile(path)
-    if file.schema_arrow.names != [schema.id, "event_time", *fields, "label"]:
+    labels = ["label", "label_position"] if schema.local_labels else ["label"]
+    if file.schema_arrow.names != [schema.id, "event_time", *fields, *labels]:
         return [f"{name}: columns {', '.join(file.schema_arrow.names)} are not those of the schema"]
     found: dict[str, str] = {}
     for group in range(file.num_row_groups):
@@ -124,12 +125,35 @@ def _sequences(table: pa.Table, schema: Schema) -> Iterator[tuple[str, int]]:
             yield from _first(f"infinite number in '{field.name}'", np.isinf(values), lengths)
     times = _flat(table, "event_time")
     yield from _first("time that is no number", ~np.isfinite(times), lengths)
-    back = np.diff(times, prepend=times[:1]) < 0
-    starts = np.cumsum(lengths) - lengths
-    back[starts[lengths > 0]] = False
-    yield from _first("times out of order", back, lengths)
+    yield from _first("times out of order", _falls(times, lengths), lengths)
+    if schema.local_labels:
+        yield from _local_labels(table, schema, lengths)
+        return
     labels = table["label"].to_pandas().to_numpy("float64")
     yield from _first("unknown class", (labels < 0) | (labels >= max(1, len(schema.classes))))
+
+
+def _local_labels(
+    table: pa.Table, schema: Schema, events: NDArray[np.int64]
+) -> Iterator[tuple[str, int]]:
+    lengths = _lengths(table, "label")
+    uneven = _lengths(table, "label_position") != lengths
+    yield from _first("length of 'label_position'", uneven)
+    if uneven.any():
+        return
+    labels, positions = _flat(table, "label"), _flat(table, "label_position")
+    known = (labels >= 0) & (labels < len(schema.classes))
+    yield from _first("unknown class", ~known, lengths)
+    inside = (positions >= 0) & (positions < np.repeat(events, lengths))
+    yield from _first("label outside the events", ~inside, lengths)
+    yield from _first("labels out of order", _falls(positions, lengths), lengths)
+
+
+def _falls(values: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether a value is smaller than the one before it in its row."""
+    falls = np.diff(values, prepend=values[:1]) < 0
+    falls[(np.cumsum(lengths) - lengths)[lengths > 0]] = False
+    return falls
 
 
 def _lengths(table: pa.Table, name: str) -> NDArray[np.int64]:

@@ -14,7 +14,9 @@ import pytest
 import yaml
 
 from grap_seq.files import sha256
+from grap_seq.prep.prepare import prepare
 from grap_seq.prep.validate import validate
+from tests.prep.helpers import write_source
 
 PART = "train/part-00000.parquet"
 Row = dict[str, Any]
@@ -48,6 +50,29 @@ def _set(name: str, event: int, value: float) -> Callable[[list[Row]], None]:
     return change
 
 
+def _update(row: int, **values: Any) -> Callable[[list[Row]], object]:
+    return lambda rows: rows[row].update(values)
+
+
+def test_local_labels_lie_inside_their_sequence(tmp_path: Path) -> None:
+    changes = {"label": "churned", "labels": "labels.csv", "label_time": "asked"}
+    source = write_source(tmp_path, **changes, local_labels=True)
+    (tmp_path / "labels.csv").write_text("client,churned,asked\n1,0,1\n1,1,2\n2,1,9\n")
+    prepare("table", tmp_path / "out", source=source)
+    validate(tmp_path / "out")
+    whole = {"label": [0, 1], "label_position": [0, 1]}
+    for change, message in (
+        ({"label": [0, 2]}, "unknown class of client 1"),
+        ({"label": [0]}, "length of 'label_position' of client 1"),
+        ({"label_position": [0, 2]}, "label outside the events of client 1"),
+        ({"label_position": [-1, 1]}, "label outside the events of client 1"),
+        ({"label_position": [1, 0]}, "labels out of order of client 1"),
+    ):
+        _rewrite(tmp_path / "out", _update(0, **whole | change))
+        with pytest.raises(ValueError, match=message):
+            validate(tmp_path / "out")
+
+
 DAMAGE: dict[str, tuple[Callable[[list[Row]], object], str]] = {
     "code 0 is padding": (_set("kind", 1, 0), "code outside the vocabulary of 'kind' of customer"),
     "code too large": (_set("kind", 0, 5), "code outside the vocabulary of 'kind' of customer"),
@@ -55,7 +80,7 @@ DAMAGE: dict[str, tuple[Callable[[list[Row]], object], str]] = {
     "no time": (_set("event_time", 0, float("nan")), "time that is no number of customer"),
     "infinite": (_set("amount", 2, float("inf")), "infinite number in 'amount' of customer"),
     "short list": (lambda rows: rows[3]["kind"].pop(), "length of 'kind' of customer"),
-    "class": (lambda rows: rows[3].update(label=2), "unknown class of customer"),
+    "class": (_update(3, label=2), "unknown class of customer"),
     "lost row": (lambda rows: rows.pop(), "train: holds .*manifest.json says"),
 }
 
