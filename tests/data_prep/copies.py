@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import shutil
 from pathlib import Path
@@ -26,6 +27,17 @@ def golden(name: str) -> Path:
 def copy_golden(name: str, place: Path) -> Path:
     """The golden raw files of a dataset in a folder of their own, to be changed."""
     return Path(shutil.copytree(golden(name), place / "raw"))
+
+
+def write_folds(name: str, place: Path) -> Path:
+    """The golden raw files of a dataset whose tables are folders of parquet folds."""
+    for table in ("ptls/trx", "targets"):
+        text = (golden(name) / f"{Path(table).name}.json").read_text("utf-8")
+        for fold, rows in json.loads(text).items():
+            path = place / table / f"fold={fold}" / "part-00000.snappy.parquet"
+            path.parent.mkdir(parents=True)
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    return place
 
 
 def prepared(name: str, source: Path, output: Path) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ import pytest
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.recipes import names
 from grap_seq.resources import folder
+from tests.data_prep.copies import write_folds
 
 
 @pytest.mark.parametrize("name", names())
@@ -24,6 +25,8 @@ def test_worked_example(name: str, tmp_path: Path) -> None:
         shutil.copy(golden / "planes.csv", source)
         with zipfile.ZipFile(source / "flights.csv.zip", "w") as archive:
             archive.write(golden / "flights.csv", "flights.csv")
+    if name == "mbd_mini":
+        source = write_folds(name, tmp_path / "raw")
     if name == "table":
         source, spec = golden / "events.csv", golden / "events.yaml"
     prepare(name, tmp_path / "out", source=source, spec=spec)
