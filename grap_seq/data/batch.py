@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
 
-from grap_seq.data.sequences import LABEL, TIME, Sequences
+from grap_seq.data.labels import LABEL
+from grap_seq.data.sequences import TIME, Sequences
 
 # Two underscores: no column of a dataset may have such a name.
-OWNER = "__owner"
+OWNER, LABEL_EVENT = "__owner", "__label_event"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = 0.1) -
     Returns:
         `PaddedBatch`es whose payload holds, for a rectangle of B rows and T positions, every field
         (B, T) (categorical int64, numerical float32 with NaN where missing), `event_time` (B, T)
-        float64, and by row `label` (B,) (-1: none) and `OWNER` (B,).
+        float64, and by row `label` (B,) (-1: none) and `OWNER` (B,). With local labels, `label` is
+        (L,), one entry a label, and `LABEL_EVENT` (L,) numbers their events among the valid cells.
     """
     ordered = sorted(crops, key=lambda crop: -crop.length)
     return [_rectangle(sequences, group) for group in groups_of(ordered, max_padding)]
@@ -78,7 +80,14 @@ def _rectangle(sequences: Sequences, crops: List[Crop]) -> PaddedBatch:
         for name, values in sequences.events(crop.row, crop.start, crop.stop).items():
             arrays[name][index, : crop.length] = values
     payload = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    payload[LABEL] = torch.from_numpy(sequences.labels[[crop.row for crop in crops]])
+    if sequences.local is None:
+        payload[LABEL] = torch.from_numpy(sequences.labels[[crop.row for crop in crops]])
+    else:
+        pairs = [sequences.local.of_crop(crop.row, crop.start, crop.stop) for crop in crops]
+        firsts = np.cumsum([0, *(crop.length for crop in crops)])
+        events = [place + first for (_, place), first in zip(pairs, firsts[:-1], strict=True)]
+        payload[LABEL] = torch.from_numpy(np.concatenate([labels for labels, _ in pairs]))
+        payload[LABEL_EVENT] = torch.from_numpy(np.concatenate(events))
     payload[OWNER] = torch.tensor([crop.owner for crop in crops])
     return PaddedBatch(payload, torch.tensor([crop.length for crop in crops]))
 

@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from grap_seq.data.fraction import chosen
+from grap_seq.data.labels import LABEL, UNLABELLED, Array, Examples, LocalLabels
 from grap_seq.files import atomic_write, sha256
 from grap_seq.schema import Schema
 
-Array = NDArray[Any]
 TIME = "event_time"
-LABEL = "label"
-UNLABELLED = -1
 
 
 class Sequences:
@@ -36,6 +33,7 @@ class Sequences:
         schema: the folder's schema.
         lengths: events of each row, shape (rows,).
         labels: class index of each row, -1 where unlabelled, shape (rows,).
+        local: the labels inside the rows, where the schema has those; `labels` are all -1 then.
 
     Raises:
         FileNotFoundError: the folder is not a prepared one.
@@ -61,6 +59,7 @@ class Sequences:
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
         self.labels = self._per_row(_labels)
+        self.local = LocalLabels.read(self._batches) if schema.local_labels else None
 
     def _read(self) -> list[pa.RecordBatch]:
         if self._file is None:
@@ -84,6 +83,13 @@ class Sequences:
     def _per_row(self, values: Any) -> Array:
         parts = [np.asarray(values(batch), dtype=np.int64) for batch in self._batches]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    def examples(self) -> Examples:
+        """What each label is predicted from, in the order of the rows."""
+        if self.local is not None:
+            return self.local.examples()
+        rows = np.flatnonzero(self.labels != UNLABELLED)
+        return Examples(rows, self.lengths[rows], self.labels[rows])
 
     def __len__(self) -> int:
         return int(self._first_row[-1])
@@ -126,7 +132,7 @@ class Sequences:
 
 
 def _labels(batch: pa.RecordBatch) -> Array:
-    if LABEL not in batch.schema.names:
+    if LABEL not in batch.schema.names or pa.types.is_list(batch.schema.field(LABEL).type):
         return np.full(len(batch), UNLABELLED)
     labels: Array = batch.column(LABEL).fill_null(UNLABELLED).to_numpy()
     return labels

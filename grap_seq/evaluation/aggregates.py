@@ -43,6 +43,33 @@ def aggregates(prepared: Path, split: str, *, labelled_only: bool = False) -> pd
     Raises:
         ValueError: The folder has no such split.
     """
+
+    def choose(sequences: ibis.Table, schema: Schema) -> ibis.Table:
+        return sequences.filter(_.label.notnull()) if labelled_only else sequences
+
+    return _aggregates(prepared, split, choose)
+
+
+def label_aggregates(prepared: Path, split: str) -> pd.DataFrame:
+    """Aggregates of what each of several labels a sequence may see: the events up to its position.
+
+    As `aggregates`, indexed by the sequence id, "/" and the number of the label in its sequence.
+    """
+    return _aggregates(prepared, split, _prefixes)
+
+
+def _prefixes(sequences: ibis.Table, schema: Schema) -> ibis.Table:
+    number = ibis.range(sequences.label_position.length()).unnest()
+    rows = sequences.mutate(__number=number)
+    stop = rows.label_position[rows["__number"]] + 1
+    names = ("event_time", *(field.name for field in schema.fields))
+    key = rows[schema.id].cast("string") + "/" + rows["__number"].cast("string")
+    return rows.select(**{schema.id: key}, **{name: rows[name][:stop] for name in names})
+
+
+def _aggregates(
+    prepared: Path, split: str, choose: Callable[[ibis.Table, Schema], ibis.Table]
+) -> pd.DataFrame:
     schema = Schema.load(prepared)
     parts = sorted((prepared / split).glob("part-*.parquet"))
     if not parts:
@@ -54,9 +81,7 @@ def aggregates(prepared: Path, split: str, *, labelled_only: bool = False) -> pd
     try:
         frames = []
         for part in parts:
-            sequences = connection.read_parquet(part)
-            if labelled_only:
-                sequences = sequences.filter(_.label.notnull())
+            sequences = choose(connection.read_parquet(part), schema)
             frames.append(_aggregates_of_part(sequences, schema))
     finally:
         connection.disconnect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from grap_seq.data.batch import Crop, collate
-from grap_seq.data.sequences import LABEL, UNLABELLED, Sequences
+from grap_seq.data.labels import LABEL, UNLABELLED
+from grap_seq.data.sequences import Sequences
 from grap_seq.nn.sequence_model import SequenceModel
 
 Rows = NDArray[Any]
 # Rows whose embeddings are held at once: sorted by length together, then written in order.
 CHUNK_ROWS = 4096
+# Number of a label among those of its sequence.
+NUMBER = "label_number"
+
+
+def embedding_file(folder: Path, split: str, *, labels: bool = False) -> Path:
+    """Embeddings of a split in a folder of them: a row a sequence, or a row a local label."""
+    return (folder / "labels" if labels else folder) / f"{split}.parquet"
 
 
 def embed_rows(
@@ -25,6 +34,7 @@ def embed_rows(
     rows: Rows,
     eval_length: int,
     batch_events: int = 20_000,
+    stops: Rows | None = None,
 ) -> NDArray[np.float32]:
     """Embeddings of some rows, shape (len(rows), E), in evaluation mode.
 
@@ -34,10 +44,12 @@ def embed_rows(
         rows: row numbers.
         eval_length: last events of a sequence that are used.
         batch_events: cells in a batch.
+        stops: how many events of each row there are to see, shape (len(rows),); None: all.
     """
     model.eval()
     device = next(model.parameters()).device
-    stops = sequences.lengths[rows]
+    if stops is None:
+        stops = sequences.lengths[rows]
     starts = np.maximum(0, stops - eval_length)
     order = np.argsort(starts - stops, kind="stable")
     parts: list[Any] = []
@@ -75,5 +87,29 @@ def embedding_tables(
             sequences.schema.id: sequences.ids(int(rows[0]), int(rows[-1]) + 1),
             LABEL: pa.array(labels, pa.int32(), mask=labels == UNLABELLED),
         }
-        columns |= {f"emb_{i:04d}": pa.array(vectors[:, i]) for i in range(vectors.shape[1])}
-        yield pa.table(columns)
+        yield pa.table(columns | _columns(vectors))
+
+
+def label_tables(
+    model: SequenceModel, sequences: Sequences, eval_length: int, batch_events: int = 20_000
+) -> Iterator[pa.Table]:
+    """Embeddings of what each label may see, at most 4,096 rows: id, label_number, label, ..."""
+    examples = sequences.examples()
+    number = np.arange(len(examples)) - np.searchsorted(examples.rows, examples.rows)
+    for start in range(0, len(examples), CHUNK_ROWS):
+        here = slice(start, start + CHUNK_ROWS)
+        rows = examples.rows[here]
+        vectors = embed_rows(
+            model, sequences, rows, eval_length, batch_events, examples.stops[here]
+        )
+        ids = sequences.ids(int(rows[0]), int(rows[-1]) + 1)
+        columns = {
+            sequences.schema.id: ids.take(pa.array(rows - rows[0])),
+            NUMBER: pa.array(number[here], pa.int32()),
+            LABEL: pa.array(examples.labels[here], pa.int32()),
+        }
+        yield pa.table(columns | _columns(vectors))
+
+
+def _columns(vectors: NDArray[np.float32]) -> dict[str, pa.Array]:
+    return {f"emb_{i:04d}": pa.array(vectors[:, i]) for i in range(vectors.shape[1])}

@@ -1,7 +1,8 @@
 """The labelled sequences of a run with all their features, in an order of their own.
 
 Rows are sorted by id within each split, so that folds, and with them the scores, do not depend on
-how a prepared folder is cut into parts.
+how a prepared folder is cut into parts. Where a sequence has several labels, each is a row with the
+features of what it may see, under the key "id/number".
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from grap_seq.evaluation.aggregates import aggregates
+from grap_seq.data.labels import LABEL
+from grap_seq.evaluation.aggregates import aggregates, label_aggregates
 from grap_seq.evaluation.boosting import Features, Labels
+from grap_seq.evaluation.embed import NUMBER, embedding_file
 from grap_seq.schema import SPLITS, Metric, Schema
 
 POOLINGS = ("last", "mean", "max")
@@ -33,6 +36,7 @@ class Labelled:
         features: "embedding", "aggregates" and "both", each (N, features).
         poolings: "last", "mean" and "max", each (N, H), where the embedding holds all three.
         pooling: The pooling of the embedding.
+        owners: (N,) number of the sequence, where sequences have several labels.
     """
 
     schema: Schema
@@ -41,6 +45,7 @@ class Labelled:
     features: dict[str, Features]
     poolings: dict[str, Features]
     pooling: str
+    owners: npt.NDArray[np.intp] | None = None
 
     @property
     def metric(self) -> Metric:
@@ -68,12 +73,13 @@ def load(run: Path, prepared: Path) -> Labelled:
             "dataset's description and prepare it again"
         )
     labels, embeddings, plain, splits = [], [], [], []
+    keys: list[str] = []
     pooling, hidden = "", 0
     for split in SPLITS:
         known = _labels(prepared, split, schema)
         if known.empty:
             continue
-        table, metadata = _embeddings(run, split)
+        table, metadata = _embeddings(run, split, schema)
         _check_ids(run, prepared, split, known.index, table.index)
         pooling, hidden = metadata.get("pooling", ""), int(metadata.get("hidden", 0))
         chosen = known.dropna().sort_index()
@@ -81,7 +87,11 @@ def load(run: Path, prepared: Path) -> Labelled:
             continue
         labels.append(chosen.to_numpy(dtype=np.int64))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
-        features = aggregates(prepared, split, labelled_only=True)
+        if schema.local_labels:
+            features = label_aggregates(prepared, split)
+            keys.extend(chosen.index)
+        else:
+            features = aggregates(prepared, split, labelled_only=True)
         plain.append(features.loc[chosen.index].to_numpy())
         splits.append(np.full(len(chosen), split))
     _check_labels(prepared, schema, labels)
@@ -101,26 +111,43 @@ def load(run: Path, prepared: Path) -> Labelled:
         },
         poolings=poolings,
         pooling=pooling,
+        owners=_owners(keys) if schema.local_labels else None,
     )
+
+
+def _owners(keys: list[str]) -> npt.NDArray[np.intp]:
+    return np.unique([key.rpartition("/")[0] for key in keys], return_inverse=True)[1]
 
 
 def _labels(prepared: Path, split: str, schema: Schema) -> pd.Series[Any]:
     """Label of every sequence of a split, by id; empty for an empty split."""
     parts = sorted((prepared / split).glob("part-*.parquet"))
-    columns = [schema.id, "label"]
+    columns = [schema.id, LABEL]
     frames = [pq.read_table(part, columns=columns).to_pandas() for part in parts]
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
-    series: pd.Series[Any] = frame.set_index(schema.id)["label"]
+    if schema.local_labels:
+        frame = frame.dropna().explode(LABEL)
+        frame[NUMBER] = frame.groupby(schema.id).cumcount()
+        frame[schema.id] = _keys(frame, schema)
+    series: pd.Series[Any] = frame.set_index(schema.id)[LABEL]
     return series
 
 
-def _embeddings(run: Path, split: str) -> tuple[pd.DataFrame, dict[str, str]]:
-    path = run / "embeddings" / f"{split}.parquet"
+def _keys(frame: pd.DataFrame, schema: Schema) -> list[str]:
+    pairs = zip(frame[schema.id], frame[NUMBER], strict=True)
+    return [f"{owner}/{number}" for owner, number in pairs]
+
+
+def _embeddings(run: Path, split: str, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
+    path = embedding_file(run / "embeddings", split, labels=schema.local_labels)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
     table = pq.read_table(path)
     metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    frame: pd.DataFrame = table.drop_columns("label").to_pandas()
+    frame: pd.DataFrame = table.drop_columns(LABEL).to_pandas()
+    if schema.local_labels:
+        frame[schema.id] = _keys(frame, schema)
+        frame = frame.drop(columns=NUMBER)
     return frame.set_index(table.column_names[0]), metadata
 
 
@@ -130,7 +157,7 @@ def _check_ids(
     missing, extra = len(known.difference(found)), len(found.difference(known))
     if missing or extra:
         raise ValueError(
-            f"{run}/embeddings/{split}.parquet does not belong to {prepared}/{split}: {missing} of "
+            f"{run}/embeddings of {split} do not belong to {prepared}/{split}: {missing} of "
             f"its {len(known)} sequences have no embedding, {extra} embeddings no sequence. "
             f"Make them again with `grap-seq embed run={run} prepared={prepared}`"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 
 from grap_seq.data.sequences import Sequences
-from grap_seq.evaluation.embed import CHUNK_ROWS, embedding_tables
+from grap_seq.evaluation.embed import CHUNK_ROWS, embedding_file, embedding_tables, label_tables
 from grap_seq.files import atomic_write, write_json
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
@@ -95,6 +96,9 @@ class EmbeddingModel:
     ) -> Path:
         """Embeddings of a prepared folder to {train,val,test}.parquet in a folder, streamed.
 
+        Where sequences have several labels, its folder `labels` has files with a row a label: the
+        embedding of the events that it may be predicted from.
+
         Args:
             prepared: the folder that the run was trained on, or one prepared with `like`.
             batch_events: cells in a batch.
@@ -109,25 +113,30 @@ class EmbeddingModel:
                 f" `grap-seq prepare ... like={self.run}`, or name the right folder with prepared="
             )
         output = self.run / "embeddings" if output is None else output
-        metadata = {"pooling": self.model.pooling, "hidden": str(self.model.output_size)}
         for split in SPLITS:
             sequences = Sequences(prepared, split)
-            target = output / f"{split}.parquet"
-            if not len(sequences):
-                # One of other data would stay beside the new ones.
-                target.unlink(missing_ok=True)
-                continue
-            chunks = -(-len(sequences) // CHUNK_ROWS)
-            tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
-            writer: pq.ParquetWriter | None = None
-            with atomic_write(target) as temporary:
-                for table in track(tables, f"embedding {split}", total=chunks, transient=True):
-                    table = table.replace_schema_metadata(metadata)
-                    writer = writer or pq.ParquetWriter(temporary, table.schema)
-                    writer.write_table(table)
-                assert writer is not None
-                writer.close()
+            options = self.model, sequences, self.eval_length, batch_events
+            tables, rows = embedding_tables(*options), len(sequences)
+            self._write(tables, rows, embedding_file(output, split))
+            labels = 0 if sequences.local is None else len(sequences.examples())
+            self._write(label_tables(*options), labels, embedding_file(output, split, labels=True))
         return output
+
+    def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
+        metadata = {"pooling": self.model.pooling, "hidden": str(self.model.output_size)}
+        if not rows:
+            # One of other data would stay beside the new ones.
+            target.unlink(missing_ok=True)
+            return
+        chunks, text = -(-rows // CHUNK_ROWS), f"embedding {target.stem}"
+        writer: pq.ParquetWriter | None = None
+        with atomic_write(target) as temporary:
+            for table in track(tables, text, total=chunks, transient=True):
+                table = table.replace_schema_metadata(metadata)
+                writer = writer or pq.ParquetWriter(temporary, table.schema)
+                writer.write_table(table)
+            assert writer is not None
+            writer.close()
 
 
 def set_threads(threads: int | None) -> None:

@@ -57,11 +57,24 @@ def held_out(
     test: tuple[Labels, Probabilities],
     metric: Metric,
     seed: int,
+    owners: npt.NDArray[np.intp] | None = None,
 ) -> Outcome:
-    """Scores on validation and test; the same seed draws the same resamples for all features."""
+    """Scores on validation and test; the same seed draws the same resamples for all features.
+
+    `owners` numbers the sequences of the test rows, where they have several each: then sequences
+    are drawn, with all their rows, because the rows of one are no independent samples.
+    """
     labels, predictions = test
     rng = np.random.default_rng(seed)
-    drawn = (rng.integers(len(labels), size=len(labels)) for _ in range(RESAMPLES))
+    if owners is None:
+        drawn = (rng.integers(len(labels), size=len(labels)) for _ in range(RESAMPLES))
+    else:
+        order = np.argsort(owners, kind="stable")
+        rows_of = np.split(order, np.flatnonzero(np.diff(owners[order])) + 1)
+        drawn = (
+            np.concatenate([rows_of[i] for i in rng.integers(len(rows_of), size=len(rows_of))])
+            for _ in range(RESAMPLES)
+        )
     samples = np.array([score(labels[rows], predictions[rows], metric) for rows in drawn])
     return Outcome(score(labels, predictions, metric), score(*val, metric), samples, 0)
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from grap_seq.evaluation.boosting import (
     Boosting,
@@ -159,14 +159,20 @@ def _holdout(data: Labelled) -> Plan:
 
 
 def _folds(data: Labelled, folds: int, seed: int) -> Plan:
-    largest = int(np.bincount(data.labels).max())
+    largest, what = int(np.bincount(data.labels).max()), "the size of the largest class"
+    if data.owners is not None:
+        largest, what = len(np.unique(data.owners)), "the number of labelled sequences"
     if not 2 <= folds <= largest:
         raise ValueError(
             f"evaluation.folds={folds}: give 0 for the dataset's own splits, or a number from 2 "
-            f"to {largest}, the size of the largest class"
+            f"to {largest}, {what}"
         )
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    return list(splitter.split(data.labels, data.labels))
+    options = {"shuffle": True, "random_state": seed}
+    if data.owners is not None:
+        # The labels of one sequence stay together: they are not independent.
+        groups = StratifiedGroupKFold(folds, **options)
+        return list(groups.split(data.labels, data.labels, data.owners))
+    return list(StratifiedKFold(folds, **options).split(data.labels, data.labels))
 
 
 def _predict(
@@ -209,7 +215,8 @@ def _outcome(
         return cross_validated([data.labels[test] for _, test in plan], predictions, data.metric)
     val, test = data.labels[data.rows("val")], data.labels[data.rows("test")]
     for_val, for_test = np.split(predictions[0], [len(val)])
-    return held_out((val, for_val), (test, for_test), data.metric, seed)
+    owners = None if data.owners is None else data.owners[data.rows("test")]
+    return held_out((val, for_val), (test, for_test), data.metric, seed, owners)
 
 
 def _result(data: Labelled, outcomes: dict[str, Outcome], folds: int) -> dict[str, Any]:

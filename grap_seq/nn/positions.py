@@ -12,6 +12,7 @@ import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor
 
+from grap_seq.data.batch import LABEL_EVENT
 from grap_seq.data.sequences import TIME
 
 
@@ -52,6 +53,14 @@ def lengths(groups: Sequence[PaddedBatch]) -> Tensor:
 def last_positions(groups: Sequence[PaddedBatch]) -> Tensor:
     """Flat position of every row's last event, shape (rows,)."""
     return lengths(groups).cumsum(0) - 1
+
+
+def label_positions(groups: Sequence[PaddedBatch]) -> Tensor:
+    """Flat position of every local label's event, shape (labels,)."""
+    sizes = torch.stack([group.seq_lens.sum() for group in groups])
+    firsts = sizes.cumsum(0) - sizes
+    pairs = zip(groups, firsts, strict=True)
+    return torch.cat([group.payload[LABEL_EVENT] + first for group, first in pairs])
 
 
 def time_gaps(groups: Sequence[PaddedBatch], previous: Tensor | None = None) -> Tensor:

@@ -10,9 +10,9 @@ from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
 from grap_seq.data.batch import OWNER
-from grap_seq.data.sequences import LABEL
+from grap_seq.data.labels import LABEL
 from grap_seq.nn.build import build
-from grap_seq.nn.positions import flatten, last_positions, lengths
+from grap_seq.nn.positions import flatten, label_positions, last_positions, lengths
 from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.next_event import CategoryHead, NextEvents, NumberHead, TimeHead
@@ -113,6 +113,7 @@ class CompositeObjective(nn.Module):
         own = {name: build(options, schema, width) for name, options in (losses or {}).items()}
         self.own_names, self.own = list(own), nn.ModuleList(own.values())
         self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+        self.local_labels = schema.local_labels
 
     @property
     def weighting(self) -> Weighting:
@@ -141,5 +142,9 @@ class CompositeObjective(nn.Module):
             losses[name] = head(hidden[name], groups)
         if self.downstream is not None:
             labels = torch.cat([group.payload[LABEL] for group in groups])
-            losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))
+            if self.local_labels:
+                labelled = hidden[DOWNSTREAM][label_positions(groups)]
+                losses[DOWNSTREAM] = self.downstream.loss(labelled, labels)
+            else:
+                losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))
         return losses

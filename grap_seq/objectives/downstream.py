@@ -1,4 +1,7 @@
-"""The downstream task as GraP sees it: every event of a labelled sequence predicts its label."""
+"""The downstream task as GraP sees it: every event of a labelled sequence predicts its label.
+
+Of several labels a sequence, each is predicted by the one event that it belongs to.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.data.sequences import UNLABELLED
+from grap_seq.data.labels import UNLABELLED
 
 
 class DownstreamHead(nn.Module):
-    """Second layer and cross-entropy over all positions of labelled rows."""
+    """Second layer and cross-entropy over labelled positions."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -24,7 +27,10 @@ class DownstreamHead(nn.Module):
             labels: class of each row, -1 where unlabelled, shape (R,).
             lengths: events of each row, shape (R,); they add up to N.
         """
-        targets = torch.repeat_interleave(labels, lengths)
+        return self.loss(hidden, torch.repeat_interleave(labels, lengths))
+
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Loss, shape (), of pre-activations (N, M) for targets (N,), -1 where there is none."""
         logits = self.output(F.relu(hidden))
         total = F.cross_entropy(logits, targets, ignore_index=UNLABELLED, reduction="sum")
         return total / (targets != UNLABELLED).sum().clamp(min=1)

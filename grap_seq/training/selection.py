@@ -10,7 +10,7 @@ import numpy as np
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from grap_seq.data.order import generator
-from grap_seq.data.sequences import UNLABELLED, Sequences
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.protocol import probe
@@ -31,7 +31,7 @@ class Selection(Callback):
         train: the training split.
         val: the validation split.
         every: epochs between two scores.
-        sequences: labelled training sequences that the probe is fitted on.
+        sequences: labels of training sequences that the probe is fitted on.
         eval_length: last events of a sequence that its embedding sees.
         seed: seed of the probe and of its sample.
         threads: CPU threads of the probe; None: one per core.
@@ -55,10 +55,9 @@ class Selection(Callback):
         self.threads, self.boosting = threads, boosting
         self.by, self.recorder, self.every, self.seed = by, recorder, every, seed
         self.train, self.val, self.eval_length = train, val, eval_length
-        labelled = np.flatnonzero(train.labels != UNLABELLED)
-        chosen = generator(seed, 0, purpose=2).permutation(labelled)[:sequences]
-        self.train_rows = np.sort(chosen)
-        self.val_rows = np.flatnonzero(val.labels != UNLABELLED)
+        labelled = train.examples()
+        chosen = generator(seed, 0, purpose=2).permutation(np.arange(len(labelled)))[:sequences]
+        self.fitted, self.scored = labelled.take(np.sort(chosen)), val.examples()
         if by not in CHOICES:
             raise ValueError(f"select={by}: choose one of {', '.join(CHOICES)}")
         if by == "loss" and int((val.lengths >= 2).sum()) < 2:
@@ -73,10 +72,7 @@ class Selection(Callback):
             )
 
     def _can_probe(self) -> bool:
-        return (
-            len(np.unique(self.train.labels[self.train_rows])) > 1
-            and len(np.unique(self.val.labels[self.val_rows])) > 1
-        )
+        return all(len(np.unique(part.labels)) > 1 for part in (self.fitted, self.scored))
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -96,17 +92,17 @@ class Selection(Callback):
 
     def _probe(self, module: PretrainModule) -> float:
         train, val = (
-            embed_rows(module.model, sequences, rows, self.eval_length)
-            for sequences, rows in ((self.train, self.train_rows), (self.val, self.val_rows))
+            embed_rows(module.model, sequences, part.rows, self.eval_length, stops=part.stops)
+            for sequences, part in ((self.train, self.fitted), (self.val, self.scored))
         )
         metric = self.train.schema.metric
         assert metric is not None
         module.model.train()
         return probe(
             train,
-            self.train.labels[self.train_rows],
+            self.fitted.labels,
             val,
-            self.val.labels[self.val_rows],
+            self.scored.labels,
             metric=metric,
             seed=self.seed,
             threads=self.threads,

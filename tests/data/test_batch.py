@@ -12,7 +12,8 @@ from ptls.nn.seq_encoder.containers import RnnSeqEncoder
 from ptls.nn.trx_encoder.trx_encoder import TrxEncoder
 
 from grap_seq.data.batch import OWNER, Crop, collate, padding_share
-from grap_seq.data.sequences import LABEL, TIME
+from grap_seq.data.labels import LABEL
+from grap_seq.data.sequences import TIME
 from tests.data.toy import SCHEMA, random_rows, sequences, whole
 
 ROWS = random_rows([1, 2, 3, 5, 8, 13, 21, 34, 40], seed=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -46,6 +47,14 @@ ARROW = pa.schema(
         "label": pa.int32(),
     }
 )
+LOCAL_SCHEMA = dataclasses.replace(SCHEMA, local_labels=True)
+LOCAL_ARROW = pa.schema(
+    {
+        **dict(zip(ARROW.names[:-1], ARROW.types[:-1], strict=True)),
+        "label": pa.list_(pa.int32()),
+        "label_position": pa.list_(pa.int32()),
+    }
+)
 Row = dict[str, Any]
 
 
@@ -70,9 +79,22 @@ def random_rows(lengths: Sequence[int], seed: int = 0, first: int = 0) -> list[R
     return rows
 
 
+def local_rows(lengths: Sequence[int], seed: int = 0, first: int = 0) -> list[Row]:
+    """Rows with none to four labels each, some of them at one event."""
+    rng = np.random.default_rng([seed, first, 1])
+    rows = random_rows(lengths, seed, first)
+    for row, length in zip(rows, lengths, strict=True):
+        count = int(rng.integers(0, 5))
+        places = np.sort(rng.integers(0, length, count))
+        row["label"] = rng.integers(3, size=count).tolist() or None
+        row["label_position"] = places.tolist() or None
+    return rows
+
+
 def table(rows: Sequence[Row]) -> pa.Table:
     """Rows as Arrow, in the columns of a prepared part."""
-    return pa.Table.from_pylist(list(rows), schema=ARROW)
+    local = "label_position" in rows[0] if rows else False
+    return pa.Table.from_pylist(list(rows), schema=LOCAL_ARROW if local else ARROW)
 
 
 def sequences(rows: Sequence[Row], schema: Schema = SCHEMA) -> Sequences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,8 @@ def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) 
         assert rows, split
         for row in rows:
             assert (np.diff(row["event_time"]) >= 0).all()
-        assert {row["label"] for row in rows} - {None} == set(range(len(schema.classes))), split
+        labels = {label for row in rows for label in np.atleast_1d(row["label"])}
+        assert labels - {None} == set(range(len(schema.classes))), split
     for place, encoder in enumerate(config.choices("encoder")):
         run_for_some_steps(name, prepared, tmp_path / encoder, encoder, NAMES.index(name) + place)
 
@@ -58,6 +60,24 @@ def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place
     settings += ["trainer=smoke", "trainer.threads=1", "trainer.max_steps=2", "select=last"]
     cli.pretrain([*settings, f"prepared={prepared}", f"run={run}", "epochs=1"])
     assert (run / "model.safetensors").is_file()
+
+
+def test_several_labels_a_sequence_from_raw_files_to_scores(tmp_path: Path) -> None:
+    raw, prepared, run = tmp_path / "raw", tmp_path / "prepared", tmp_path / "run"
+    cli.synth(["dataset=mbd_mini", f"output={raw}", "rows=6000", "seed=3"])
+    cli.prepare(["dataset=mbd_mini", f"source={raw}", f"output={prepared}"])
+    arguments = [f"prepared={prepared}", f"run={run}", "trainer=smoke", "trainer.threads=1"]
+    few = ["dataset.boosting.binary.n_estimators=20", "probe_sequences=200", "validate_every=1"]
+    small = ["encoder.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
+    cli.pretrain(["dataset=mbd_mini", *arguments, "epochs=1", "select=probe", *few, *small])
+    cli.embed([f"run={run}", "threads=1"])
+    cli.evaluate([f"run={run}", "threads=1", "evaluation.poolings=false"])
+    result = json.loads((run / "evaluation.json").read_text("utf-8"))
+    for split in SPLITS:
+        rows = pq.read_table(prepared / split).to_pylist()
+        assert result["n_labelled"][split] == sum(len(row["label"] or []) for row in rows)
+    # Plain aggregates of what was known before each month find who needs money.
+    assert result["test"]["aggregates"] > 0.6
 
 
 @pytest.mark.parametrize("name", NAMES)

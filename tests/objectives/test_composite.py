@@ -11,7 +11,7 @@ from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
 from grap_seq.data.batch import OWNER, Crop, collate
-from grap_seq.data.sequences import LABEL
+from grap_seq.data.labels import LABEL
 from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.gru import GRUEncoder
 from grap_seq.nn.positions import flatten, last_positions, lengths

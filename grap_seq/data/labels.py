@@ -1,0 +1,76 @@
+"""Labels as training and evaluation use them: one a row, or several at positions inside a row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+LABEL, POSITION = "label", "label_position"
+UNLABELLED = -1
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What labels are predicted from: the first `stops` events of `rows`, all of shape (N,)."""
+
+    rows: Array
+    stops: Array
+    labels: Array
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, places: Array) -> Examples:
+        """Some of them."""
+        return Examples(self.rows[places], self.stops[places], self.labels[places])
+
+
+@dataclass(frozen=True)
+class LocalLabels:
+    """Several labels a row, in the order of time.
+
+    Attributes:
+        offsets: row r has the labels offsets[r]..offsets[r + 1], shape (rows + 1,).
+        labels: classes, shape (L,).
+        positions: last event that a label may be predicted from, shape (L,).
+    """
+
+    offsets: Array
+    labels: Array
+    positions: Array
+
+    @classmethod
+    def read(cls, batches: List[pa.RecordBatch]) -> LocalLabels:
+        """Labels of prepared rows; none where rows come without them."""
+        counts, labels, positions = [0], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for batch in batches:
+            if LABEL not in batch.schema.names:
+                counts += [0] * len(batch)
+                continue
+            counts += pc.fill_null(pc.list_value_length(batch.column(LABEL)), 0).to_pylist()
+            labels.append(batch.column(LABEL).flatten().to_numpy())
+            positions.append(batch.column(POSITION).flatten().to_numpy())
+        flat = (np.concatenate(values).astype(np.int64) for values in (labels, positions))
+        return cls(np.cumsum(counts), *flat)
+
+    def of_crop(self, row: int, start: int, stop: int) -> tuple[Array, Array]:
+        """Classes and positions (from `start`) of the labels of events start..stop.
+
+        A label of an event before the crop is left out; one of an event behind it moves to the
+        crop's last event.
+        """
+        here = slice(self.offsets[row], self.offsets[row + 1])
+        kept = self.positions[here] >= start
+        return self.labels[here][kept], np.minimum(self.positions[here][kept], stop - 1) - start
+
+    def examples(self) -> Examples:
+        """Every label, with the events up to its position."""
+        rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
+        return Examples(rows, self.positions + 1, self.labels)

@@ -1,0 +1,113 @@
+"""Labels inside sequences: what a crop keeps of them, and what each may be predicted from."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grap_seq.data.batch import LABEL_EVENT, Crop, collate
+from grap_seq.data.labels import LABEL, POSITION, UNLABELLED
+from grap_seq.data.sequences import Sequences
+from tests.data.toy import (
+    LOCAL_SCHEMA,
+    Row,
+    local_rows,
+    random_rows,
+    sequences,
+    table,
+    write_prepared,
+)
+
+LENGTHS = [12, 7, 30, 2, 18, 5, 9, 1]
+ROWS = local_rows(LENGTHS, seed=9)
+LOCAL = sequences(ROWS, LOCAL_SCHEMA)
+
+
+def labels_of(row: Row) -> list[tuple[int, int]]:
+    return list(zip(row["label"] or [], row["label_position"] or [], strict=True))
+
+
+def test_the_rows_are_not_all_alike() -> None:
+    counts = {len(labels_of(row)) for row in ROWS}
+    assert counts >= {0, 1, 3}
+
+
+def cropped(crop: Crop) -> list[tuple[int, int]]:
+    """The rule, label by label: before the crop, gone; behind it, at its last event."""
+    kept = []
+    for label, place in labels_of(ROWS[crop.row]):
+        if place < crop.start:
+            continue
+        kept.append((label, (crop.stop - 1 if place >= crop.stop else place) - crop.start))
+    return kept
+
+
+CROPS = [
+    Crop(row, start, stop, row)
+    for row, length in enumerate(LENGTHS)
+    for start in range(0, length, 3)
+    for stop in range(start + 1, length + 1, 4)
+]
+
+
+@pytest.mark.parametrize("max_padding", [0.0, 0.3, 1.0])
+def test_a_batch_numbers_the_events_of_its_labels(max_padding: float) -> None:
+    assert LOCAL.local is not None
+    number = 0
+    ordered = sorted(CROPS, key=lambda crop: -crop.length)
+    for group in collate(LOCAL, CROPS, max_padding):
+        expected, first = [], 0
+        for length in group.seq_lens.tolist():
+            crop = ordered[number]
+            assert crop.length == length
+            expected += [(label, first + place) for label, place in cropped(crop)]
+            first, number = first + length, number + 1
+        pairs = zip(group.payload[LABEL].tolist(), group.payload[LABEL_EVENT].tolist(), strict=True)
+        assert list(pairs) == expected
+    assert number == len(CROPS)
+    assert sum(len(cropped(crop)) for crop in CROPS) > 20
+
+
+def test_examples_are_the_events_up_to_each_label() -> None:
+    found = LOCAL.examples()
+    assert (LOCAL.labels == UNLABELLED).all()
+    expected = [
+        (number, place + 1, label)
+        for number, row in enumerate(ROWS)
+        for label, place in labels_of(row)
+    ]
+    assert list(zip(found.rows, found.stops, found.labels, strict=True)) == expected
+    part = found.take(np.array([2, 0]))
+    assert list(zip(part.rows, part.stops, part.labels, strict=True)) == [expected[2], expected[0]]
+
+
+def test_examples_of_one_label_a_sequence_are_whole_sequences() -> None:
+    rows = random_rows(LENGTHS, seed=9)
+    found = sequences(rows).examples()
+    expected = [
+        (number, length, row["label"])
+        for number, (row, length) in enumerate(zip(rows, LENGTHS, strict=True))
+        if row["label"] is not None
+    ]
+    assert 0 < len(expected) < len(rows)
+    assert list(zip(found.rows, found.stops, found.labels, strict=True)) == expected
+
+
+def test_a_folder_and_a_workers_copy_have_the_same_labels(tmp_path: Path) -> None:
+    folder = write_prepared(tmp_path / "out", {"train": ROWS}, schema=LOCAL_SCHEMA, parts=3)
+    stored = Sequences(folder, "train")
+    for other in (stored, pickle.loads(pickle.dumps(stored))):
+        assert other.local is not None
+        for name in ("rows", "stops", "labels"):
+            one, two = getattr(other.examples(), name), getattr(LOCAL.examples(), name)
+            np.testing.assert_array_equal(one, two)
+
+
+def test_rows_without_labels_have_no_examples() -> None:
+    plain = Sequences.from_table(LOCAL_SCHEMA, table(ROWS).drop_columns([LABEL, POSITION]))
+    assert not len(plain.examples())
+    (group,) = collate(plain, [Crop(0, 0, 5, 0)])
+    assert group.payload[LABEL].shape == group.payload[LABEL_EVENT].shape == (0,)

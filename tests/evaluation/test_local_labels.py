@@ -1,0 +1,177 @@
+"""Several labels a sequence: each sees the events before its time, and nothing of what follows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from grap_seq.evaluation import outcome
+from grap_seq.evaluation.aggregates import aggregates, label_aggregates
+from grap_seq.evaluation.boosting import Boosting, BoostingSettings
+from grap_seq.evaluation.embed import embed_rows, label_tables
+from grap_seq.evaluation.labelled import load
+from grap_seq.evaluation.model import EmbeddingModel, save
+from grap_seq.evaluation.outcome import held_out
+from grap_seq.evaluation.protocol import _folds, evaluate
+from grap_seq.nn.build import build_model
+from grap_seq.nn.sequence_model import SequenceModel
+from tests.data.toy import LOCAL_SCHEMA, SCHEMA, Row, local_rows, sequences, write_prepared
+
+FIELDS = ("event_time", "type", "owner", "a.b", "score")
+LENGTHS = {"train": [12, 7, 30, 2, 18, 5, 9] * 6, "val": [12, 7, 30] * 4, "test": [9, 20, 4] * 6}
+ROWS = {
+    split: local_rows(lengths, seed=9, first=100 * number)
+    for number, (split, lengths) in enumerate(LENGTHS.items())
+}
+DESCRIPTION: dict[str, Any] = {
+    "event_width": 8,
+    "max_time_gap": 8.0,
+    "table_widths": {},
+    "encoder": {"name": "gru", "class": "grap_seq.nn.gru.GRUEncoder", "hidden": 6},
+    "pooling": "last_mean_max",
+    "eval_length": 10,
+}
+SETTINGS = BoostingSettings(n_estimators=5, min_data_in_leaf=5)
+
+
+def model_of() -> SequenceModel:
+    torch.manual_seed(0)
+    return build_model(LOCAL_SCHEMA, DESCRIPTION).eval()
+
+
+def prefixes(rows: list[Row]) -> list[Row]:
+    """Every label as a sequence of its own, cut by hand, under the id "client/number"."""
+    return [
+        {name: row[name][: place + 1] for name in FIELDS}
+        | {"client": f"{row['client']}/{number}", "label": label}
+        for row in rows
+        for number, (label, place) in enumerate(
+            zip(row["label"] or [], row["label_position"] or [], strict=True)
+        )
+    ]
+
+
+def changed_after(rows: list[Row]) -> list[Row]:
+    """The same sequences with other events behind the last label, and ten more."""
+    rng = np.random.default_rng(5)
+    result = []
+    for row in rows:
+        keep = (row["label_position"] or [-1])[-1] + 1
+        more = {
+            "event_time": row["event_time"][-1] + np.arange(1.0, 11.0 + len(row["type"]) - keep),
+            "type": rng.integers(1, 7, 10 + len(row["type"]) - keep),
+        }
+        size = len(more["type"])
+        more["owner"] = rng.integers(1, 4, size)
+        more["a.b"] = more["score"] = np.full(size, 9.0, np.float32)
+        lists = {name: np.concatenate([row[name][:keep], more[name]]) for name in FIELDS}
+        result.append({**row, **lists})
+    return result
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    return write_prepared(tmp_path / "data", ROWS, schema=LOCAL_SCHEMA, parts=2)
+
+
+def test_aggregates_are_those_of_the_events_before_the_label(
+    prepared: Path, tmp_path: Path
+) -> None:
+    cut = write_prepared(tmp_path / "cut", {"train": prefixes(ROWS["train"])}, schema=SCHEMA)
+    expected = aggregates(cut, "train")
+    found = label_aggregates(prepared, "train")
+    assert len(expected) > 50
+    pd.testing.assert_frame_equal(found.sort_index(), expected.sort_index())
+
+
+def test_embeddings_are_those_of_the_events_before_the_label() -> None:
+    model = model_of()
+    rows = prefixes(ROWS["train"])
+    expected = embed_rows(model, sequences(rows), np.arange(len(rows)), 10)
+    table = pd.concat(
+        part.to_pandas() for part in label_tables(model, sequences(ROWS["train"], LOCAL_SCHEMA), 10)
+    )
+    keys = table.client + "/" + table.label_number.astype(str)
+    assert keys.tolist() == [row["client"] for row in rows]
+    assert table.label.tolist() == [row["label"] for row in rows]
+    np.testing.assert_allclose(table.filter(like="emb_"), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
+    rows = ROWS["train"]
+    # Every label is the last of its sequence, so that everything behind it can be changed.
+    last = [
+        row | {name: row[name][-1:] if row[name] else None for name in ("label", "label_position")}
+        for row in rows
+    ]
+    found = []
+    for name, version in (("one", last), ("two", changed_after(last))):
+        folder = write_prepared(tmp_path / name, {"train": version}, schema=LOCAL_SCHEMA)
+        tables = label_tables(model_of(), sequences(version, LOCAL_SCHEMA), 10)
+        vectors = pd.concat(table.to_pandas() for table in tables)
+        found.append((vectors, label_aggregates(folder, "train"), aggregates(folder, "train")))
+    np.testing.assert_allclose(
+        found[0][0].filter(like="emb_"), found[1][0].filter(like="emb_"), rtol=1e-5, atol=1e-6
+    )
+    pd.testing.assert_frame_equal(found[0][1], found[1][1])
+    # The change itself is seen where everything is.
+    assert not found[0][2].equals(found[1][2])
+
+
+def run_of(prepared: Path, run: Path) -> Path:
+    run.mkdir()
+    save(model_of(), DESCRIPTION, run, prepared)
+    EmbeddingModel(run).embed_folder(prepared)
+    return run
+
+
+def test_from_embeddings_to_scores(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome, "RESAMPLES", 20)
+    run = run_of(prepared, tmp_path / "run")
+    whole = pq.read_table(run / "embeddings" / "train.parquet").to_pandas()
+    assert whole.client.tolist() == [row["client"] for row in ROWS["train"]]
+    assert whole.label.isna().all()
+
+    data = load(run, prepared)
+    assert data.owners is not None
+    owner_of: dict[str, int] = {}
+    for split, rows in ROWS.items():
+        expected = sorted(prefixes(rows), key=lambda row: str(row["client"]))
+        here = data.rows(split)
+        assert data.labels[here].tolist() == [row["label"] for row in expected]
+        for number, row in zip(here, expected, strict=True):
+            client = row["client"].partition("/")[0]
+            assert owner_of.setdefault(client, int(data.owners[number])) == data.owners[number]
+            assert data.features["aggregates"][number][0] == len(row["type"])
+    assert len(set(owner_of.values())) == len(owner_of) > 30
+
+    for train, test in _folds(data, 3, seed=0):
+        assert not set(data.owners[train]) & set(data.owners[test])
+    with pytest.raises(ValueError, match="the number of labelled sequences"):
+        _folds(data, len(owner_of) + 1, seed=0)
+
+    boosting = Boosting(binary=SETTINGS, multiclass=SETTINGS)
+    for folds in (0, 3):
+        result = evaluate(run, prepared, folds=folds, boosting=boosting, threads=1)
+        assert result["n_labelled"] == {s: len(prefixes(rows)) for s, rows in ROWS.items()}
+        assert 0 < result["test"]["both"] < 1
+
+
+def test_the_error_bar_counts_sequences_and_not_labels() -> None:
+    # 40 sequences with 10 equal rows each: as uncertain as 40 rows.
+    wrong = np.repeat(np.arange(40) < 8, 10)
+    labels = np.tile([0, 1], 200)
+    predictions = np.eye(2)[np.where(wrong, 1 - labels, labels)]
+    both = (labels, predictions)
+    owners = np.repeat(np.random.default_rng(0).permutation(40), 10)
+    result = held_out(both, both, "accuracy", 0, owners)
+    assert result.test == 0.8
+    assert result.std == pytest.approx((0.8 * 0.2 / 40) ** 0.5, rel=0.2)
