@@ -254,6 +254,7 @@ def _result(data: Labelled, outcomes: dict[str, Outcome], folds: int) -> dict[st
         },
         "label": data.schema.label,
         "classes": list(data.schema.classes),
+        "local_labels": data.schema.local_labels,
         "n_labelled": {split: len(data.rows(split)) for split in SPLITS},
     }
 

@@ -79,14 +79,18 @@ def scores(evaluation: Mapping[str, Any]) -> str:
 def protocol(evaluation: Mapping[str, Any]) -> str:
     """How the scores were made, and what their error bars are."""
     counts = evaluation["n_labelled"]
+    labelled, of_test = "labelled", "test sequences"
+    # An evaluation of an older version has no such entry.
+    if evaluation.get("local_labels"):
+        labelled, of_test = "labels of", "labels of test sequences"
     if evaluation["protocol"] == "holdout":
         return (
-            f"Fitted on {counts['train']:,} labelled training sequences, scored on "
-            f"{counts['test']:,} test sequences; bars are one standard error, from resampling the "
+            f"Fitted on {counts['train']:,} {labelled} training sequences, scored on "
+            f"{counts['test']:,} {of_test}; bars are one standard error, from resampling the "
             "test sequences."
         )
     return (
-        f"{evaluation['protocol']} cross-validation over {sum(counts.values()):,} labelled "
+        f"{evaluation['protocol']} cross-validation over {sum(counts.values()):,} {labelled} "
         "sequences of all splits; bars are one standard deviation over the folds. Pretraining saw "
         "the training split's sequences, which are in test folds here too; their labels chose "
         "learned loss weights, those of validation the best epoch."

@@ -77,6 +77,8 @@ def test_scores() -> None:
 
 def test_protocol() -> None:
     assert "180 labelled training sequences, scored on 110" in words.protocol(evaluation())
+    several = words.protocol(evaluation(local_labels=True))
+    assert "180 labels of training sequences, scored on 110 labels of test" in several
     text = words.protocol(evaluation(folds=True))
     assert text.startswith("5-fold cross-validation over 340 labelled sequences")
 
