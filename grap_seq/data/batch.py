@@ -23,12 +23,16 @@ OWNER, LABEL_EVENT = "__owner", "__label_event"
 
 @dataclass(frozen=True)
 class Crop:
-    """Events start..stop of a row; `owner` numbers the sequences of a batch."""
+    """Events start..stop of a row; `owner` numbers the sequences of a batch.
+
+    `label` is one of several labels of the row, chosen for the crop as a whole.
+    """
 
     row: int
     start: int
     stop: int
     owner: int
+    label: int | None = None
 
     @property
     def length(self) -> int:
@@ -46,8 +50,9 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = 0.1) -
     Returns:
         `PaddedBatch`es whose payload holds, for a rectangle of B rows and T positions, every field
         (B, T) (categorical int64, numerical float32 with NaN where missing), `event_time` (B, T)
-        float64, and by row `label` (B,) (-1: none) and `OWNER` (B,). With local labels, `label` is
-        (L,), one entry a label, and `LABEL_EVENT` (L,) numbers their events among the valid cells.
+        float64, and by row `label` (B,) (-1: none) and `OWNER` (B,). Where rows have several labels
+        and the crops no chosen one, `label` is (L,), one entry a label, and `LABEL_EVENT` (L,)
+        numbers their events among the valid cells.
     """
     ordered = sorted(crops, key=lambda crop: -crop.length)
     return [_rectangle(sequences, group) for group in groups_of(ordered, max_padding)]
@@ -80,7 +85,9 @@ def _rectangle(sequences: Sequences, crops: List[Crop]) -> PaddedBatch:
         for name, values in sequences.events(crop.row, crop.start, crop.stop).items():
             arrays[name][index, : crop.length] = values
     payload = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    if sequences.local is None:
+    if crops[0].label is not None:
+        payload[LABEL] = torch.tensor([crop.label for crop in crops])
+    elif sequences.local is None:
         payload[LABEL] = torch.from_numpy(sequences.labels[[crop.row for crop in crops]])
     else:
         pairs = [sequences.local.of_crop(crop.row, crop.start, crop.stop) for crop in crops]

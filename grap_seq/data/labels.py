@@ -60,6 +60,13 @@ class LocalLabels:
         flat = (np.concatenate(values).astype(np.int64) for values in (labels, positions))
         return cls(np.cumsum(counts), *flat)
 
+    def of_rows(self, kept: Array) -> LocalLabels:
+        """The labels of the rows for which `kept`, shape (rows,), is true."""
+        counts = np.diff(self.offsets)
+        places = np.repeat(kept, counts)
+        offsets = np.concatenate([[0], np.cumsum(counts * kept)])
+        return LocalLabels(offsets, self.labels[places], self.positions[places])
+
     def of_crop(self, row: int, start: int, stop: int) -> tuple[Array, Array]:
         """Classes and positions (from `start`) of the labels of events start..stop.
 

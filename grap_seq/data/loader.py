@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from ptls.data_load.padded_batch import PaddedBatch
 from torch.utils.data import DataLoader, Dataset
 
 from grap_seq.data.batch import Crop, collate
 from grap_seq.data.crops import CropPolicy
+from grap_seq.data.labels import UNLABELLED
 from grap_seq.data.order import batches
-from grap_seq.data.sequences import UNLABELLED, Sequences
+from grap_seq.data.sequences import Sequences
 
 
 class EpochBatches(Dataset[list[PaddedBatch]]):
@@ -24,7 +26,8 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         seed: seed of the run.
         epoch: number of the epoch.
         max_padding: largest share of padded cells.
-        labelled: labelled sequences only.
+        labelled: labelled sequences only. Of several labels a sequence, each counts by itself: its
+            crop ends with the last event before it.
 
     Raises:
         ValueError: fewer than two sequences have two events or more.
@@ -41,8 +44,11 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         max_padding: float = 0.1,
         labelled: bool = False,
     ) -> None:
-        wanted = (sequences.labels != UNLABELLED) | (not labelled)
-        usable = np.flatnonzero((sequences.lengths >= 2) & wanted)
+        lengths, wanted = sequences.lengths, (sequences.labels != UNLABELLED) | (not labelled)
+        self.examples = sequences.examples() if labelled and sequences.local is not None else None
+        if self.examples is not None:
+            lengths, wanted = self.examples.stops, np.ones(len(self.examples), bool)
+        usable = np.flatnonzero((lengths >= 2) & wanted)
         if len(usable) < 2:
             kind = "labelled sequences" if labelled else "sequences"
             raise ValueError(
@@ -51,7 +57,7 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
             )
         self.sequences, self.policy = sequences, policy
         self.seed, self.epoch, self.max_padding = seed, epoch, max_padding
-        lengths = np.minimum(sequences.lengths[usable], policy.max_length)
+        lengths = np.minimum(lengths[usable], policy.max_length)
         self.batches = [usable[rows] for rows in batches(lengths, batch_size, seed, epoch)]
 
     def __len__(self) -> int:
@@ -62,13 +68,20 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
             raise IndexError(step)
         shares = self.policy.shares(self.seed, self.epoch, step)
         crops = [
-            Crop(int(row), start, stop, owner)
-            for owner, row in enumerate(self.batches[step])
-            for start, stop in self.policy.draw(
-                int(self.sequences.lengths[row]), shares, self.seed, self.epoch, int(row)
-            )
+            crop
+            for owner, number in enumerate(self.batches[step])
+            for crop in self._crops(int(number), owner, shares)
         ]
         return collate(self.sequences, crops, self.max_padding)
+
+    def _crops(self, number: int, owner: int, shares: NDArray[np.float64]) -> list[Crop]:
+        chosen = self.examples
+        length = int((self.sequences.lengths if chosen is None else chosen.stops)[number])
+        drawn = self.policy.draw(length, shares, self.seed, self.epoch, number)
+        if chosen is None:
+            return [Crop(number, start, stop, owner) for start, stop in drawn]
+        row, label = int(chosen.rows[number]), int(chosen.labels[number])
+        return [Crop(row, length - stop + start, length, owner, label) for start, stop in drawn]
 
 
 def loader(dataset: EpochBatches, workers: int = 0) -> DataLoader[list[PaddedBatch]]:

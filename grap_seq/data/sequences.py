@@ -116,8 +116,9 @@ class Sequences:
         """
         part = copy.copy(self)
         if len(self):
-            hidden = ~chosen(self.ids(0, len(self)), fraction)
-            part.labels = np.where(hidden, UNLABELLED, self.labels)
+            kept = chosen(self.ids(0, len(self)), fraction)
+            part.labels = np.where(kept, self.labels, UNLABELLED)
+            part.local = None if self.local is None else self.local.of_rows(kept)
         return part
 
     def events(self, row: int, start: int, stop: int) -> dict[str, Array]:

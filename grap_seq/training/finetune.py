@@ -137,7 +137,7 @@ def _train(
     last = open_run(run, config)
     set_threads(config.trainer.threads)
     scorer = HeadScore(run, data.val, dataset.eval_length)
-    savers = checkpoints(run, "probe" if (data.val.labels >= 0).any() else "last")
+    savers = checkpoints(run, "probe" if len(data.val.examples()) else "last")
     trainer = build_trainer(config, [scorer, *savers])
     trainer.fit(module, datamodule=data, ckpt_path=last)
     best = savers[0].best_model_path or savers[-1].best_model_path

@@ -19,7 +19,8 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.data.sequences import LABEL, UNLABELLED, Sequences
+from grap_seq.data.labels import LABEL
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.files import atomic_write
@@ -139,18 +140,19 @@ class HeadScore(Callback):
 
 
 def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int) -> float:
-    """Score of the head on the labelled rows of a split; NaN without any, or with one class."""
-    rows = np.flatnonzero(sequences.labels != UNLABELLED)
+    """Score of the head on the labels of a split; NaN without any, or with one class."""
+    examples = sequences.examples()
     metric = sequences.schema.metric
     assert metric is not None
-    if not len(rows):
+    if not len(examples):
         return float("nan")
     training = [part.training for part in module.modules()]
-    vectors = torch.from_numpy(embed_rows(module.model, sequences, rows, eval_length))
+    found = embed_rows(module.model, sequences, examples.rows, eval_length, stops=examples.stops)
+    vectors = torch.from_numpy(found)
     module.head.eval()
     with torch.inference_mode():
         logits = module.head(vectors.to(module.device)).float().cpu()
     for part, was in zip(module.modules(), training, strict=True):
         part.training = was
     probabilities: NDArray[np.float64] = logits.double().softmax(1).numpy()
-    return score(sequences.labels[rows], probabilities, metric)
+    return score(examples.labels, probabilities, metric)

@@ -6,10 +6,14 @@ import pickle
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from grap_seq.data.batch import LABEL_EVENT, Crop, collate
+from grap_seq.data.crops import CropPolicy
+from grap_seq.data.fraction import chosen
 from grap_seq.data.labels import LABEL, POSITION, UNLABELLED
+from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from tests.data.toy import (
     LOCAL_SCHEMA,
@@ -111,3 +115,44 @@ def test_rows_without_labels_have_no_examples() -> None:
     assert not len(plain.examples())
     (group,) = collate(plain, [Crop(0, 0, 5, 0)])
     assert group.payload[LABEL].shape == group.payload[LABEL_EVENT].shape == (0,)
+
+
+def test_a_part_of_the_labels_is_that_of_whole_rows(tmp_path: Path) -> None:
+    folder = write_prepared(tmp_path / "out", {"train": ROWS}, schema=LOCAL_SCHEMA)
+    part = Sequences(folder, "train").with_labels(0.5)
+    kept = chosen(pa.array([row["client"] for row in ROWS]), 0.5)
+    assert 0 < kept.sum() < len(ROWS)
+    one, every = part.examples(), LOCAL.examples()
+    np.testing.assert_array_equal(one.rows, every.rows[kept[every.rows]])
+    np.testing.assert_array_equal(one.stops, every.stops[kept[every.rows]])
+    np.testing.assert_array_equal(one.labels, every.labels[kept[every.rows]])
+    assert len(LOCAL.examples()) == len(every)
+
+
+def test_training_by_the_label_sees_each_label_once_and_nothing_after_it() -> None:
+    policy = CropPolicy(max_length=8, views=1, view_min=2, view_max=8)
+    loader = EpochBatches(LOCAL, policy, 4, seed=0, epoch=1, labelled=True)
+    assert LOCAL.local is not None
+    found = []
+    for step in range(len(loader)):
+        for group in loader[step]:
+            assert LABEL_EVENT not in group.payload
+            for row, length, label in zip(
+                group.payload["event_time"], group.seq_lens, group.payload[LABEL], strict=True
+            ):
+                assert 2 <= length <= 8
+                found.append((float(row[0]), float(row[length - 1]), int(length), int(label)))
+    # The last event of every crop is the label's own; its first is as far back as the crop is long.
+    examples = LOCAL.examples()
+    usable = examples.take(np.flatnonzero(examples.stops >= 2))
+    assert len(found) == len(usable) > 5
+    ends = sorted((last, label) for _, last, _, label in found)
+    times = [ROWS[row]["event_time"] for row in usable.rows]
+    pairs = zip(times, usable.stops, usable.labels, strict=True)
+    assert ends == sorted((float(time[stop - 1]), int(label)) for time, stop, label in pairs)
+    starts = {
+        (float(time[stop - 1]), float(time[stop - length]), length)
+        for time, stop in zip(times, usable.stops, strict=True)
+        for length in range(1, stop + 1)
+    }
+    assert {(last, first, length) for first, last, length, _ in found} <= starts

@@ -76,6 +76,10 @@ def test_several_labels_a_sequence_from_raw_files_to_scores(tmp_path: Path) -> N
     for split in SPLITS:
         rows = pq.read_table(prepared / split).to_pylist()
         assert result["n_labelled"][split] == sum(len(row["label"] or []) for row in rows)
+    tuned = [f"run={run}", f"output={tmp_path / 'tuned'}", "epochs=1", "trainer.max_steps=2"]
+    cli.finetune([*tuned, "trainer=smoke", "trainer.threads=1"])
+    head = json.loads((tmp_path / "tuned" / "head.json").read_text("utf-8"))
+    assert 0 < head["test"] < 1
     # Plain aggregates of what was known before each month find who needs money.
     assert result["test"]["aggregates"] > 0.6
 
