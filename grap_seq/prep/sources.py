@@ -82,10 +82,10 @@ def read_rows(connection: Connection, path: Path, names: Sequence[str]) -> ir.Ta
     For recipes that leave rows out or sort them into several tables: a bad row is then still named
     by its place in the source.
     """
-    parts = [
-        _columns(
-            connection.numbered(read_table(connection, file)), file, names, ("__file", "__row")
-        )
-        for file in table_files(path)
-    ]
+    parts = []
+    for file in table_files(path):
+        table = read_table(connection, file)
+        if "__row" not in table.columns:
+            table = connection.numbered(table)
+        parts.append(_columns(table, file, names, ("__file", "__row")))
     return ibis.union(*parts) if len(parts) > 1 else parts[0]

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import ibis.expr.types as ir
 import pandas as pd
@@ -144,7 +145,8 @@ class Spark(Connection):
         )
 
     def _table(self, frame: DataFrame) -> ir.Table:
-        name = f"grap_seq_{id(frame):x}"
+        # A name used twice would change what an earlier table reads.
+        name = f"grap_seq_{uuid4().hex}"
         frame.createOrReplaceTempView(name)
         return self.backend.table(name)
 
