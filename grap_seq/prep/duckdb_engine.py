@@ -15,6 +15,9 @@ import ibis.expr.types as ir
 from grap_seq.files import atomic_write
 from grap_seq.prep.engine import Connection
 
+# Of each folder of a partition.
+ROWS_WAITING = 8192
+
 
 class DuckDB(Connection):
     """An in-memory database that spills to `temporary` beyond `memory_limit`.
@@ -65,7 +68,9 @@ class DuckDB(Connection):
     def partition(self, table: ir.Table, path: Path, by: str) -> None:
         unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        self.backend.to_parquet(table, unfinished, partition_by=by)
+        # Rows wait in memory for every folder's next row group: few, or 120 M events exceed 1 GB.
+        self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * ROWS_WAITING}")
+        self.backend.to_parquet(table, unfinished, partition_by=by, row_group_size=ROWS_WAITING)
         unfinished.rename(path)
 
     def held(self, table: ir.Table) -> ir.Table:
