@@ -4,8 +4,8 @@
    transactions), 30 and 120 million, generated block by block; a process each, limited to 1 GB.
 2. A table of 2 million events (20,000 sequences, two categories, two numbers, a time), prepared by
    us and by the pandas preprocessor of pytorch-lifestream in the same run.
-3. 12 million events, killed at up to five random moments and started again, compared with an undisturbed
-   run byte by byte.
+3. 12 million events, killed at up to five random moments and started again, compared with an
+   undisturbed run byte by byte.
 
 Linux only. Needs 25 GB of disk; `--quick` takes a tenth of the events.
 
