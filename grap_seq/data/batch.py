@@ -18,14 +18,15 @@ from grap_seq.data.labels import LABEL
 from grap_seq.data.sequences import TIME, Sequences
 
 # Two underscores: no column of a dataset may have such a name.
-OWNER, LABEL_EVENT = "__owner", "__label_event"
+OWNER, LABEL_EVENT, WINDOW = "__owner", "__label_event", "__window"
 
 
 @dataclass(frozen=True)
 class Crop:
     """Events start..stop of a row; `owner` numbers the sequences of a batch.
 
-    `label` is one of several labels of the row, chosen for the crop as a whole.
+    `label` is one of several labels of the row, chosen for the crop as a whole; `window` marks the
+    crop that holds all the others of its row.
     """
 
     row: int
@@ -33,6 +34,7 @@ class Crop:
     stop: int
     owner: int
     label: int | None = None
+    window: bool = False
 
     @property
     def length(self) -> int:
@@ -50,9 +52,9 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = 0.1) -
     Returns:
         `PaddedBatch`es whose payload holds, for a rectangle of B rows and T positions, every field
         (B, T) (categorical int64, numerical float32 with NaN where missing), `event_time` (B, T)
-        float64, and by row `label` (B,) (-1: none) and `OWNER` (B,). Where rows have several labels
-        and the crops no chosen one, `label` is (L,), one entry a label, and `LABEL_EVENT` (L,)
-        numbers their events among the valid cells.
+        float64, and by row `label` (B,) (-1: none), `OWNER` and `WINDOW` (B,). Where rows have
+        several labels and the crops no chosen one, `label` is (L,), one entry a label, and
+        `LABEL_EVENT` (L,) numbers their events among the valid cells.
     """
     ordered = sorted(crops, key=lambda crop: -crop.length)
     return [_rectangle(sequences, group) for group in groups_of(ordered, max_padding)]
@@ -96,6 +98,7 @@ def _rectangle(sequences: Sequences, crops: List[Crop]) -> PaddedBatch:
         payload[LABEL] = torch.from_numpy(np.concatenate([labels for labels, _ in pairs]))
         payload[LABEL_EVENT] = torch.from_numpy(np.concatenate(events))
     payload[OWNER] = torch.tensor([crop.owner for crop in crops])
+    payload[WINDOW] = torch.tensor([crop.window for crop in crops])
     return PaddedBatch(payload, torch.tensor([crop.length for crop in crops]))
 
 

@@ -25,6 +25,7 @@ class CropPolicy:
         views: sub-sequences of the window; each becomes a row of the batch.
         view_min: shortest sub-sequence: up to 1 a share of the window, above 1 a number of events.
         view_max: longest sub-sequence, likewise.
+        window: the window itself becomes a row too, behind its views.
 
     Raises:
         ValueError: bounds that are not positive or in the wrong order.
@@ -34,6 +35,7 @@ class CropPolicy:
     views: int = 5
     view_min: float = 0.1
     view_max: float = 0.9
+    window: bool = False
 
     def __post_init__(self) -> None:
         if self.max_length < 2 or self.views < 1:
@@ -57,7 +59,7 @@ class CropPolicy:
     def draw(
         self, length: int, shares: NDArray[np.float64], seed: int, epoch: int, row: int
     ) -> list[tuple[int, int]]:
-        """(start, stop) of every view of a sequence with `length` events."""
+        """(start, stop) of every view of a sequence with `length` events; then of the window."""
         rng = generator(seed, epoch, row)
         window = min(length, self.max_length)
         first = int(rng.integers(0, length - window + 1))
@@ -66,4 +68,5 @@ class CropPolicy:
         longest = min(window, max(shortest, round(self.view_max * unit)))
         sizes = shortest + np.floor(shares * (longest - shortest + 1)).astype(np.int64)
         starts = first + rng.integers(0, window - sizes + 1)
-        return [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]
+        views = [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]
+        return [*views, (first, first + window)] if self.window else views

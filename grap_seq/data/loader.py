@@ -79,7 +79,11 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         length = int((self.sequences.lengths if chosen is None else chosen.stops)[number])
         drawn = self.policy.draw(length, shares, self.seed, self.epoch, number)
         if chosen is None:
-            return [Crop(number, start, stop, owner) for start, stop in drawn]
+            views = self.policy.views
+            return [
+                Crop(number, start, stop, owner, window=place == views)
+                for place, (start, stop) in enumerate(drawn)
+            ]
         row, label = int(chosen.rows[number]), int(chosen.labels[number])
         return [Crop(row, length - stop + start, length, owner, label) for start, stop in drawn]
 

@@ -9,7 +9,7 @@ import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.data.batch import OWNER
+from grap_seq.data.batch import OWNER, WINDOW
 from grap_seq.data.labels import LABEL
 from grap_seq.nn.build import build
 from grap_seq.nn.positions import flatten, label_positions, last_positions, lengths
@@ -131,11 +131,15 @@ class CompositeObjective(nn.Module):
         """
         hidden = self.bank(flatten(states))
         losses: Losses = {}
+        owners, windows = (
+            torch.cat([group.payload[name] for group in groups]) for name in (OWNER, WINDOW)
+        )
         if self.coles is not None:
-            owners = torch.cat([group.payload[OWNER] for group in groups])
-            losses[COLES] = self.coles(hidden[COLES][last_positions(groups)], owners)
+            ends = last_positions(groups)[~windows]
+            losses[COLES] = self.coles(hidden[COLES][ends], owners[~windows])
         if self.next_event:
-            events = NextEvents.of(groups)
+            # Where windows come beside their sub-sequences, the next events are theirs.
+            events = NextEvents.of(groups, windows if windows.any() else None)
             for name, head in zip(self.next_event_names, self.next_event, strict=True):
                 losses[name] = head(hidden[name], events)
         for name, head in zip(self.own_names, self.own, strict=True):

@@ -18,7 +18,7 @@ from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.nn.positions import flatten, last_positions, time_gaps
+from grap_seq.nn.positions import flatten, last_positions, lengths, time_gaps
 from grap_seq.schema import Field
 
 IGNORED = -100
@@ -37,9 +37,11 @@ class NextEvents:
     has_next: Tensor
 
     @classmethod
-    def of(cls, groups: Sequence[PaddedBatch]) -> NextEvents:
-        count = int(sum(group.seq_lens.sum() for group in groups))
-        has_next = torch.ones(count, dtype=torch.bool, device=groups[0].device)
+    def of(cls, groups: Sequence[PaddedBatch], rows: Tensor | None = None) -> NextEvents:
+        """Targets of the rows for which `rows`, shape (R,), is true; None: of all."""
+        counts = lengths(groups)
+        chosen = torch.ones_like(counts, dtype=torch.bool) if rows is None else rows
+        has_next = torch.repeat_interleave(chosen, counts)
         has_next[last_positions(groups)] = False
         return cls(groups, has_next)
 

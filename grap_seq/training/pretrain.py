@@ -46,7 +46,7 @@ def pretrain(config: Any) -> Path:
     module, description = build_module(config, schema)
     data = PretrainData(
         prepared,
-        CropPolicy(**config.dataset.crops),
+        CropPolicy(**config.dataset.crops, window=config.objective.next_event_on == "window"),
         config.batch_size,
         seed=config.seed,
         max_padding=config.max_padding,
@@ -118,7 +118,11 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
         )
-    ignored = ("name", "next_event", "coles", "head_width")
+    if objective["next_event_on"] not in ("views", "window"):
+        raise ValueError(
+            f"objective.next_event_on={objective['next_event_on']}: choose views or window"
+        )
+    ignored = ("name", "next_event", "next_event_on", "coles", "head_width")
     composite = CompositeObjective(
         schema,
         weighting,

@@ -11,7 +11,7 @@ from ptls.data_load.padded_batch import PaddedBatch
 from ptls.nn.seq_encoder.containers import RnnSeqEncoder
 from ptls.nn.trx_encoder.trx_encoder import TrxEncoder
 
-from grap_seq.data.batch import OWNER, Crop, collate, padding_share
+from grap_seq.data.batch import OWNER, WINDOW, Crop, collate, padding_share
 from grap_seq.data.labels import LABEL
 from grap_seq.data.sequences import TIME
 from tests.data.toy import SCHEMA, random_rows, sequences, whole
@@ -73,13 +73,14 @@ def test_a_handful_of_lengths() -> None:
 def test_types_and_payload() -> None:
     (group,) = collate(SEQUENCES, whole(ROWS), max_padding=1.0)
     assert isinstance(group, PaddedBatch)
-    assert set(group.payload) == {*FIELDS, LABEL, OWNER}
+    assert set(group.payload) == {*FIELDS, LABEL, OWNER, WINDOW}
     for name, dtype in (
         (TIME, torch.float64),
         ("type", torch.int64),
         ("a.b", torch.float32),
         (LABEL, torch.int64),
         (OWNER, torch.int64),
+        (WINDOW, torch.bool),
     ):
         assert group.payload[name].dtype == dtype, name
     assert group.seq_lens.dtype == torch.int64
@@ -91,7 +92,7 @@ def test_the_library_sees_the_same_mask_and_the_same_sequence_features() -> None
     (group,) = collate(SEQUENCES, whole(ROWS), max_padding=1.0)
     assert group.seq_len_mask.sum(1).tolist() == group.seq_lens.tolist()
     assert set(group.keep_seq_features().payload) == set(FIELDS)
-    assert set(group.drop_seq_features()) == {LABEL, OWNER}
+    assert set(group.drop_seq_features()) == {LABEL, OWNER, WINDOW}
 
 
 def test_the_librarys_own_encoders_read_the_payload() -> None:

@@ -156,3 +156,13 @@ def test_the_same_slices_as_pytorch_lifestream(length: int) -> None:
 def test_bounds_that_make_no_sense(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="="):
         CropPolicy(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("length", [1, 5, 200])
+def test_the_window_comes_behind_its_views(length: int) -> None:
+    plain, more = CropPolicy(60), CropPolicy(60, window=True)
+    for row in range(20):
+        *views, window = drawn(more, length, row)
+        assert views == drawn(plain, length, row)
+        assert window[1] - window[0] == min(length, 60)
+        assert all(window[0] <= start < stop <= window[1] for start, stop in views)

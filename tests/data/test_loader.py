@@ -11,7 +11,7 @@ import pytest
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
 
-from grap_seq.data.batch import OWNER, padding_share
+from grap_seq.data.batch import OWNER, WINDOW, padding_share
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, loader
 from grap_seq.data.sequences import TIME, Sequences
@@ -111,3 +111,16 @@ def test_padding_stays_below_a_tenth() -> None:
 def test_too_few_sequences(lengths: list[int]) -> None:
     with pytest.raises(ValueError, match="two events or more"):
         epoch(sequences(random_rows(lengths)))
+
+
+def test_windows_are_marked() -> None:
+    found = sequences(random_rows(LENGTHS))
+    policy = CropPolicy(12, views=2, window=True)
+    for batch in every(EpochBatches(found, policy, 4, seed=0, epoch=0)):
+        owners = torch.cat([group.payload[OWNER] for group in batch])
+        windows = torch.cat([group.payload[WINDOW] for group in batch])
+        sizes = torch.cat([group.seq_lens for group in batch])
+        for owner in set(owners.tolist()):
+            own, whole = sizes[(owners == owner) & ~windows], sizes[(owners == owner) & windows]
+            assert (len(own), len(whole)) == (2, 1)
+            assert own.max() <= whole.item() <= 12

@@ -115,6 +115,19 @@ def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
     assert time.max_gap == 2.0
 
 
+def test_next_events_of_windows_beside_the_views_of_coles() -> None:
+    windows = [Crop(i, 0, len(row["type"]), i, window=True) for i, row in enumerate(ROWS)]
+    objective = objective_of(time_jitter=0.0).eval()
+    views, alone, both = (
+        losses_of(objective, collate(sequences(ROWS), crops))
+        for crops in (CROPS, windows, [*CROPS, *windows])
+    )
+    for name in loss_names(SCHEMA):
+        expected = views[name] if name == "coles" else alone[name]
+        torch.testing.assert_close(both[name], expected, msg=name)
+        assert (views[name] - alone[name]).abs() > 1e-6, name
+
+
 def test_values_are_conditional_where_the_schema_says_by_which_field() -> None:
     conditions = {}
     for condition in (True, False):
