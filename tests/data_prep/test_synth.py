@@ -53,9 +53,9 @@ def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place
     if objective == "coles" or (objective, method) == ("ntp", "searched"):
         # A single loss, or one that has no place in the list.
         method = "grap"
-    sizes = ["encoder.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
+    sizes = ["dataset.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
     if "transformer" in encoder:
-        sizes += ["encoder.layers=1", "encoder.feedforward=8"]
+        sizes += ["encoder.hidden=8", "encoder.layers=1", "encoder.feedforward=8"]
     settings = [f"experiment={name}_{encoder}_{method}", f"objective={objective}", *sizes]
     settings += ["trainer=smoke", "trainer.threads=1", "trainer.max_steps=2", "select=last"]
     cli.pretrain([*settings, f"prepared={prepared}", f"run={run}", "epochs=1"])
