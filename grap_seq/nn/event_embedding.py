@@ -13,6 +13,7 @@ import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.positions import flatten, time_gaps, unflatten
 from grap_seq.schema import Field
 
@@ -61,11 +62,11 @@ class EventEmbedding(nn.Module):
         self.max_time_gap = max_time_gap
         scalars = len(self.numbers) + 1
         inputs = scalars + len(self.numbers) + sum(table_columns)
-        self.scalar_norm = nn.BatchNorm1d(scalars)
+        self.scalar_norm = BatchNorm(scalars)
         self.block = nn.Sequential(
-            nn.BatchNorm1d(inputs),
+            BatchNorm(inputs),
             nn.Linear(inputs, width, bias=False),
-            nn.BatchNorm1d(width),
+            BatchNorm(width),
             nn.ReLU(),
             nn.Linear(width, width),
         )

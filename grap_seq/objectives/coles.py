@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from grap_seq.distributed import gathered
+
 Reduction = Literal["mean", "sum"]
 
 
@@ -70,6 +72,12 @@ class ColesHead(nn.Module):
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
 
     def forward(self, hidden: Tensor, owners: Tensor) -> Tensor:
-        """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,)."""
-        embeddings = F.normalize(self.output(F.relu(hidden)).float(), dim=1)
-        return contrastive_loss(embeddings, owners, self.margin, self.negatives, self.reduction)
+        """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,).
+
+        Of several processes each computes the loss of all their rows: hard negatives are those of
+        the whole batch. Owners must be numbered across processes.
+        """
+        embeddings = gathered(F.normalize(self.output(F.relu(hidden)).float(), dim=1))
+        return contrastive_loss(
+            embeddings, gathered(owners), self.margin, self.negatives, self.reduction
+        )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.data.labels import UNLABELLED
+from grap_seq.objectives.means import mean
 
 
 class DownstreamHead(nn.Module):
@@ -33,4 +34,4 @@ class DownstreamHead(nn.Module):
         """Loss, shape (), of pre-activations (N, M) for targets (N,), -1 where there is none."""
         logits = self.output(F.relu(hidden))
         total = F.cross_entropy(logits, targets, ignore_index=UNLABELLED, reduction="sum")
-        return total / (targets != UNLABELLED).sum().clamp(min=1)
+        return mean(total, (targets != UNLABELLED).sum())

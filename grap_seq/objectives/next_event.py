@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.nn.positions import flatten, last_positions, lengths, time_gaps
+from grap_seq.objectives.means import mean
 from grap_seq.schema import Field
 
 IGNORED = -100
@@ -65,7 +66,7 @@ class CategoryHead(nn.Module):
         target = torch.where(events.has_next, target, IGNORED)
         logits = self.output(F.relu(hidden))
         total = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
-        return total / events.has_next.sum().clamp(min=1)
+        return mean(total, events.has_next.sum())
 
 
 class NumberHead(nn.Module):
@@ -112,4 +113,4 @@ class TimeHead(nn.Module):
 def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     """Mean of |prediction - target| over valid entries, zero if there is none; shape ()."""
     error = torch.where(valid, (prediction - target.nan_to_num(0.0)).abs(), 0.0)
-    return error.sum() / valid.sum().clamp(min=1)
+    return mean(error.sum(), valid.sum())

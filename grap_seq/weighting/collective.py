@@ -6,31 +6,17 @@ concatenation of g / world: Gram matrices add up, divided by world squared.
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 from torch import distributed as dist
 
-
-def world_size() -> int:
-    """Number of processes that train together."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+from grap_seq.distributed import group, world_size
 
 
 def open_group() -> None:
-    """Create the group of this module's collectives; every process must come here together."""
+    """Create the collective's group; every process must come here together."""
     if world_size() > 1:
-        _group(dist.group.WORLD)
-
-
-@cache
-def _group(world: object) -> dist.ProcessGroup:
-    # DDP's buckets are on their way while a backward pass runs: in a group of its own, a collective
-    # cannot get between them (SyncBatchNorm is the precedent for collectives in a backward pass).
-    del world
-    group: dist.ProcessGroup = dist.new_group()
-    return group
+        group()
 
 
 def whole_batch(full: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,7 +35,7 @@ def whole_batch(full: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
     known = ~losses.isnan()
     parts = (full.flatten(), losses.nan_to_num(0.0, torch.inf, -torch.inf), known)
     packed = torch.cat([part.to(full.dtype) for part in parts])
-    dist.all_reduce(packed, group=_group(dist.group.WORLD))
+    dist.all_reduce(packed, group=group())
     size = len(losses)
     sums, counts = packed[-2 * size : -size], packed[-size:]
     return packed[: -2 * size].view_as(full) / world**2, sums / counts
