@@ -23,6 +23,7 @@ COUNTS = (
         "dataset.eval_length",
     ),
     *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
+    "trainer.devices",
 )
 # Mappings whose entries the user names; whoever reads them checks the names.
 FREE = (

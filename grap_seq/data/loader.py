@@ -22,15 +22,19 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
     Args:
         sequences: a split.
         policy: how sequences are cut.
-        batch_size: sequences in a batch (each gives `policy.views` crops).
+        batch_size: sequences in a batch of one process (each gives `policy.views` crops).
         seed: seed of the run.
         epoch: number of the epoch.
         max_padding: largest share of padded cells.
         labelled: labelled sequences only. Of several labels a sequence, each counts by itself: its
             crop ends with the last event before it.
+        rank: which part of every batch this is.
+        world: number of parts, each for one process. Batches are those of one process with `world`
+            times the batch size; their sequences are dealt out in the order of their lengths.
 
     Raises:
-        ValueError: fewer than two sequences have two events or more.
+        ValueError: fewer than two sequences have two events or more, or some batch has fewer
+            sequences than parts.
     """
 
     def __init__(
@@ -43,6 +47,8 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         epoch: int,
         max_padding: float = 0.1,
         labelled: bool = False,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         lengths, wanted = sequences.lengths, (sequences.labels != UNLABELLED) | (not labelled)
         self.examples = sequences.examples() if labelled and sequences.local is not None else None
@@ -58,7 +64,15 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         self.sequences, self.policy = sequences, policy
         self.seed, self.epoch, self.max_padding = seed, epoch, max_padding
         lengths = np.minimum(lengths[usable], policy.max_length)
-        self.batches = [usable[rows] for rows in batches(lengths, batch_size, seed, epoch)]
+        self.batches = [usable[rows] for rows in batches(lengths, batch_size * world, seed, epoch)]
+        self.rank, self.world = rank, world
+        smallest = min(len(batch) for batch in self.batches)
+        if smallest < world:
+            raise ValueError(
+                f"{len(usable)} sequences make a batch of {smallest}, which cannot be shared by"
+                f" {world} processes; raise batch_size, or train with one process (trainer=cpu or"
+                " gpu)"
+            )
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -69,7 +83,7 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         shares = self.policy.shares(self.seed, self.epoch, step)
         crops = [
             crop
-            for owner, number in enumerate(self.batches[step])
+            for owner, number in list(enumerate(self.batches[step]))[self.rank :: self.world]
             for crop in self._crops(int(number), owner, shares)
         ]
         return collate(self.sequences, crops, self.max_padding)

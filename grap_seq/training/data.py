@@ -18,7 +18,7 @@ class PretrainData(lightning.LightningDataModule):
     Args:
         prepared: the prepared folder.
         policy: how training sequences are cut.
-        batch_size: sequences in a batch.
+        batch_size: sequences in a batch of one process.
         seed: seed of the run.
         max_padding: largest share of padded cells.
         workers: processes that build batches.
@@ -57,6 +57,8 @@ class PretrainData(lightning.LightningDataModule):
             epoch=epoch,
             max_padding=self.max_padding,
             labelled=self.labelled,
+            rank=self.trainer.global_rank if self.trainer else 0,
+            world=self.trainer.world_size if self.trainer else 1,
         )
 
     def train_dataloader(self) -> Any:

@@ -13,7 +13,7 @@ from rich.console import Console
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
-from grap_seq.evaluation.model import load, save, set_threads
+from grap_seq.evaluation.model import load, save
 from grap_seq.files import write_json
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
@@ -107,6 +107,11 @@ def _train(
 ) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
+    if config.trainer.devices > 1:
+        raise ValueError(
+            f"trainer={config.trainer.name}: learning a label runs in one process; use trainer=cpu"
+            " or trainer=gpu"
+        )
     dataset = config.dataset
     longest = dataset.crops.max_length
     # Transformers learn from widely varying lengths, a GRU from long histories (the protocol).
@@ -135,7 +140,6 @@ def _train(
     )
     model.train()
     last = open_run(run, config)
-    set_threads(config.trainer.threads)
     scorer = HeadScore(run, data.val, dataset.eval_length)
     savers = checkpoints(run, "probe" if len(data.val.examples()) else "last")
     trainer = build_trainer(config, [scorer, *savers])

@@ -29,7 +29,7 @@ class PretrainModule(lightning.LightningModule):
     Args:
         model: event embedding and encoder.
         objective: losses and weighting.
-        seed: seed of the run; random numbers of a step depend on it and the step alone.
+        seed: seed of the run; random numbers of a step depend on it, the step and the process.
         lr: learning rate of everything but the weights.
         weights_lr: learning rate of the loss weights; it does not decay.
         lr_step: epochs between decays.
@@ -69,8 +69,8 @@ class PretrainModule(lightning.LightningModule):
         self.objective.weighting.start_epoch()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        # Jitter and dropout become a function of (seed, step): a resumed run draws the same.
-        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx))
+        # Jitter and dropout become a function of these: a resumed run draws the same.
+        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self.losses = self.objective(batch, self.model(batch))

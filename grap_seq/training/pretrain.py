@@ -12,16 +12,16 @@ from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
 from grap_seq.evaluation.boosting import Boosting
-from grap_seq.evaluation.model import save, set_threads
+from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
 from grap_seq.objectives.composite import CompositeObjective, loss_names
 from grap_seq.schema import Schema
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
-from grap_seq.training.run_folder import open_run, previous
+from grap_seq.training.run_folder import last_checkpoint, open_run, previous
 from grap_seq.training.selection import Selection, checkpoints
-from grap_seq.training.trainer import build_trainer, check_trainer
+from grap_seq.training.trainer import build_trainer, check_trainer, fit
 from grap_seq.weighting.base import Weighting
 
 
@@ -67,15 +67,12 @@ def pretrain(config: Any) -> Path:
         boosting=Boosting.from_config(config.dataset.boosting),
     )
     last = open_run(run, config)
-    set_threads(config.trainer.threads)
-    if config.trainer.compile:
-        # Batches differ in shape: one program for all of them.
-        module.model.encoder.compile(dynamic=True)
     savers = checkpoints(run, config.select, config.validate_every)
     trainer = build_trainer(config, [recorder, selection, *savers])
-    trainer.fit(module, datamodule=data, ckpt_path=last)
+    fit(trainer, module, data, last)
     summary = module.objective.weighting.summary()
-    best = savers[0].best_model_path or savers[-1].best_model_path
+    # No epoch has a score where the first one to be scored was never reached.
+    best = savers[0].best_model_path or last_checkpoint(run)
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     save(module.model, description, run, prepared)

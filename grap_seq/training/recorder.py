@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning
 import pandas as pd
+import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
@@ -80,7 +81,10 @@ class Recorder(Callback):
         self._norms.append(pl_module.gradient_norm)
         if self._logged(trainer.global_step):
             place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
-            self.trajectory.append({**place, **pl_module.objective.weighting.log()})
+            logged = pl_module.objective.weighting.log()
+            # The weighting knows this process's share of a loss alone.
+            whole = {k: v for k, v in logged.items() if k.startswith("loss/")}
+            self.trajectory.append({**place, **logged, **_over_processes(trainer, whole)})
 
     def _logged(self, step: int) -> bool:
         return step == 1 or step % self.log_every == 0
@@ -97,24 +101,31 @@ class Recorder(Callback):
         for name, loss in outputs.items():
             self._validation[name].append(loss.detach())
 
-    def validation_losses(self) -> Row:
-        """Mean of every validation loss of the current epoch."""
-        return {name: _mean(values) for name, values in self._validation.items()}
+    def validation_losses(self, trainer: lightning.Trainer) -> Row:
+        """Mean of every validation loss of the current epoch, over all processes."""
+        losses = {name: _mean(values) for name, values in self._validation.items()}
+        return _over_processes(trainer, losses)
 
     def end_epoch(self, trainer: lightning.Trainer, **extra: float) -> None:
-        """Close the epoch's row and write both files."""
+        """Close the epoch's row and write both files; every process comes here, one writes."""
         seconds = time.perf_counter() - self._began
+        losses = {f"loss/{name}": _mean(values) for name, values in self._train.items()}
+        validation = self.validation_losses(trainer)
+        shared = {"padding": _mean(self._padding), "events": float(self._events)}
+        means = _over_processes(trainer, losses | shared)
         row: Row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        row |= {f"loss/{name}": _mean(values) for name, values in self._train.items()}
-        row |= {f"val_loss/{name}": value for name, value in self.validation_losses().items()}
+        row |= {name: means[name] for name in losses}
+        row |= {f"val_loss/{name}": value for name, value in validation.items()}
         row |= {
             "gradient_norm": _mean(self._norms),
-            "padding": _mean(self._padding),
+            "padding": means["padding"],
             "seconds": seconds,
-            "events_per_second": self._events / seconds,
+            "events_per_second": means["events"] * trainer.world_size / seconds,
             **extra,
         }
         self.metrics.append(row)
+        if not trainer.is_global_zero:
+            return
         self.write()
         scores = "".join(f"  {name} {value:.4f}" for name, value in extra.items())
         Console().print(
@@ -130,6 +141,14 @@ class Recorder(Callback):
         if self.trajectory:
             with atomic_write(self.run / "weights.parquet") as temporary:
                 pd.DataFrame(self.trajectory).to_parquet(temporary, index=False)
+
+
+def _over_processes(trainer: lightning.Trainer, row: Row) -> Row:
+    """Mean of every entry over the processes, all of which come here with the same names."""
+    device = trainer.strategy.root_device
+    values = torch.tensor(list(row.values()), dtype=torch.float64, device=device)
+    means = trainer.strategy.reduce(values, reduce_op="mean")
+    return dict(zip(row, means.tolist(), strict=True))
 
 
 def _mean(values: list[Any]) -> float:

@@ -34,7 +34,7 @@ def open_run(run: Path, config: Any) -> Path | None:
         FileExistsError: the folder exists and neither `overwrite` nor `resume` is set.
         ValueError: `resume` with a config that differs from the stored one.
     """
-    last = run / "checkpoints" / "last.ckpt"
+    last = last_checkpoint(run)
     if config.resume and last.is_file():
         stored = configs.load(run / "config.yaml")
         given = OmegaConf.to_container(config, resolve=True)
@@ -44,6 +44,9 @@ def open_run(run: Path, config: Any) -> Path | None:
             for key in given
             if key not in ("resume", "overwrite", "trainer") and given[key] != stored.get(str(key))
         ]
+        if config.trainer.devices != stored["trainer"].get("devices", 1):
+            # A batch is batch_size sequences for every process.
+            changed.append("trainer.devices")
         if changed:
             raise ValueError(
                 f"resume=true, but {', '.join(changed)} differ from {run}/config.yaml;"
@@ -63,6 +66,11 @@ def open_run(run: Path, config: Any) -> Path | None:
     configs.save(config, run / "config.yaml")
     write_json(run / "environment.json", environment(config.seed))
     return None
+
+
+def last_checkpoint(run: Path) -> Path:
+    """The checkpoint of the last finished epoch."""
+    return run / "checkpoints" / "last.ckpt"
 
 
 def previous(run: Path) -> Path:

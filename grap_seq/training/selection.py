@@ -81,14 +81,16 @@ class Selection(Callback):
         extra: dict[str, float] = {}
         if (trainer.current_epoch + 1) % self.every == 0:
             if self.by == "probe":
-                extra["val_probe"] = self._probe(pl_module)
-            losses = self.recorder.validation_losses()
+                # One process does it; its embeddings need no collective.
+                found = self._probe(pl_module) if trainer.is_global_zero else 0.0
+                extra["val_probe"] = trainer.strategy.broadcast(found)
+            losses = self.recorder.validation_losses(trainer)
             if losses:
                 extra["val_loss"] = pl_module.total_loss(losses)
         self.recorder.end_epoch(trainer, **extra)
         score = {"probe": extra.get("val_probe"), "loss": extra.get("val_loss")}.get(self.by)
         if score is not None:
-            pl_module.log(SCORE, score, prog_bar=True)
+            pl_module.log(SCORE, score, prog_bar=True, sync_dist=True)
 
     def _probe(self, module: PretrainModule) -> float:
         train, val = (

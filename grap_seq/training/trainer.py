@@ -5,29 +5,44 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from rich.console import Console
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from grap_seq.evaluation.model import set_threads
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+# Errors that a user can mend: they are one line, whichever process raised them.
+MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 
 
 def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Trainer:
     """A trainer with the epochs, clipping and `trainer` section of a config."""
     shown = Console().is_terminal
     _quiet()
+    several = config.trainer.devices > 1
     return lightning.Trainer(
         accelerator=config.trainer.accelerator,
-        devices=1,
+        devices=config.trainer.devices,
+        # Fresh processes that receive the objects built here: only fitting is distributed, and
+        # one process opens the run folder and writes the model.
+        strategy="ddp_spawn" if several else "auto",
+        # A cluster's own environment would number the processes by its tasks, of which this is one.
+        plugins=[LightningEnvironment()] if several else None,
+        # Every process already takes its part of a batch.
+        use_distributed_sampler=False,
         precision=config.trainer.precision,
         max_epochs=config.epochs,
         max_steps=config.trainer.max_steps,
         gradient_clip_val=config.clip,
         accumulate_grad_batches=config.accumulate,
-        callbacks=[*callbacks, *([RichProgressBar()] if shown else [])],
+        callbacks=[EachProcess(config), *callbacks, *([RichProgressBar()] if shown else [])],
         logger=False,
         enable_progress_bar=shown,
         enable_model_summary=False,
@@ -36,9 +51,47 @@ def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Train
     )
 
 
+class EachProcess(Callback):
+    """What every process that trains does before it begins: CPU threads, compilation."""
+
+    def __init__(self, config: Any) -> None:
+        self.threads, self.compile = config.trainer.threads, config.trainer.compile
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # A process that Lightning started; its first words would come before `setup`.
+        self.__dict__.update(state)
+        _quiet()
+
+    def setup(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
+    ) -> None:
+        model: Any = pl_module.model
+        set_threads(self.threads)
+        if self.compile:
+            # Batches differ in shape: one program for all of them.
+            model.encoder.compile(dynamic=True)
+
+
+def fit(trainer: lightning.Trainer, module: Any, data: Any, checkpoint: Path | None) -> None:
+    """Train; an error of another process is raised here, as it was raised there.
+
+    Raises:
+        ValueError, FloatingPointError: as in training with one process.
+        ProcessRaisedException: another error; its message has that process's traceback.
+    """
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except ProcessRaisedException as error:
+        name, _, message = error.msg.strip().splitlines()[-1].partition(": ")
+        if name in MENDABLE:
+            raise MENDABLE[name](message) from error
+        raise
+
+
 def _quiet() -> None:
     """Keep Lightning's advertisements and its advice on other set-ups off the screen."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     for text in (
         ".*treespec.*",
         ".*does not have many workers.*",
@@ -53,13 +106,20 @@ def check_trainer(trainer: Any) -> None:
     """Refuse a trainer that this machine cannot run.
 
     Raises:
-        ValueError: no GPU where one is asked for, or a precision that is unknown or not for it.
+        ValueError: fewer GPUs than are asked for, or a precision that is unknown or not for them.
     """
     if trainer.precision not in PRECISIONS:
         choices = ", ".join(PRECISIONS)
         raise ValueError(f"trainer.precision={trainer.precision}: choose one of {choices}")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
-        raise ValueError("trainer=gpu: PyTorch finds no GPU on this machine; use trainer=cpu")
+        raise ValueError(
+            f"trainer={trainer.name}: PyTorch finds no GPU on this machine; use trainer=cpu"
+        )
+    if trainer.accelerator == "gpu" and torch.cuda.device_count() < trainer.devices:
+        raise ValueError(
+            f"trainer={trainer.name} needs {trainer.devices} GPUs, and PyTorch finds"
+            f" {torch.cuda.device_count()}; use trainer=gpu, or trainer.devices= with their number"
+        )
     if trainer.accelerator == "cpu" and trainer.precision == "16-mixed":
         raise ValueError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true here")
     brain_float = trainer.precision == "bf16-mixed" and trainer.accelerator == "gpu"

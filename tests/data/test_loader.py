@@ -124,3 +124,35 @@ def test_windows_are_marked() -> None:
             own, whole = sizes[(owners == owner) & ~windows], sizes[(owners == owner) & windows]
             assert (len(own), len(whole)) == (2, 1)
             assert own.max() <= whole.item() <= 12
+
+
+def crops_of(batch: list[PaddedBatch]) -> set[tuple[int, float, int]]:
+    """Owner, first time and length of every crop."""
+    return {
+        (int(owner), float(times[0]), int(length))
+        for group in batch
+        for owner, times, length in zip(
+            group.payload[OWNER], group.payload[TIME], group.seq_lens, strict=True
+        )
+    }
+
+
+def test_the_parts_of_several_processes_are_one_larger_batch() -> None:
+    found = sequences(random_rows(LENGTHS))
+    parts = [
+        EpochBatches(found, POLICY, 2, seed=0, epoch=1, rank=rank, world=3) for rank in range(3)
+    ]
+    whole = epoch(found, number=1, size=6)
+    assert [len(part) for part in parts] == [len(whole)] * 3
+    for step, batch in enumerate(every(whole)):
+        shares = [crops_of(part[step]) for part in parts]
+        assert set.union(*shares) == crops_of(batch)
+        assert sum(map(len, shares)) == len(crops_of(batch))
+        sizes = [len({owner for owner, _, _ in share}) for share in shares]
+        assert max(sizes) - min(sizes) <= 1 <= min(sizes)
+
+
+def test_a_batch_too_small_to_be_shared_is_refused() -> None:
+    found = sequences(random_rows([5, 4, 3]))
+    with pytest.raises(ValueError, match="a batch of 3, which cannot be shared by 4 processes"):
+        EpochBatches(found, POLICY, 2, seed=0, epoch=0, world=4)

@@ -159,3 +159,15 @@ def test_a_compiled_encoder_trains_as_the_plain_one(shop: Path) -> None:
     assert plain.state_dict().keys() == compiled.state_dict().keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_random_numbers_of_a_step_differ_between_processes(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, seeds = module(shop, "seed=2"), []
+    monkeypatch.setattr(PretrainModule, "global_step", 5)
+    for rank in (0, 1, 0):
+        monkeypatch.setattr(PretrainModule, "global_rank", rank)
+        model.on_train_batch_start(None, 3)
+        seeds.append(torch.initial_seed())
+    assert seeds[0] == seeds[2] == derived_seed(2, 5, 3) != seeds[1]

@@ -1,0 +1,111 @@
+"""`trainer=ddp2_cpu`: two processes are one process with the doubled batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.multiprocessing.spawn import ProcessRaisedException
+
+from grap_seq import config as configs
+from grap_seq.training.finetune import supervised
+from grap_seq.training.pretrain import pretrain
+from grap_seq.training.run_folder import open_run
+from grap_seq.training.trainer import check_trainer, fit
+
+# Shifts and scales before another batch norm have no effect while training, so their gradients
+# are rounding errors, of which Adam makes whole steps.
+WITHOUT_EFFECT = (
+    "scalar_norm.bias",
+    "block.0.bias",
+    "block.0.running_mean",
+    "block.2.running_mean",
+)
+LR = 1e-3
+
+
+def settings(shop: Path, run: Path, *extra: str) -> Any:
+    small = ["dataset.hidden=8", "event_width=8", "epochs=3", f"lr={LR}", "log_every=1"]
+    # The time jitter's random numbers depend on the process.
+    same = ["dataset.time_jitter=0", "select=probe", "trainer.threads=1"]
+    names = ["dataset=table", f"prepared={shop}", f"run={run}"]
+    return configs.compose("pretrain", [*names, *small, *same, *extra])
+
+
+def test_epochs_of_two_processes_are_those_of_one_with_the_doubled_batch(
+    shop: Path, tmp_path: Path
+) -> None:
+    """Also where a run is stopped and resumed in between: the state is that of one process."""
+    one = pretrain(settings(shop, tmp_path / "one", "batch_size=16"))
+    steps = int(pd.read_csv(one / "metrics.csv")["step"].iloc[0])
+    two = tmp_path / "two"
+    ways = ("batch_size=16", "trainer.devices=1"), ("batch_size=8", "trainer=ddp2_cpu")
+    for epoch, way in enumerate([ways[0], ways[1], ways[0]]):
+        chosen = settings(shop, two, *way, f"epochs={epoch + 1}", "resume=true")
+        if epoch:
+            # A user may not resume with other settings.
+            configs.save(chosen, two / "config.yaml")
+        pretrain(chosen)
+
+    expected, found = (load_file(run / "model.safetensors") for run in (one, two))
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        free = name.endswith(WITHOUT_EFFECT)
+        atol = LR * 3 * steps if free else 1e-6
+        torch.testing.assert_close(found[name], tensor, rtol=1e-4, atol=atol, msg=name)
+    tables = [pd.read_parquet(run / "weights.parquet") for run in (one, two)]
+    assert tables[0].columns.equals(tables[1].columns)
+    assert len(tables[0]) == 3 * steps
+    # Where a gradient is nearly zero, its direction is known less well than its size.
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4, atol=1e-4)
+    rows = [pd.read_csv(run / "metrics.csv") for run in (one, two)]
+    assert rows[0].columns.equals(rows[1].columns)
+    events = [row["events_per_second"] * row["seconds"] for row in rows]
+    np.testing.assert_allclose(events[1], events[0])
+    measured = ["seconds", "events_per_second", "padding"]
+    left, right = (row.drop(columns=measured) for row in rows)
+    np.testing.assert_allclose(right, left, rtol=1e-4)
+
+
+def test_an_error_in_another_process_is_the_users_line() -> None:
+    class Trainer:
+        def __init__(self, last: str) -> None:
+            self.last = last
+
+        def fit(self, *args: Any, **options: Any) -> None:
+            trace = f"Traceback (most recent call last):\n  File ...\n{self.last}\n"
+            message = f"\n\n-- Process 1 terminated with the following error:\n{trace}"
+            raise ProcessRaisedException(message, 1, 123)
+
+    broken: Any = Trainer("FloatingPointError: 3 batches in a row: lower lr")
+    with pytest.raises(FloatingPointError, match=r"^3 batches in a row: lower lr$"):
+        fit(broken, None, None, None)
+    with pytest.raises(ProcessRaisedException, match="KeyError"):
+        fit(Trainer("KeyError: 'x'"), None, None, None)  # type: ignore[arg-type]
+
+
+def test_too_few_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"trainer=ddp4 needs 4 GPUs, and PyTorch finds 1; use"):
+        check_trainer(configs.compose("pretrain", ["trainer=ddp4"]).trainer)
+
+
+def test_learning_a_label_is_one_process(shop: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="trainer=ddp2_cpu: learning a label runs in one process"):
+        supervised(settings(shop, tmp_path / "run", "trainer=ddp2_cpu", "mode=supervised"))
+
+
+def test_resume_refuses_another_number_of_processes(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    open_run(run, settings(tmp_path, run))
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "last.ckpt").touch()
+    assert open_run(run, settings(tmp_path, run, "resume=true", "trainer=smoke")) is not None
+    with pytest.raises(ValueError, match=r"trainer\.devices"):
+        open_run(run, settings(tmp_path, run, "resume=true", "trainer=ddp2_cpu"))
