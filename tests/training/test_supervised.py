@@ -26,7 +26,7 @@ from grap_seq.training.supervised import SupervisedModule, build_head, head_scor
 from tests.shop import write_shop
 
 SMALL = ["dataset.hidden=8", "event_width=8", "epochs=1", "trainer.threads=1", "batch_size=16"]
-LAYERS = ["encoder.layers=2", "encoder.heads=2", "encoder.feedforward=8"]
+LAYERS = ["encoder.hidden=8", "encoder.layers=2", "encoder.heads=2", "encoder.feedforward=8"]
 BASE = ["dataset=table", *SMALL, "select=last"]
 
 

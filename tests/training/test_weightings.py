@@ -11,7 +11,7 @@ from grap_seq import config as configs
 from tests.training.test_module import batch, fit, module
 
 SETTINGS = {"fixed": ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]}
-CONSTANT = ("equal", "fixed", "auxiliary", "supervised")
+CONSTANT = ("equal", "fixed", "searched", "auxiliary", "supervised")
 LABELLED = ("grap", "auxiliary", "supervised")
 
 
