@@ -64,7 +64,7 @@ def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place
 
 def test_several_labels_a_sequence_from_raw_files_to_scores(tmp_path: Path) -> None:
     raw, prepared, run = tmp_path / "raw", tmp_path / "prepared", tmp_path / "run"
-    cli.synth(["dataset=mbd_mini", f"output={raw}", "rows=6000", "seed=3"])
+    cli.synth(["dataset=mbd_mini", f"output={raw}", "rows=3000", "seed=3"])
     cli.prepare(["dataset=mbd_mini", f"source={raw}", f"output={prepared}"])
     arguments = [f"prepared={prepared}", f"run={run}", "trainer=smoke", "trainer.threads=1"]
     few = ["dataset.boosting.binary.n_estimators=20", "probe_sequences=200", "validate_every=1"]
