@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import json
 import multiprocessing
 import random
 import shutil
@@ -280,8 +281,9 @@ def main() -> None:
             results["scale"] = [scale(n * unit, place / "scale") for n in (30, 120)]
     for title, rows in results.items():
         show(rows, title)
-    if not arguments.quick and arguments.part is None:
-        write_json(RESULTS, results)
+    if not arguments.quick:
+        earlier = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
+        write_json(RESULTS, earlier | results)
 
 
 if __name__ == "__main__":
