@@ -26,6 +26,7 @@ def test_notebook_equals_its_script_and_has_outputs(script: Path) -> None:
     assert not any(output.output_type == "error" for output in outputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_notebook_runs(script: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRAP_SEQ_QUICK", "1")
