@@ -184,6 +184,8 @@ def _start(
     chosen.setdefault("spark.driver.memory", f"{_megabytes(memory_limit)}m")
     if temporary is not None:
         chosen.setdefault("spark.local.dir", str(temporary))
+        # By default Spark makes a folder of this name wherever it is started.
+        chosen.setdefault("spark.sql.warehouse.dir", str(temporary / "spark-warehouse"))
     builder = SparkSession.builder.appName("grap-seq")
     for name, value in {**SETTINGS, **chosen}.items():
         builder = builder.config(name, value)
