@@ -92,7 +92,7 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
             OmegaConf.resolve(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(f"{' '.join(overrides)}: {error}") from error
-    _check_kinds(known, _keys(OmegaConf.to_container(config)))
+    check_kinds(known, _keys(OmegaConf.to_container(config)))
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
@@ -153,7 +153,7 @@ def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
+def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse text where the default is a number or a switch; negative or zero counts too."""
     for key, default in defaults.items():
         value = given.get(key, default)

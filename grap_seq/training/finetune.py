@@ -79,14 +79,20 @@ def finetune(config: Any) -> Path:
 
 
 def settings_of(config: Any) -> Any:
-    """A finetune config with what it leaves to the pretrained run: data, crops, batches, rates."""
+    """A finetune config with what it leaves to the pretrained run: data, crops, batches, rates.
+
+    Raises:
+        ValueError: text where a number belongs, or a count below one.
+    """
     stored = configs.load(Path(config.run) / "config.yaml")
     dataset = stored["dataset"]
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)
     given = {str(key): value for key, value in own.items() if value is not None}
     kept = ("batch_size", "max_padding", "lr_step", "lr_gamma", "clip", "accumulate", "prepared")
-    merged = {key: stored[key] for key in kept} | dataset["finetune"] | given
+    defaults = {key: stored[key] for key in kept} | dataset["finetune"]
+    configs.check_kinds(defaults, given)
+    merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
     return OmegaConf.create(merged)

@@ -145,6 +145,9 @@ def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Pat
         tuned(runs["gru"], output, "adapters=some")
     with pytest.raises(ValueError, match=r"labels\.fraction=0"):
         tuned(runs["gru"], output, "labels.fraction=0")
+    for wrong, remedy in (("epochs=0", "at least 1"), ("lr=fast", "write a number")):
+        with pytest.raises(ValueError, match=f"{wrong}: .*{remedy}"):
+            tuned(runs["gru"], output, wrong)
     with pytest.raises(ValueError, match="mode=auxiliary with weighting=grap"):
         cli.pretrain([*BASE, f"prepared={shop}", "mode=auxiliary", "weighting=grap"])
     source = write_shop(tmp_path, 40)
