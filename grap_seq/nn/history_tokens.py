@@ -14,10 +14,12 @@ past:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
 Placement: TypeAlias = Literal["uniform", "bias_end", "bias_end_relaxed"]
 Selection: TypeAlias = Literal["random", "last", "none"]
@@ -38,16 +40,33 @@ class History:
     special: Tensor
     chosen: Tensor
 
-    def mask(self) -> Tensor:
-        """Who sees whom, shape (T + R, T + R), bool."""
-        places = torch.arange(len(self.source), device=self.source.device)
-        query, key = places[:, None], places[None, :]
-        real = ~self.special[None, :]
+    def sees(self, query: Tensor, key: Tensor) -> Tensor:
+        """Whether the token at place `query` sees the one at place `key`, elementwise, bool."""
+        real, chosen = ~self.special[key], self.chosen[query]
         by_history = (query == key) | (real & (key < query))
-        by_event = (key == self.chosen[:, None]) | (
-            real & (key <= query) & (key > self.chosen[:, None])
-        )
-        return torch.where(self.special[:, None], by_history, by_event)
+        by_event = (key == chosen) | (real & (key <= query) & (key > chosen))
+        return torch.where(self.special[query], by_history, by_event)
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """Who sees whom, shape (T + R, T + R), bool; made once for all layers."""
+        places = torch.arange(len(self.source), device=self.source.device)
+        return self.sees(places[:, None], places[None, :])
+
+    @cached_property
+    def blocks(self) -> BlockMask:
+        """Who sees whom for FlexAttention, which asks `sees` and skips blocks of unseen keys."""
+
+        def rule(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return self.sees(query, key)
+
+        places = len(self.source)
+        # Compiled, it holds no (T + R)^2 numbers on the way.
+        create: Any = create_block_mask
+        if self.source.is_cuda:
+            create = torch.compile(create_block_mask, dynamic=True)
+        blocks: BlockMask = create(rule, None, None, places, places, device=self.source.device)
+        return blocks
 
 
 def place(lengths: Tensor, frequency: float, placement: Placement) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
-from torch import Tensor, nn
+from torch import Tensor
 
 from grap_seq.nn.history_tokens import Placement, Selection, insert, place
-from grap_seq.nn.transformer import TransformerEncoder, TransformerState
+from grap_seq.nn.transformer import TransformerEncoder
 
 
 class HTTransformerEncoder(TransformerEncoder):
@@ -66,42 +66,22 @@ class HTTransformerEncoder(TransformerEncoder):
         self.placement: Placement = placement
         self.selection: Selection = selection
         self.embed_layers = embed_layers
-        self.history = nn.Parameter(torch.randn(hidden))
+        # One vector is all history tokens, the one at the end among them.
+        self.add_end_token()
 
     def forward(self, batch: PaddedBatch, times: Tensor) -> PaddedBatch:
         """Payload (B, T, D) and times (B, T) to the states of real events, (B, T, H)."""
         if not self.training or torch.rand(()) >= self.apply_probability:
-            # The history token takes part all the same: no parameter is ever without gradient.
-            plain = super().forward(batch, times)
-            return PaddedBatch(plain.payload + 0 * self.history.sum(), plain.seq_lens)
+            return super().forward(batch, times)
         tokens, since = self.tokens(batch.payload, times)
         after = place(batch.seq_lens + 1, self.frequency, self.placement)
         history = insert(after, tokens.shape[1], self.selection)
+        assert self.end is not None
         mixed = torch.where(
-            history.special[:, None], self.history.to(tokens.dtype), tokens[:, history.source]
+            history.special[:, None], self.end.to(tokens.dtype), tokens[:, history.source]
         )
-        states = self.run(mixed, since[:, history.source], history.mask())[-1]
+        states = self.run(mixed, since[:, history.source], history)[-1]
         return PaddedBatch(states[:, ~history.special][:, 1:], batch.seq_lens)
-
-    def summarise(self, batch: PaddedBatch, times: Tensor) -> tuple[PaddedBatch, Tensor]:
-        """States, and the output of a history token behind every row's last event, (B, H)."""
-        tokens, since = self.tokens(batch.payload, times)
-        rows = torch.arange(len(tokens), device=tokens.device)
-        # The start token shifts events by one: a row's last event stands at its length.
-        end = batch.seq_lens
-        tokens = torch.cat([tokens, tokens[:, :1]], dim=1)
-        since = torch.cat([since, since[:, :1]], dim=1)
-        tokens[rows, end + 1] = self.history.to(tokens.dtype)
-        since[rows, end + 1] = since[rows, end]
-        outputs = self.run(tokens, since)
-        last = self._embedding([output[rows, end + 1] for output in outputs])
-        return PaddedBatch(outputs[-1][:, 1:-1], end), last
-
-    def _last(self, outputs: list[Tensor], state: TransformerState) -> Tensor:
-        """Output of a history token behind the stored events; it is not stored itself."""
-        token = self.history.to(outputs[-1].dtype).expand(len(outputs[-1]), 1, -1)
-        extended, _ = self._layers(token, state.latest, None, state.caches)
-        return self._embedding([output[:, -1] for output in extended])
 
     def _embedding(self, outputs: list[Tensor]) -> Tensor:
         """From a history token's output of every layer, L times (B, H)."""

@@ -8,6 +8,7 @@ import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.nn.history_tokens import History
 from grap_seq.nn.time_encoding import TimeEncoding
 from grap_seq.nn.transformer_layer import Cache, TransformerLayer
 
@@ -42,16 +43,21 @@ class TransformerEncoder(nn.Module):
         layers: number of layers.
         heads: attention heads.
         feedforward: width of the layers' hidden part.
-        dropout: on the encoded input, attention and every branch.
+        dropout: on the encoded input and every branch.
+        attention_dropout: on attention weights, which costs memory quadratic in the tokens; no
+            gain from it was found (docs/experiments.md).
         min_time_step: m of the time encoding, in the data's time unit.
         max_duration: M of the time encoding.
         rotary: rotate queries and keys by the times instead of adding their encoding.
+        end_token: let a learned token behind the last event, at its time, stand for the last state
+            in an embedding. It learns by losses on embeddings alone.
 
     Raises:
         ValueError: a width that the heads do not divide, or a dropout outside [0, 1).
     """
 
     needs_times = True
+    end: nn.Parameter | None
 
     def __init__(
         self,
@@ -62,15 +68,18 @@ class TransformerEncoder(nn.Module):
         heads: int = 4,
         feedforward: int = 1024,
         dropout: float = 0.1,
+        attention_dropout: float = 0.0,
         min_time_step: float = 0.01,
         max_duration: float = 1000.0,
         rotary: bool = False,
+        end_token: bool = False,
     ) -> None:
         super().__init__()
         if hidden % heads:
             raise ValueError(f"hidden={hidden} heads={heads}: the heads must divide the width")
-        if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: a share of zeroed values lies in [0, 1)")
+        for name, share in (("dropout", dropout), ("attention_dropout", attention_dropout)):
+            if not 0 <= share < 1:
+                raise ValueError(f"{name}={share}: a share of zeroed values lies in [0, 1)")
         self.embedding_size = hidden
         self.rotary = rotary
         self.projection = nn.Linear(input_size, hidden)
@@ -79,8 +88,17 @@ class TransformerEncoder(nn.Module):
         self.time_encoding = TimeEncoding(size, min_time_step, max_duration)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(
-            TransformerLayer(hidden, heads, feedforward, dropout) for _ in range(layers)
+            TransformerLayer(hidden, heads, feedforward, dropout, attention_dropout)
+            for _ in range(layers)
         )
+        self.register_parameter("end", None)
+        if end_token:
+            self.add_end_token()
+
+    def add_end_token(self) -> nn.Parameter:
+        """Give the encoder a fresh end token, shape (H,)."""
+        self.end = nn.Parameter(torch.randn_like(self.start))
+        return self.end
 
     def forward(self, batch: PaddedBatch, times: Tensor) -> PaddedBatch:
         """Payload (B, T, D) and times (B, T) to states (B, T, H).
@@ -90,13 +108,28 @@ class TransformerEncoder(nn.Module):
         """
         tokens, since = self.tokens(batch.payload, times)
         states = self.run(tokens, since)[-1]
+        if self.end is not None:
+            # It takes part all the same: no parameter is ever without gradient.
+            states = states + 0 * self.end.sum()
         return PaddedBatch(states[:, 1:], batch.seq_lens)
 
     def summarise(self, batch: PaddedBatch, times: Tensor) -> tuple[PaddedBatch, Tensor]:
-        """States, and what stands for the last one in an embedding, shape (B, H): itself."""
-        states = self(batch, times)
-        rows = torch.arange(len(states), device=states.device)
-        return states, states.payload[rows, states.seq_lens - 1]
+        """States, and what stands for the last one in an embedding, shape (B, H).
+
+        That is the last state itself, or the output of a token behind it.
+        """
+        # The start token shifts events by one: a row's last event stands at its length.
+        rows, last = torch.arange(len(times), device=times.device), batch.seq_lens
+        tokens, since = self.tokens(batch.payload, times)
+        if self.end is not None:
+            tokens = torch.cat([tokens, tokens[:, :1]], dim=1)
+            since = torch.cat([since, since[:, :1]], dim=1)
+            tokens[rows, last + 1] = self.end.to(tokens.dtype)
+            since[rows, last + 1] = since[rows, last]
+            last = last + 1
+        outputs = self.run(tokens, since)
+        states = PaddedBatch(outputs[-1][:, 1 : 1 + times.shape[1]], batch.seq_lens)
+        return states, self._embedding([output[rows, last] for output in outputs])
 
     def step(
         self, state: TransformerState | None, vectors: Tensor, times: Tensor
@@ -125,9 +158,15 @@ class TransformerEncoder(nn.Module):
         return states, self._last(outputs, new), new
 
     def _last(self, outputs: list[Tensor], state: TransformerState) -> Tensor:
-        """What stands for the last state after a step, shape (B, H)."""
-        del state
-        return outputs[-1][:, -1]
+        """What stands for the last state after a step, shape (B, H); its token is not stored."""
+        if self.end is not None:
+            token = self.end.to(outputs[-1].dtype).expand(len(outputs[-1]), 1, -1)
+            outputs, _ = self._layers(token, state.latest, None, state.caches)
+        return self._embedding([output[:, -1] for output in outputs])
+
+    def _embedding(self, outputs: list[Tensor]) -> Tensor:
+        """From the outputs of every layer for one token, L times (B, H)."""
+        return outputs[-1]
 
     def tokens(self, vectors: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
         """The start token and the projected events, (B, T + 1, H), and their times since the first.
@@ -141,18 +180,18 @@ class TransformerEncoder(nn.Module):
         since = torch.cat([torch.zeros_like(since[:, :1]), since], dim=1)
         return torch.cat([start, self.projection(vectors)], dim=1), since
 
-    def run(self, tokens: Tensor, since: Tensor, mask: Tensor | None = None) -> list[Tensor]:
+    def run(self, tokens: Tensor, since: Tensor, history: History | None = None) -> list[Tensor]:
         """Outputs of every layer, L times (B, T', H), for tokens (B, T', H) at times (B, T').
 
         Args:
             tokens: start token and events.
             since: times since the first event.
-            mask: who sees whom, shape (T', T'), bool; None: every token sees the past.
+            history: who sees whom; None: every token sees the past.
         """
-        return self._layers(tokens, since, mask, None)[0]
+        return self._layers(tokens, since, history, None)[0]
 
     def _layers(
-        self, tokens: Tensor, since: Tensor, mask: Tensor | None, past: list[Cache] | None
+        self, tokens: Tensor, since: Tensor, history: History | None, past: list[Cache] | None
     ) -> tuple[list[Tensor], list[Cache]]:
         """Outputs of every layer, and the keys and values of all tokens so far."""
         angles = None
@@ -163,7 +202,7 @@ class TransformerEncoder(nn.Module):
         tokens = self.dropout(tokens)
         outputs, caches = [], []
         for place, layer in enumerate(self.layers):
-            tokens, cache = layer(tokens, mask, angles, None if past is None else past[place])
+            tokens, cache = layer(tokens, history, angles, None if past is None else past[place])
             outputs.append(tokens)
             caches.append(cache)
         return outputs, caches

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from grap_seq.nn.attention import attend, attend_further
+from grap_seq.nn.history_tokens import History
 from grap_seq.nn.time_encoding import rotate
 
 # Shapes: B rows, T tokens, H width, A attention heads, D = H / A.
@@ -15,11 +17,26 @@ Cache: TypeAlias = tuple[Tensor, Tensor]  # keys and values of earlier tokens, (
 
 
 class TransformerLayer(nn.Module):
-    """x + attention(norm(x)), then x + feed-forward(norm(x)); GELU, dropout on every branch."""
+    """x + attention(norm(x)), then x + feed-forward(norm(x)); GELU, dropout on every branch.
 
-    def __init__(self, hidden: int, heads: int, feedforward: int, dropout: float) -> None:
+    Args:
+        hidden: H, width of the tokens.
+        heads: A.
+        feedforward: width of the hidden part.
+        dropout: share of zeroed values of a branch.
+        attention_dropout: share of zeroed attention weights.
+    """
+
+    def __init__(
+        self,
+        hidden: int,
+        heads: int,
+        feedforward: int,
+        dropout: float = 0.0,
+        attention_dropout: float = 0.0,
+    ) -> None:
         super().__init__()
-        self.heads, self.dropout = heads, dropout
+        self.heads, self.dropout, self.attention_dropout = heads, dropout, attention_dropout
         self.attention_norm, self.feedforward_norm = nn.LayerNorm(hidden), nn.LayerNorm(hidden)
         self.queries_keys_values = nn.Linear(hidden, 3 * hidden)
         self.output = nn.Linear(hidden, hidden)
@@ -34,7 +51,7 @@ class TransformerLayer(nn.Module):
     def forward(
         self,
         x_BTH: Tensor,
-        mask: Tensor | None = None,
+        history: History | None = None,
         angles: Tensor | None = None,
         past: Cache | None = None,
     ) -> tuple[Tensor, Cache]:
@@ -42,16 +59,16 @@ class TransformerLayer(nn.Module):
 
         Args:
             x_BTH: tokens.
-            mask: who sees whom among them, (T, T), bool; None, and with a `past`: plain causal.
+            history: who sees whom among them; None: every token sees the past.
             angles: rotary angles (B, T, D/2) of the tokens' times, or None.
             past: keys and values of earlier tokens, all of which every token sees.
         """
-        attended, cache = self._attend(self.attention_norm(x_BTH), mask, angles, past)
+        attended, cache = self._attend(self.attention_norm(x_BTH), history, angles, past)
         x_BTH = x_BTH + F.dropout(self.output(attended), self.dropout, self.training)
         return x_BTH + self.feedforward(self.feedforward_norm(x_BTH)), cache
 
     def _attend(
-        self, x_BTH: Tensor, mask: Tensor | None, angles: Tensor | None, past: Cache | None
+        self, x_BTH: Tensor, history: History | None, angles: Tensor | None, past: Cache | None
     ) -> tuple[Tensor, Cache]:
         shape = (*x_BTH.shape[:2], 3, self.heads, -1)
         # Three times (B, A, T, D).
@@ -59,15 +76,9 @@ class TransformerLayer(nn.Module):
         if angles is not None:
             query, key = rotate(query, angles[:, None]), rotate(key, angles[:, None])
         if past is not None:
-            earlier, new = past[0].shape[2], key.shape[2]
             key, value = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
-            mask = torch.ones(new, earlier + new, dtype=torch.bool, device=key.device).tril(earlier)
-        attended = F.scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            is_causal=mask is None,
-            dropout_p=self.dropout if self.training else 0.0,
-        )
+            attended = attend_further(query, key, value)
+        else:
+            dropout = self.attention_dropout if self.training else 0.0
+            attended = attend(query, key, value, history, dropout)
         return attended.transpose(1, 2).flatten(2), (key, value)

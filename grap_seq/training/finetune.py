@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 from rich.console import Console
+from torch import nn
 
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
@@ -17,6 +18,7 @@ from grap_seq.evaluation.model import load, save
 from grap_seq.files import write_json
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.data import PretrainData
@@ -42,7 +44,9 @@ def supervised(config: Any) -> Path:
     schema = _labelled(Path(config.prepared))
     torch.manual_seed(config.seed)
     description = describe(config)
-    return _train(config, build_model(schema, description), description)
+    model = build_model(schema, description)
+    _add_end_token(model, description)
+    return _train(config, model, description)
 
 
 def finetune(config: Any) -> Path:
@@ -73,8 +77,11 @@ def finetune(config: Any) -> Path:
     lora = config.adapters == "lora" or (
         config.adapters == "auto" and "transformer" in source.description["encoder"]["name"]
     )
+    end = _add_end_token(source.model, source.description)
     if lora:
         add_adapters(source.model, **config.lora)
+        if end is not None:
+            end.requires_grad_(True)
     return _train(config, source.model, source.description, lora=lora)
 
 
@@ -96,6 +103,14 @@ def settings_of(config: Any) -> Any:
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
     return OmegaConf.create(merged)
+
+
+def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Parameter | None:
+    """Let a new token sum up a Transformer's sequence for the label (protocol: a CLS event)."""
+    if not isinstance(model.encoder, TransformerEncoder) or model.encoder.end is not None:
+        return None
+    description["encoder"]["end_token"] = True
+    return model.encoder.add_end_token()
 
 
 def _labelled(prepared: Path) -> Schema:

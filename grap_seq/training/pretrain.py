@@ -119,7 +119,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
         raise ValueError(
             f"objective.next_event_on={objective['next_event_on']}: choose views or window"
         )
-    ignored = ("name", "next_event", "next_event_on", "coles", "head_width")
+    ignored = ("name", "next_event", "next_event_on", "coles", "head_width", "history_probability")
     composite = CompositeObjective(
         schema,
         weighting,

@@ -19,6 +19,7 @@ ENCODERS: dict[str, Any] = {
     "gru": lambda: GRUEncoder(5, 8),
     "transformer": lambda: TransformerEncoder(5, 8, **SMALL),
     "rotary": lambda: TransformerEncoder(5, 8, rotary=True, **SMALL),
+    "end-token": lambda: TransformerEncoder(5, 8, end_token=True, **SMALL),
     "ht": lambda: HTTransformerEncoder(5, 8, **SMALL),
     "ht-last-layer": lambda: HTTransformerEncoder(5, 8, embed_layers="last", **SMALL),
 }
@@ -191,21 +192,20 @@ def test_the_transformer_is_torchs() -> None:
     torch.testing.assert_close(states_of(encoder, batch, times), x[:, 1:])
 
 
-@pytest.mark.parametrize("layers", ["all", "last"])
-def test_the_embedding_is_a_history_token_at_the_end(layers: str) -> None:
+@pytest.mark.parametrize("name", ["ht", "ht-last-layer", "end-token"])
+def test_the_embedding_is_a_token_at_the_end(name: str) -> None:
     """Against one row at a time, extended by the token."""
-    torch.manual_seed(0)
-    encoder = HTTransformerEncoder(5, 8, embed_layers=layers, **SMALL).double().eval()  # type: ignore[arg-type]
+    encoder: Any = make(name).double().eval()
     batch, times = rows(7, [6, 3])
     _, last = encoder.summarise(batch, times)
     for row, length in enumerate([6, 3]):
         tokens, since = encoder.tokens(
             batch.payload[row : row + 1, :length], times[row : row + 1, :length]
         )
-        tokens = torch.cat([tokens, encoder.history.expand(1, 1, -1)], dim=1)
+        tokens = torch.cat([tokens, encoder.end.expand(1, 1, -1)], dim=1)
         since = torch.cat([since, since[:, -1:]], dim=1)
         outputs = [output[0, -1] for output in encoder.run(tokens, since)]
-        wanted = torch.stack(outputs).sum(0) if layers == "all" else outputs[-1]
+        wanted = torch.stack(outputs).sum(0) if name == "ht" else outputs[-1]
         torch.testing.assert_close(last[row], wanted)
 
 
@@ -214,6 +214,7 @@ def test_the_embedding_is_a_history_token_at_the_end(layers: str) -> None:
     [
         ({"heads": 3}, "the heads must divide the width"),
         ({"dropout": 1.0}, "dropout=1.0"),
+        ({"attention_dropout": -0.1}, "attention_dropout=-0.1"),
         ({"frequency": 1.5}, r"frequency=1.5: it must lie in \[0, 1\]"),
         ({"apply_probability": -0.1}, "apply_probability=-0.1"),
         ({"placement": "end"}, "placement=end: choose one of uniform, bias_end"),

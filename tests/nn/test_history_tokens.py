@@ -17,7 +17,7 @@ def test_the_picture_of_the_docstring() -> None:
     assert history.source.tolist() == [0, 1, 1, 2, 3, 3, 4]
     assert history.special.tolist() == [False, False, True, False, False, True, False]
     assert history.chosen.tolist() == [-1, -1, -1, 2, 2, -1, 5]
-    assert history.mask().int().tolist() == [
+    assert history.mask.int().tolist() == [
         [1, 0, 0, 0, 0, 0, 0],  # e0
         [1, 1, 0, 0, 0, 0, 0],  # e1
         [1, 1, 1, 0, 0, 0, 0],  # H1: all events before it and itself
@@ -53,7 +53,7 @@ def test_the_mask_is_the_rule(
     assert history.source.tolist() == [n if kind == "event" else after[n] for kind, n in row]
     assert history.special.tolist() == [kind == "history" for kind, _ in row]
 
-    mask = history.mask()
+    mask = history.mask
     for i, (kind, number) in enumerate(row):
         earlier = [j for j in range(i) if row[j][0] == "history"]
         if kind == "history":

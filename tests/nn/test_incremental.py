@@ -23,6 +23,11 @@ ENCODERS: dict[str, dict[str, Any]] = {
         "rotary": True,
         **TRANSFORMER,
     },
+    "end": {
+        "class": "grap_seq.nn.transformer.TransformerEncoder",
+        "end_token": True,
+        **TRANSFORMER,
+    },
     "ht": {"class": "grap_seq.nn.ht_transformer.HTTransformerEncoder", **TRANSFORMER},
 }
 

@@ -32,12 +32,13 @@ BASE = ["dataset=table", *SMALL, "select=last"]
 
 @pytest.fixture(scope="module")
 def runs(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A pretrained GRU and HT-Transformer."""
+    """A pretrained GRU, Transformer and HT-Transformer."""
     place = tmp_path_factory.mktemp("runs")
-    for encoder, more in (("gru", []), ("ht_transformer", LAYERS)):
+    encoders = {"gru": [], "transformer": LAYERS, "ht_transformer": LAYERS}
+    for encoder, more in encoders.items():
         chosen = [f"encoder={encoder}", *more, f"run={place / encoder}", f"prepared={shop}"]
         pretrain(configs.compose("pretrain", [*BASE, *chosen]))
-    return {encoder: place / encoder for encoder in ("gru", "ht_transformer")}
+    return {encoder: place / encoder for encoder in encoders}
 
 
 def tuned(run: Path, output: Path, *overrides: str) -> dict[str, torch.Tensor]:
@@ -68,6 +69,21 @@ def test_adapters_change_linear_maps_by_a_low_rank(runs: dict[str, Path], tmp_pa
         ranks = torch.linalg.svdvals((after[name] - before[name]).double())
         assert ranks[2] < 1e-5 * ranks[0]
     assert load(tmp_path / "tuned").embed(_events()).shape == (6, 24)
+
+
+def test_a_transformer_gets_a_token_that_sums_up(runs: dict[str, Path], tmp_path: Path) -> None:
+    before = load_file(runs["transformer"] / "model.safetensors")
+    after = tuned(runs["transformer"], tmp_path / "tuned", "lora.rank=2")
+    assert after.keys() - before.keys() == {"encoder.end"}
+    assert before.keys() <= after.keys()
+    model = load(tmp_path / "tuned")
+    assert model.description["encoder"]["end_token"] is True
+    # It learns: after training with another rate it is another one.
+    again = tuned(runs["transformer"], tmp_path / "again", "lora.rank=2", "lr=0.1")
+    assert not after["encoder.end"].equal(again["encoder.end"])
+    # Tuned once more, it keeps its token.
+    third = tuned(tmp_path / "tuned", tmp_path / "third", "lora.rank=2")
+    assert third.keys() == after.keys()
 
 
 def _events() -> Any:
