@@ -57,7 +57,7 @@ def embed_rows(
         for batch in _by_cells(order, stops - starts, batch_events):
             crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in batch]
             (group,) = collate(sequences, crops, max_padding=1.0)
-            parts.append(model.embed(group.to(device)).float().cpu().numpy())
+            parts.append(model.embed([group.to(device)]).float().cpu().numpy())
     if not parts:
         raise ValueError("there are no sequences to embed")
     stacked: NDArray[np.float32] = np.concatenate(parts)

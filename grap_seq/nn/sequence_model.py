@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
@@ -54,9 +55,15 @@ class SequenceModel(nn.Module):
         pairs = zip(vectors, groups, strict=True)
         return [self.encoder(rectangle, group.payload[TIME]) for rectangle, group in pairs]
 
-    def embed(self, group: PaddedBatch) -> Tensor:
-        """Embeddings of a rectangle's rows, shape (B, E)."""
-        (vectors,) = self.embedding([group])
+    def embed(self, groups: Sequence[PaddedBatch]) -> Tensor:
+        """Embeddings of the rows of all rectangles, shape (rows, E)."""
+        # All at once: batch norm takes its statistics from the whole batch.
+        vectors = self.embedding(groups)
+        pairs = zip(vectors, groups, strict=True)
+        return torch.cat([self._embed(rectangle, group) for rectangle, group in pairs])
+
+    def _embed(self, vectors: PaddedBatch, group: PaddedBatch) -> Tensor:
+        """Embeddings (B, E) of a rectangle of event vectors (B, T, D)."""
         if not self.timed:
             return pool(self.encoder(vectors), self.pooling)
         states, last = self.encoder.summarise(vectors, group.payload[TIME])

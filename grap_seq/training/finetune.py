@@ -26,7 +26,7 @@ from grap_seq.training.pretrain import describe
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.selection import checkpoints
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
-from grap_seq.training.trainer import build_trainer, check_trainer
+from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
 ADAPTERS = ("auto", "lora", "full")
 
@@ -128,11 +128,6 @@ def _train(
 ) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
-    if config.trainer.devices > 1:
-        raise ValueError(
-            f"trainer={config.trainer.name}: learning a label runs in one process; use trainer=cpu"
-            " or trainer=gpu"
-        )
     dataset = config.dataset
     longest = dataset.crops.max_length
     # Transformers learn from widely varying lengths, a GRU from long histories (the protocol).
@@ -164,7 +159,7 @@ def _train(
     scorer = HeadScore(run, data.val, dataset.eval_length)
     savers = checkpoints(run, "probe" if len(data.val.examples()) else "last")
     trainer = build_trainer(config, [scorer, *savers])
-    trainer.fit(module, datamodule=data, ckpt_path=last)
+    fit(trainer, module, data, last)
     best = savers[0].best_model_path or savers[-1].best_model_path
     module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
     splits = {"validation": data.val, "test": Sequences(prepared, "test")}

@@ -24,7 +24,9 @@ from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.files import atomic_write
+from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.objectives.means import mean
 from grap_seq.seeds import derived_seed
 from grap_seq.training.module import Batch
 from grap_seq.training.selection import SCORE
@@ -36,7 +38,7 @@ class SupervisedModule(lightning.LightningModule):
     Args:
         model: event embedding and encoder.
         head: embeddings (B, E) to logits (B, classes).
-        seed: random numbers of a step depend on it and the step alone.
+        seed: random numbers of a step depend on it, the step and the process.
         lr: learning rate of all parameters that require a gradient.
         lr_step: epochs between decays.
         lr_gamma: factor of a decay.
@@ -71,17 +73,18 @@ class SupervisedModule(lightning.LightningModule):
                 part.training = False
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx))
+        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        vectors = torch.cat([self.model.embed(group) for group in batch])
+        vectors = self.model.embed(batch)
         labels = torch.cat([group.payload[LABEL] for group in batch])
-        return F.cross_entropy(self.head(vectors), labels)
+        total = F.cross_entropy(self.head(vectors), labels, reduction="sum")
+        return mean(total, labels.new_tensor(len(labels)))
 
 
 def build_head(size: int, classes: int) -> nn.Module:
     """Embeddings (B, size) to logits (B, classes)."""
-    return nn.Sequential(nn.BatchNorm1d(size), nn.Linear(size, classes))
+    return nn.Sequential(BatchNorm(size), nn.Linear(size, classes))
 
 
 class HeadScore(Callback):
@@ -124,12 +127,18 @@ class HeadScore(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         assert isinstance(pl_module, SupervisedModule)
-        found = head_score(pl_module, self.val, self.eval_length)
-        pl_module.log(SCORE, found, prog_bar=True)
-        loss = float(sum(self._losses) / len(self._losses))
+        # One process does it; its embeddings need no collective.
+        first = trainer.is_global_zero
+        found = head_score(pl_module, self.val, self.eval_length) if first else 0.0
+        found = trainer.strategy.broadcast(found)
+        pl_module.log(SCORE, found, prog_bar=True, sync_dist=True)
+        own = torch.stack(self._losses).mean()
+        loss = float(trainer.strategy.reduce(own, reduce_op="mean"))
         seconds = time.perf_counter() - self._began
         row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "loss/label": loss}
         self.metrics.append({**row, "val_score": found, "seconds": seconds})
+        if not first:
+            return
         with atomic_write(self.run / "metrics.csv") as temporary:
             pd.DataFrame(self.metrics).to_csv(temporary, index=False)
         Console().print(

@@ -58,7 +58,7 @@ def test_three_blocks_are_one_pass(name: str, pooling: str) -> None:
         embedding, state = step(model, state, group)
         with torch.no_grad():
             (whole,) = groups_of(part(rows, 0, end), max_padding=1.0)
-            wanted = model.embed(whole)
+            wanted = model.embed([whole])
         torch.testing.assert_close(embedding, wanted, rtol=0, atol=2e-6)
     assert state is not None
     assert state.events == 12

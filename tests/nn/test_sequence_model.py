@@ -54,9 +54,9 @@ def test_an_event_changes_nothing_before_it(changed: int, name: str) -> None:
 def test_an_embedding_does_not_know_its_neighbours(pooling: str) -> None:
     model = model_of(pooling=pooling)
     with torch.no_grad():
-        alone = torch.cat([model.embed(groups_of([row])[0]) for row in ROWS])
+        alone = torch.cat([model.embed(groups_of([row])) for row in ROWS])
         (together,) = groups_of(ROWS, max_padding=1.0)
-        batch = model.embed(together)
+        batch = model.embed([together])
     assert alone.shape[1] == 12 * len(POOLINGS[pooling])
     torch.testing.assert_close(batch, alone[together.payload[OWNER]], rtol=0, atol=1e-6)
 
@@ -72,6 +72,15 @@ def test_states_do_not_depend_on_the_rectangles() -> None:
         torch.testing.assert_close(one.payload[row, :length], states.payload[0], rtol=0, atol=1e-6)
 
 
+def test_embeddings_in_training_do_not_depend_on_the_rectangles() -> None:
+    """Batch norm takes its statistics from all of them."""
+    model = model_of().train()
+    with torch.no_grad():
+        one = model.embed(groups_of(ROWS, max_padding=1.0))
+        many = model.embed(groups_of(ROWS, max_padding=0.0))
+    torch.testing.assert_close(one, many, rtol=0, atol=1e-5)
+
+
 def test_encoders_of_pytorch_lifestream_fit() -> None:
     model = SequenceModel(
         model_of().embedding,
@@ -80,9 +89,9 @@ def test_encoders_of_pytorch_lifestream_fit() -> None:
     ).eval()
     assert model.output_size == 7
     with torch.no_grad():
-        alone = torch.cat([model.embed(groups_of([row])[0]) for row in ROWS[:3]])
+        alone = torch.cat([model.embed(groups_of([row])) for row in ROWS[:3]])
         (together,) = groups_of(ROWS[:3], max_padding=1.0)
-        batch = model.embed(together)
+        batch = model.embed([together])
     assert alone.shape == (3, 7)
     # Longest first: rows 2, 0, 1.
     torch.testing.assert_close(batch, alone[[2, 0, 1]], rtol=0, atol=1e-6)

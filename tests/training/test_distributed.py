@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,26 @@ def test_too_few_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_trainer(configs.compose("pretrain", ["trainer=ddp4"]).trainer)
 
 
-def test_learning_a_label_is_one_process(shop: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="trainer=ddp2_cpu: learning a label runs in one process"):
-        supervised(settings(shop, tmp_path / "run", "trainer=ddp2_cpu", "mode=supervised"))
+def test_a_label_is_learned_by_two_processes_as_by_one(shop: Path, tmp_path: Path) -> None:
+    """GRU and head; labels are dealt out unevenly where the number of sequences is odd."""
+    found: list[Any] = []
+    for name, way in (("one", ["batch_size=10"]), ("two", ["batch_size=5", "trainer=ddp2_cpu"])):
+        run = supervised(settings(shop, tmp_path / name, *way, "mode=supervised", "epochs=2"))
+        model = load_file(run / "model.safetensors")
+        found.append((model, pd.read_csv(run / "metrics.csv"), json.loads(_head(run))))
+    (one, rows, head), (two, rows_of_two, head_of_two) = found
+    steps = int(rows["step"].iloc[-1])
+    for name, tensor in one.items():
+        atol = LR * steps if name.endswith(WITHOUT_EFFECT) else 1e-5
+        torch.testing.assert_close(two[name], tensor, rtol=1e-3, atol=atol, msg=name)
+    kept = ["epoch", "step", "loss/label", "val_score"]
+    np.testing.assert_allclose(rows_of_two[kept], rows[kept], rtol=1e-3)
+    assert head_of_two.pop("metric") == head.pop("metric") == "auc"
+    assert head_of_two == pytest.approx(head, rel=1e-3)
+
+
+def _head(run: Path) -> str:
+    return (run / "head.json").read_text("utf-8")
 
 
 def test_resume_refuses_another_number_of_processes(tmp_path: Path) -> None:
