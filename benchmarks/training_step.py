@@ -31,7 +31,6 @@ from rich.table import Table
 from torch.utils.flop_counter import FlopCounterMode
 
 from grap_seq import config as configs
-from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import write_json
@@ -39,7 +38,7 @@ from grap_seq.prep.prepare import prepare
 from grap_seq.prep.synth import synth
 from grap_seq.schema import Schema
 from grap_seq.training.module import Batch, PretrainModule
-from grap_seq.training.pretrain import build_module
+from grap_seq.training.pretrain import build_module, crop_policy
 
 RESULTS = Path(__file__).parent / "results" / "training_step.json"
 DATA = {"churn": 100_000, "alfabattle": 150_000}
@@ -124,7 +123,7 @@ def measure(dataset: str, folder: Path, encoder: str, steps: int, compiled: bool
     overrides = [f"dataset={dataset}", f"encoder={encoder}", *SIZES[encoder]]
     settings = configs.compose("pretrain", overrides)
     sequences = Sequences(folder, "train")
-    data = EpochBatches(sequences, CropPolicy(**settings.dataset.crops), BATCH, seed=0, epoch=0)
+    data = EpochBatches(sequences, crop_policy(settings), BATCH, seed=0, epoch=0)
     schema = sequences.schema
     runs = {
         name: Run.of(schema, [*overrides, f"weighting={name}"], compiled) for name in WEIGHTINGS

@@ -1,9 +1,10 @@
 """Training crops and the sub-sequences of CoLES, a function of (seed, epoch, step, row).
 
-Semantics of the sub-sequences: `SampleSlices` of pytorch-lifestream (contiguous slices, uniform
-length, uniform offset), but a view's relative length is drawn once for the whole batch. Each
-crop has the same distribution as before; the rows of a view now have similar lengths, so a batch
-needs as few rectangles as it has views.
+A window of a sequence is drawn first, then sub-sequences ("views") of the window. Semantics of the
+sub-sequences: `SampleSlices` of pytorch-lifestream (contiguous slices, uniform length, uniform
+offset), but relative lengths are drawn once for the whole batch. Each crop has the same
+distribution as before; the rows of a view now have similar lengths, so a batch needs as few
+rectangles as it has views.
 """
 
 from __future__ import annotations
@@ -21,27 +22,35 @@ class CropPolicy:
     """How a training sequence is cut.
 
     Attributes:
-        max_length: events of the window that is drawn first, uniformly, from a longer sequence.
+        max_length: longest window.
         views: sub-sequences of the window; each becomes a row of the batch.
         view_min: shortest sub-sequence: up to 1 a share of the window, above 1 a number of events.
         view_max: longest sub-sequence, likewise.
+        min_length: shortest window of a sequence that is long enough; None: windows are as long as
+            they can be.
         window: the window itself becomes a row too, behind its views.
 
     Raises:
-        ValueError: bounds that are not positive or in the wrong order.
+        ValueError: bounds that are not positive or in the wrong order, or no row at all.
     """
 
     max_length: int = 1200
     views: int = 5
     view_min: float = 0.1
     view_max: float = 0.9
+    min_length: int | None = None
     window: bool = False
 
     def __post_init__(self) -> None:
-        if self.max_length < 2 or self.views < 1:
+        if self.max_length < 2 or self.views < (0 if self.window else 1):
             raise ValueError(
                 f"max_length={self.max_length}, views={self.views}: a crop needs at least 2 events"
                 " and a sequence at least 1 view"
+            )
+        if self.min_length is not None and not 2 <= self.min_length <= self.max_length:
+            raise ValueError(
+                f"min_length={self.min_length}: give a number of events from 2 to"
+                f" max_length={self.max_length}"
             )
         if not 0 < self.view_min <= self.view_max or (self.view_min > 1) != (self.view_max > 1):
             raise ValueError(
@@ -50,23 +59,28 @@ class CropPolicy:
             )
 
     def shares(self, seed: int, epoch: int, step: int) -> NDArray[np.float64]:
-        """Where each view's length lies between the bounds, in [0, 1), shape (views,).
+        """Where lengths lie between their bounds, in [0, 1): the views', then the window's.
 
-        One draw serves a whole batch: its sequences have similar lengths, so a view's rows do too.
+        One draw of shape (views + 1,) serves a whole batch: its sequences have similar lengths, so
+        the rows of a view do too.
         """
-        return generator(seed, epoch, step, purpose=3).random(self.views)
+        return generator(seed, epoch, step, purpose=3).random(self.views + 1)
 
     def draw(
         self, length: int, shares: NDArray[np.float64], seed: int, epoch: int, row: int
     ) -> list[tuple[int, int]]:
         """(start, stop) of every view of a sequence with `length` events; then of the window."""
         rng = generator(seed, epoch, row)
-        window = min(length, self.max_length)
+        *inner, outer = shares
+        window = longest = min(length, self.max_length)
+        if self.min_length is not None:
+            shortest = min(length, self.min_length)
+            window = shortest + int(outer * (longest - shortest + 1))
         first = int(rng.integers(0, length - window + 1))
         unit = window if self.view_max <= 1 else 1
         shortest = min(window, max(2, round(self.view_min * unit)))
         longest = min(window, max(shortest, round(self.view_max * unit)))
-        sizes = shortest + np.floor(shares * (longest - shortest + 1)).astype(np.int64)
+        sizes = shortest + np.floor(np.array(inner) * (longest - shortest + 1)).astype(np.int64)
         starts = first + rng.integers(0, window - sizes + 1)
         views = [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]
         return [*views, (first, first + window)] if self.window else views

@@ -22,7 +22,7 @@ from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.data import PretrainData
-from grap_seq.training.pretrain import describe
+from grap_seq.training.pretrain import describe, windows
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.selection import checkpoints
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
@@ -129,11 +129,9 @@ def _train(
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     dataset = config.dataset
-    longest = dataset.crops.max_length
-    # Transformers learn from widely varying lengths, a GRU from long histories (the protocol).
-    layered = "transformer" in description["encoder"]["name"]
-    shortest = dataset.transformer.min_length if layered else dataset.supervised_min_length
-    policy = CropPolicy(longest, 1, min(longest, shortest), longest)
+    policy = CropPolicy(
+        **windows(dataset, description["encoder"]["name"]) | {"views": 0}, window=True
+    )
     data = PretrainData(
         prepared,
         policy,

@@ -46,7 +46,7 @@ def pretrain(config: Any) -> Path:
     module, description = build_module(config, schema)
     data = PretrainData(
         prepared,
-        CropPolicy(**config.dataset.crops, window=config.objective.next_event_on == "window"),
+        crop_policy(config),
         config.batch_size,
         seed=config.seed,
         max_padding=config.max_padding,
@@ -83,6 +83,31 @@ def pretrain(config: Any) -> Path:
     return run
 
 
+def crop_policy(config: Any) -> CropPolicy:
+    """Windows of the dataset and encoder, and the views that the objective needs.
+
+    Raises:
+        ValueError: an unknown `next_event_on`.
+    """
+    objective = config.objective
+    if objective.next_event_on not in ("views", "window"):
+        raise ValueError(
+            f"objective.next_event_on={objective.next_event_on}: choose views or window"
+        )
+    window = objective.next_event_on == "window"
+    crops = windows(config.dataset, config.encoder.name)
+    if window and not objective.coles:
+        crops["views"] = 0
+    return CropPolicy(**crops, window=window)
+
+
+def windows(dataset: Any, encoder: str) -> dict[str, Any]:
+    """Options of `CropPolicy`: Transformers learn from widely varying lengths (the protocol)."""
+    crops: dict[str, Any] = dict(dataset.crops)
+    shortest = (dataset.transformer if "transformer" in encoder else crops)["min_length"]
+    return crops | {"min_length": min(shortest, crops["max_length"])}
+
+
 def describe(config: Any) -> dict[str, Any]:
     """What `build_model` needs of a config, and model.json keeps."""
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
@@ -114,10 +139,6 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
-        )
-    if objective["next_event_on"] not in ("views", "window"):
-        raise ValueError(
-            f"objective.next_event_on={objective['next_event_on']}: choose views or window"
         )
     ignored = ("name", "next_event", "next_event_on", "coles", "head_width", "history_probability")
     composite = CompositeObjective(

@@ -22,7 +22,7 @@ def drawn(policy: CropPolicy, length: int, row: int = 0) -> list[tuple[int, int]
     length=st.integers(1, 300),
     max_length=st.integers(2, 200),
     shares=st.tuples(st.floats(0.01, 1.0), st.floats(0.01, 1.0)).map(sorted),
-    relative=st.lists(st.floats(0, 1, exclude_max=True), min_size=7, max_size=7),
+    relative=st.lists(st.floats(0, 1, exclude_max=True), min_size=8, max_size=8),
     row=st.integers(0, 2**40),
 )
 @settings(max_examples=100)
@@ -44,7 +44,7 @@ def test_shares_bound_the_views(
     assert policy.draw(length, np.array(relative), 3, 2, row) == views
     # A larger relative length never makes a shorter view.
     sizes = [stop - start for start, stop in views]
-    assert [size for _, size in sorted(zip(relative, sizes, strict=True))] == sorted(sizes)
+    assert [size for _, size in sorted(zip(relative[:7], sizes, strict=True))] == sorted(sizes)
 
 
 @given(
@@ -105,7 +105,7 @@ def test_a_longer_sequence_is_read_through_a_uniform_window() -> None:
 
 
 def test_seed_epoch_and_row_change_the_views() -> None:
-    policy, relative = CropPolicy(), np.full(5, 0.5)
+    policy, relative = CropPolicy(), np.full(6, 0.5)
     draws = [
         policy.draw(500, relative, *key) for key in ((0, 0, 0), (1, 0, 0), (0, 1, 0), (0, 0, 1))
     ]
@@ -116,7 +116,7 @@ def test_relative_lengths_are_uniform_and_belong_to_a_batch() -> None:
     policy = CropPolicy(views=4)
     keys = [(seed, epoch, step) for seed in (0, 1) for epoch in (0, 1) for step in range(500)]
     values = np.array([policy.shares(*key) for key in keys])
-    assert values.shape == (2000, 4)
+    assert values.shape == (2000, 5)  # the window's behind them
     assert len(np.unique(values)) == values.size
     assert values.min() >= 0
     assert values.max() < 1
@@ -147,6 +147,9 @@ def test_the_same_slices_as_pytorch_lifestream(length: int) -> None:
     [
         {"max_length": 1},
         {"views": 0},
+        {"views": -1, "window": True},
+        {"min_length": 1},
+        {"min_length": 90, "max_length": 80},
         {"view_min": 0.0},
         {"view_min": 0.8, "view_max": 0.2},
         {"view_min": 0.5, "view_max": 20},
@@ -166,3 +169,29 @@ def test_the_window_comes_behind_its_views(length: int) -> None:
         assert views == drawn(plain, length, row)
         assert window[1] - window[0] == min(length, 60)
         assert all(window[0] <= start < stop <= window[1] for start, stop in views)
+
+
+def test_windows_are_uniform_in_length_and_place() -> None:
+    """As the published code crops: a length in 4..10, any offset; what is shorter stays whole."""
+    policy = CropPolicy(max_length=10, views=0, min_length=4, window=True)
+    found = [drawn(policy, 12, row) for row in range(6000)]
+    assert {len(one) for one in found} == {1}
+    crops = np.array(found).reshape(-1, 2)
+    sizes = crops[:, 1] - crops[:, 0]
+    counts = Counter(sizes.tolist())
+    assert set(counts) == set(range(4, 11))
+    # 857 each on average, a standard deviation of 27.
+    assert all(abs(count - 6000 / 7) < 120 for count in counts.values())
+    starts = Counter(crops[sizes == 4][:, 0].tolist())
+    assert set(starts) == set(range(9))
+    assert all(abs(count - counts[4] / 9) < 50 for count in starts.values())
+    assert {drawn(policy, 3, row)[0] for row in range(50)} == {(0, 3)}
+    assert {stop - start for row in range(200) for start, stop in drawn(policy, 5, row)} == {4, 5}
+
+
+def test_views_lie_in_a_short_window_too() -> None:
+    policy = CropPolicy(40, views=3, min_length=10, window=True)
+    for row in range(200):
+        *views, (start, stop) = drawn(policy, 100, row)
+        assert 10 <= stop - start <= 40
+        assert all(start <= first < last <= stop for first, last in views)
