@@ -13,7 +13,7 @@ from grap_seq import resources
 
 # Settings that count things, of which there has to be one.
 COUNTS = (
-    *("epochs", "batch_size", "event_width", "accumulate", "log_every", "validate_every"),
+    *("epochs", "batch_size", "accumulate", "log_every", "validate_every"),
     *(
         "lora.rank",
         "lr_step",

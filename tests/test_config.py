@@ -84,3 +84,13 @@ def test_entries_that_users_name_are_free() -> None:
     assert settings.weighting.weights.coles == 0.5
     settings = config.compose("pretrain", ["dataset.boosting.multiclass.num_leaves=7"])
     assert settings.dataset.boosting.multiclass.num_leaves == 7
+
+
+def test_the_width_of_event_vectors_is_the_encoders() -> None:
+    """The protocol: a block of width 128 before a GRU, none before a Transformer."""
+    found = {
+        encoder: config.compose("pretrain", [f"encoder={encoder}"]).event_width
+        for encoder in config.choices("encoder")
+    }
+    assert found == {"gru": 128, "ptls_rnn": 128, "transformer": 0, "ht_transformer": 0}
+    assert config.compose("pretrain", ["encoder=transformer", "event_width=16"]).event_width == 16

@@ -48,5 +48,5 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
         description["max_time_gap"],
         description["table_widths"],
     )
-    encoder = build(description["encoder"], description["event_width"])
+    encoder = build(description["encoder"], embedding.width, without=("event_width",))
     return SequenceModel(embedding, encoder, description["pooling"])

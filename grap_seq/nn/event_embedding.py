@@ -1,8 +1,8 @@
 """One vector per event: category tables, numbers, missing flags and the time gap, concatenated.
 
 Everything works on the valid events alone, gathered from all rectangles of a batch: batch norm
-sees no padding, and no cell of padding is computed. Protocol: numbers through one batch norm, then
-BN - Linear - BN - ReLU - Linear as in the paper's RNN configurations.
+sees no padding, and no cell of padding is computed. Protocol: numbers through one batch norm, then,
+before a recurrent encoder, BN - Linear - BN - ReLU - Linear.
 """
 
 from __future__ import annotations
@@ -24,13 +24,19 @@ def default_width(size: int) -> int:
 
 
 class EventEmbedding(nn.Module):
-    """Payload of fields to vectors of `width`.
+    """Payload of fields to vectors.
 
     Args:
         fields: the schema's fields.
-        width: D, width of an event's vector.
+        width: D, width of an event's vector; 0 for the columns as they are, without the block.
         max_time_gap: gaps to the previous event are clipped to this, in the schema's time unit.
         table_widths: columns of category tables that should differ from `default_width`.
+
+    Attributes:
+        width: D.
+
+    Raises:
+        ValueError: `table_widths` names something that is no categorical field.
     """
 
     def __init__(
@@ -63,13 +69,18 @@ class EventEmbedding(nn.Module):
         scalars = len(self.numbers) + 1
         inputs = scalars + len(self.numbers) + sum(table_columns)
         self.scalar_norm = BatchNorm(scalars)
-        self.block = nn.Sequential(
-            BatchNorm(inputs),
-            nn.Linear(inputs, width, bias=False),
-            BatchNorm(width),
-            nn.ReLU(),
-            nn.Linear(width, width),
-        )
+        self.width = width or inputs
+        self.block = nn.Sequential()
+        if width:
+            self.block.extend(
+                [
+                    BatchNorm(inputs),
+                    nn.Linear(inputs, width, bias=False),
+                    BatchNorm(width),
+                    nn.ReLU(),
+                    nn.Linear(width, width),
+                ]
+            )
 
     def forward(
         self, groups: Sequence[PaddedBatch], previous: Tensor | None = None

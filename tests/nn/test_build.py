@@ -10,7 +10,7 @@ from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.gru import GRUEncoder
 from grap_seq.weighting import Fixed
-from tests.data.toy import SCHEMA
+from tests.data.toy import SCHEMA, groups_of, random_rows
 
 
 def test_a_model_is_as_described() -> None:
@@ -28,6 +28,25 @@ def test_a_model_is_as_described() -> None:
     assert model.embedding.tables[0].weight.shape == (7, 3)
     assert model.embedding.max_time_gap == 3.0
     assert (model.pooling, model.output_size) == ("mean", 12)
+
+
+def test_a_transformer_projects_the_columns_themselves() -> None:
+    encoder = {
+        "name": "transformer",
+        "class": "grap_seq.nn.transformer.TransformerEncoder",
+        "event_width": 0,
+        "hidden": 8,
+    }
+    tables = {"type": 3, "owner": 2}
+    shared = {"max_time_gap": 3.0, "table_widths": tables, "encoder": encoder, "pooling": "last"}
+    model = build_model(SCHEMA, {**shared, "event_width": 0})
+    # Two tables; the time gap and two numbers; two flags of missing numbers.
+    assert model.encoder.projection.in_features == 3 + 2 + 3 + 2
+    rows = random_rows([4, 9], seed=1)
+    model.eval()
+    (vectors,) = model.embedding(groups_of(rows, max_padding=1.0))
+    assert vectors.payload.shape == (2, 9, 10)
+    assert build_model(SCHEMA, {**shared, "event_width": 16}).encoder.projection.in_features == 16
 
 
 def test_entries_for_others_are_left_out() -> None:
