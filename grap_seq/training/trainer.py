@@ -121,9 +121,19 @@ def check_trainer(trainer: Any) -> None:
             f" {torch.cuda.device_count()}; use trainer=gpu, or trainer.devices= with their number"
         )
     if trainer.accelerator == "cpu" and trainer.precision == "16-mixed":
-        raise ValueError("trainer.precision=16-mixed needs a GPU; use bf16-mixed or 32-true here")
-    brain_float = trainer.precision == "bf16-mixed" and trainer.accelerator == "gpu"
-    if brain_float and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ValueError("trainer.precision=16-mixed needs a GPU; use 32-true here")
+    if trainer.precision != "bf16-mixed":
+        return
+    if trainer.accelerator == "cpu" and not _cpu_has_bfloat16():
+        raise ValueError(
+            "trainer.precision=bf16-mixed: this processor has no instructions for bfloat16, and"
+            " would take ten times as long as with trainer.precision=32-true"
+        )
+    if trainer.accelerator == "gpu" and not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(
             f"{torch.cuda.get_device_name()} has no bfloat16; use trainer.precision=16-mixed"
         )
+
+
+def _cpu_has_bfloat16() -> bool:
+    return any(there for name, there in torch.cpu.get_capabilities().items() if "bf16" in name)

@@ -97,6 +97,22 @@ def test_too_few_gpus_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
         check_trainer(configs.compose("pretrain", ["trainer=ddp4"]).trainer)
 
 
+def test_bfloat16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = configs.compose("pretrain", ["trainer.precision=bf16-mixed"]).trainer
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": True})
+    check_trainer(trainer)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True, "amx_bf16": False})
+    with pytest.raises(ValueError, match=r"no instructions for bfloat16.*precision=32-true"):
+        check_trainer(trainer)
+    graphics = configs.compose("pretrain", ["trainer=gpu"]).trainer
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old One")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    with pytest.raises(ValueError, match="Old One has no bfloat16; use trainer.precision=16-mixed"):
+        check_trainer(graphics)
+
+
 def test_a_label_is_learned_by_two_processes_as_by_one(shop: Path, tmp_path: Path) -> None:
     """GRU and head; labels are dealt out unevenly where the number of sequences is odd."""
     found: list[Any] = []
