@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from grap_seq import __version__, config
+from grap_seq.names import nearest
 
 Command = Callable[[list[str]], None]
 
@@ -221,7 +222,7 @@ def main() -> None:
     name, rest = arguments[0], arguments[1:]
     try:
         if name not in COMMANDS:
-            raise ValueError(f"unknown command {name!r}: {config.nearest(name, list(COMMANDS))}")
+            raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
         if "-h" in rest or "--help" in rest:
             print(usage(name))
             return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import yaml
 
 from grap_seq import resources
+from grap_seq.names import nearest
 
 # Settings that count things, of which there has to be one.
 COUNTS = (
@@ -34,8 +34,6 @@ FREE = (
     "weighting.options",
     "spark",
 )
-# Names in an error message.
-MAX_SHOWN = 60
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer", "evaluation")
 
 
@@ -167,14 +165,6 @@ def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
                 raise ValueError(f"{key}={value}: write {what}, such as {default}")
             if value < 0 <= default or (key in COUNTS and value < 1):
                 raise ValueError(f"{key}={value}: it must be at least {int(key in COUNTS)}")
-
-
-def nearest(name: str, names: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    ordered = sorted(names)
-    rest = f" and {len(ordered) - MAX_SHOWN} more" if len(ordered) > MAX_SHOWN else ""
-    listing = f"one of {', '.join(ordered[:MAX_SHOWN])}{rest}"
-    return f"did you mean {close[0]!r}? ({listing})" if close else f"choose {listing}"
 
 
 def save(config: Any, path: Path) -> None:

@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from grap_seq.schema import Metric, nearest
+from grap_seq.names import nearest
+from grap_seq.schema import Metric
 
 Features = npt.NDArray[np.float32]
 Labels = npt.NDArray[Any]

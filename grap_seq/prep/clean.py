@@ -13,7 +13,7 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.engine import epoch_microseconds, parse_time
-from grap_seq.schema import SECONDS, DatasetSpec
+from grap_seq.prep.spec import SECONDS, DatasetSpec
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -16,9 +16,9 @@ from rich.progress import (
 )
 
 from grap_seq.files import sha256
+from grap_seq.names import nearest
 from grap_seq.prep import recipes
 from grap_seq.prep.hub import MIRRORS, fetch_mirror
-from grap_seq.schema import nearest
 
 SOURCES = {
     "physionet2012": (

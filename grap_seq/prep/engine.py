@@ -17,7 +17,7 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from grap_seq.schema import nearest
+from grap_seq.names import nearest
 
 # The package that each engine comes in.
 ENGINES = {"duckdb": "duckdb", "spark": "pyspark"}

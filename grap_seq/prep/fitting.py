@@ -14,8 +14,8 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.encoding import clip, code, signed_log
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.state import Scaler, Statistics
-from grap_seq.schema import DatasetSpec
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

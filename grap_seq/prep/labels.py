@@ -15,8 +15,9 @@ import ibis.expr.types as ir
 from grap_seq.prep.clean import TimeKind, as_text, as_time, time_kind, unreadable
 from grap_seq.prep.problems import Problems
 from grap_seq.prep.recipes import Recipe
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.tables import read_table, require_columns
-from grap_seq.schema import SPLITS, DatasetSpec
+from grap_seq.schema import SPLITS
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -25,10 +25,11 @@ from grap_seq.prep.manifest import Manifest, differences
 from grap_seq.prep.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.parts import part_paths, write_bucket
 from grap_seq.prep.recipes import Recipe, load_recipe
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
 from grap_seq.prep.unseen import count_unseen
-from grap_seq.schema import SPLITS, DatasetSpec
+from grap_seq.schema import SPLITS
 
 MAX_SOURCE_NAMES = 20
 

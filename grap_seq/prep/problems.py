@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.schema import DatasetSpec
+from grap_seq.prep.spec import DatasetSpec
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 import ibis.expr.types as ir
 import yaml
 
+from grap_seq.names import nearest
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.state import State
 from grap_seq.resources import folder
-from grap_seq.schema import DatasetSpec, nearest
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

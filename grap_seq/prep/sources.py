@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
+from grap_seq.names import nearest
 from grap_seq.prep.tables import CSV, PARQUET, read_table, table_files
-from grap_seq.schema import nearest
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -29,10 +29,10 @@ from grap_seq.prep.labels import (
 from grap_seq.prep.lists import explode
 from grap_seq.prep.problems import Problems, check_events, without_problems
 from grap_seq.prep.recipes import Recipe
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.state import State
 from grap_seq.prep.tables import require_columns
-from grap_seq.schema import DatasetSpec
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

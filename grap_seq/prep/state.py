@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 from grap_seq.files import write_json
 from grap_seq.prep.clean import TimeKind
-from grap_seq.schema import DatasetSpec, Field, Schema
+from grap_seq.prep.spec import DatasetSpec
+from grap_seq.schema import Field, Schema
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from grap_seq.prep.columns import Column, look
 from grap_seq.prep.engine import connect, parse_time
 from grap_seq.prep.lists import explode
 from grap_seq.prep.recipes import suggested_path
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.tables import read_table
-from grap_seq.schema import DatasetSpec, TimeUnit
+from grap_seq.schema import TimeUnit
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

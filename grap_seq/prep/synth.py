@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.csv as csv
 from numpy.typing import NDArray
 
+from grap_seq.names import nearest
 from grap_seq.prep.recipes import load
 from grap_seq.resources import folder
-from grap_seq.schema import nearest
 
 MIN_ROWS, FEW_SEQUENCES = 500, 400
 ROWS_PER_BLOCK = 200_000

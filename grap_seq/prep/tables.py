@@ -17,8 +17,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grap_seq.names import nearest
 from grap_seq.prep.lists import records_table
-from grap_seq.schema import nearest
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -13,7 +13,7 @@ import pytest
 
 from grap_seq.prep.clean import as_number, as_text, as_time, time_kind
 from grap_seq.prep.engine import connect
-from grap_seq.schema import DatasetSpec
+from grap_seq.prep.spec import DatasetSpec
 
 CONNECTION = connect(threads=1)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)

@@ -9,7 +9,7 @@ import pytest
 
 from grap_seq.prep import fitting
 from grap_seq.prep.engine import connect
-from grap_seq.schema import DatasetSpec
+from grap_seq.prep.spec import DatasetSpec
 
 CONNECTION = connect(threads=2)
 CONTENT = {"name": "n", "id": "i", "time": "t", "categorical": ["kind"]}

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from grap_seq.prep import stages
 from grap_seq.prep.manifest import Manifest
 from grap_seq.prep.prepare import prepare
-from grap_seq.schema import DatasetSpec, Schema
+from grap_seq.prep.spec import DatasetSpec
+from grap_seq.schema import Schema
 from tests.prep import reference
 from tests.prep.helpers import SPEC, content_of, rows_of, write_source
 

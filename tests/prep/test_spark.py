@@ -22,9 +22,9 @@ from grap_seq.prep.engine import connect, parse_time
 from grap_seq.prep.murmur import spark_hash
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.recipes import names
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.synth import synth
 from grap_seq.resources import folder
-from grap_seq.schema import DatasetSpec
 from tests.prep.helpers import SPEC, content_of, rows_of, write_source
 
 # One process of `make test` runs them all: a session takes long to start.

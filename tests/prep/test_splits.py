@@ -8,8 +8,8 @@ import ibis
 import pyarrow as pa
 
 from grap_seq.prep.engine import connect
+from grap_seq.prep.spec import Split
 from grap_seq.prep.splits import bucket_of, split_of, without_test
-from grap_seq.schema import Split
 
 IDS = [*(str(number) for number in range(2000)), "ä", "a b", "-1"]
 

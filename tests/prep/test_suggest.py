@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from grap_seq.prep.prepare import prepare
+from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.suggest import suggest
-from grap_seq.schema import DatasetSpec
 
 
 def _bank(rows: int = 400) -> pd.DataFrame:

@@ -1,0 +1,224 @@
+"""What a dataset is, as people describe it: a short YAML file, the same for our recipes and for a
+user's own table. `grap_seq.schema` is its counterpart after preparation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grap_seq.names import nearest
+from grap_seq.schema import Metric, TimeUnit
+
+SECONDS: dict[TimeUnit, int] = {
+    "second": 1,
+    "minute": 60,
+    "hour": 3600,
+    "day": 86400,
+    "week": 604800,
+}
+METRICS: tuple[Metric, ...] = ("auc", "accuracy")
+# Columns that prepared folders have beside the id and the fields.
+RESERVED = ("event_time", "label", "label_position")
+
+
+def _check_keys(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
+    for key in given:
+        if key not in set(known):
+            raise ValueError(f"{where}: unknown key '{key}'; {nearest(str(key), known)}")
+
+
+@dataclass(frozen=True)
+class Numerical:
+    """How one numerical column is scaled: log first, then clip, then standardise."""
+
+    by: str | None = None
+    clip: tuple[float, float] = (0.005, 0.995)
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class Split:
+    """Shares of the sequences; the rest is for training."""
+
+    validation: float = 0.15
+    test: float = 0.15
+    seed: int = 42
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """The YAML description of a dataset: columns, label and split.
+
+    `tie_order` names number columns that order the events of one moment before the fields do;
+    `relative_time` counts each sequence's times from its first event; `unique` says that no event
+    occurs twice, so that a repeated row is an error and not a second event. `label_time` is the
+    column beside the label with the moment, in the form of `time`, from which on events must not be
+    seen; with `local_labels` a sequence has a label for each of several such moments.
+    """
+
+    name: str
+    id: str
+    time: str
+    time_format: str | None = None
+    time_unit: TimeUnit = "day"
+    relative_time: bool = False
+    unique: bool = False
+    tie_order: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    numerical: dict[str, Numerical] = field(default_factory=dict)
+    label: str | None = None
+    labels: str | None = None
+    label_time: str | None = None
+    local_labels: bool = False
+    metric: Metric | None = None
+    split: Split = field(default_factory=Split)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns that the events table must have, the label column excepted."""
+        names = (self.id, self.time, *self.tie_order, *self.categorical, *self.numerical)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """`columns` but the id: what differs between the events of a sequence."""
+        return tuple(name for name in self.columns if name != self.id)
+
+    @property
+    def ties(self) -> dict[str, str]:
+        """Working column of each `tie_order` column, which may also be a field."""
+        return {f"__tie{place}": name for place, name in enumerate(self.tie_order)}
+
+    @classmethod
+    def load(cls, path: Path) -> DatasetSpec:
+        """Read a spec from YAML.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not YAML, unknown or missing keys, or values that contradict each other.
+        """
+        if not path.is_file():
+            raise FileNotFoundError(f"no dataset description at {path}; write one or use --suggest")
+        try:
+            content = yaml.safe_load(path.read_text("utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ValueError(f"{path} is not valid YAML: {error}") from error
+        return cls.from_dict(content, str(path))
+
+    @classmethod
+    def from_dict(cls, content: Any, where: str = "dataset spec") -> DatasetSpec:
+        """Build a spec from plain values, as they stand in YAML or in vocab.json."""
+        if not isinstance(content, Mapping):
+            raise ValueError(f"{where}: expected 'key: value' lines, found {content!r}")
+        _check_keys(content, [f.name for f in dataclasses.fields(cls)], where)
+        for key in ("name", "id", "time"):
+            if not isinstance(content.get(key), str) or not content[key]:
+                raise ValueError(f"{where}: key '{key}' is missing or not text; give a name")
+        values = {key: value for key, value in content.items() if value is not None}
+        values["tie_order"] = _names(values.get("tie_order", []), "tie_order", where)
+        values["categorical"] = _names(values.get("categorical", []), "categorical", where)
+        values["numerical"] = _numerical(values.get("numerical", []), where)
+        split = values.get("split", {})
+        if not isinstance(split, Mapping):
+            raise ValueError(f"{where}: 'split' takes validation, test and seed, found {split!r}")
+        _check_keys(split, [f.name for f in dataclasses.fields(Split)], f"{where}, split")
+        values["split"] = Split(**split)
+        spec = cls(**values)
+        spec._check(where)
+        return spec
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` reads back."""
+        content = dataclasses.asdict(self)
+        content["categorical"] = list(self.categorical)
+        content["tie_order"] = list(self.tie_order)
+        for options in content["numerical"].values():
+            options["clip"] = list(options["clip"])
+        return content
+
+    def _check(self, where: str) -> None:
+        if self.time_unit not in SECONDS:
+            raise ValueError(
+                f"{where}: time_unit '{self.time_unit}'; {nearest(self.time_unit, SECONDS)}"
+            )
+        if self.metric is not None and self.metric not in METRICS:
+            raise ValueError(f"{where}: metric '{self.metric}'; {nearest(self.metric, METRICS)}")
+        fields = (*self.categorical, *self.numerical)
+        if not fields:
+            raise ValueError(f"{where}: name at least one categorical or numerical field")
+        used = (self.id, self.time, *fields)
+        for name in used:
+            if used.count(name) > 1:
+                raise ValueError(f"{where}: column '{name}' is used twice; keep one of its uses")
+        for name in (self.id, *fields):
+            if name in RESERVED or name.startswith("__"):
+                raise ValueError(
+                    f"{where}: '{name}' is a name that preparation uses itself; rename your column"
+                )
+        for key in ("relative_time", "unique", "local_labels"):
+            if not isinstance(getattr(self, key), bool):
+                raise ValueError(f"{where}: {key} takes true or false")
+        if self.label is not None and self.label in (*used, *self.tie_order):
+            raise ValueError(
+                f"{where}: the label '{self.label}' is also an input column; remove it there"
+            )
+        if self.labels is not None and self.label is None:
+            raise ValueError(f"{where}: 'labels' names a file; name its column with 'label' too")
+        if self.label_time is not None and self.label_time in (*used, *self.tie_order, self.label):
+            raise ValueError(
+                f"{where}: label_time '{self.label_time}' is also the label or an input column; "
+                "give the label's time a column of its own"
+            )
+        if self.label_time is not None and self.label is None:
+            raise ValueError(f"{where}: 'label_time' needs a label; name its column with 'label'")
+        if self.local_labels and self.label_time is None:
+            raise ValueError(
+                f"{where}: local_labels says that a sequence has several labels; name the column "
+                "with the time of each as 'label_time'"
+            )
+        for name, options in self.numerical.items():
+            if options.by is not None and options.by not in self.categorical:
+                raise ValueError(
+                    f"{where}: numerical field '{name}' is scaled by '{options.by}', which is not "
+                    f"a categorical field; {nearest(options.by, self.categorical)}"
+                )
+        shares = (self.split.validation, self.split.test)
+        if not (all(0 <= share < 1 for share in shares) and sum(shares) < 1):
+            raise ValueError(
+                f"{where}: split shares {shares} leave nothing for training; "
+                "give validation and test shares with a sum below 1"
+            )
+
+
+def _names(given: Any, key: str, where: str) -> tuple[str, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
+        raise ValueError(f"{where}: '{key}' takes a list of column names, found {given!r}")
+    return tuple(given)
+
+
+def _numerical(given: Any, where: str) -> dict[str, Numerical]:
+    if not isinstance(given, Mapping):
+        return {name: Numerical() for name in _names(given, "numerical", where)}
+    fields = {}
+    for name, options in given.items():
+        options = dict(options or {})
+        place = f"{where}, numerical field '{name}'"
+        _check_keys(options, [f.name for f in dataclasses.fields(Numerical)], place)
+        if "clip" in options:
+            try:
+                low, high = (float(share) for share in options["clip"])
+            except (TypeError, ValueError):
+                low, high = 1.0, 0.0
+            if not 0 <= low < high <= 1:
+                raise ValueError(
+                    f"{place}: clip {options['clip']!r}; give two quantiles such as [0.005, 0.995]"
+                )
+            options["clip"] = (low, high)
+        fields[str(name)] = Numerical(**options)
+    return fields
