@@ -54,6 +54,7 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
+    from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -74,19 +75,26 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
             plain.append(override)
     folder = str(resources.folder("configs").resolve())
     with initialize_config_dir(folder, version_base="1.3"):
-        known = _keys(OmegaConf.to_container(hydra_compose(command, selected), resolve=True))
-        for index, override in enumerate(plain):
-            key = override.partition("=")[0]
-            if any(f"{key}.".startswith(f"{n}.") for n in FREE if n.partition(".")[0] in known):
-                # Hydra adds new entries only where it is told to.
-                plain[index] = f"++{override}"
-            elif key not in known:
+        config = hydra_compose(command, selected)
+        known = _keys(OmegaConf.to_container(config, resolve=True))
+        free = tuple(f"{name}." for name in FREE if name.partition(".")[0] in known)
+        for key in (override.partition("=")[0] for override in plain):
+            if key not in known and not f"{key}.".startswith(free):
                 leaves = [name for name, value in known.items() if not isinstance(value, dict)]
                 raise ValueError(
                     f"{command} has no setting {key!r}: {nearest(key, [*leaves, *groups])}"
                 )
         try:
-            config = hydra_compose(command, [*selected, *plain])
+            # What Hydra does with them when it composes everything a second time.
+            for parsed in OverridesParser.create().parse_overrides(plain):
+                if parsed.is_sweep_override():
+                    raise ValueError(
+                        f"{parsed.input_line}: give one value; quote text with a comma in it,"
+                        " key='a,b', and write lists as key=[a,b]"
+                    )
+                key = parsed.key_or_group
+                new = f"{key}.".startswith(free)
+                OmegaConf.update(config, key, parsed.value(), force_add=new)
             OmegaConf.resolve(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(f"{' '.join(overrides)}: {error}") from error

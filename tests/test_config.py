@@ -21,6 +21,8 @@ from grap_seq import config
         (["weighting=fixed"], "needs weighting.weights="),
         (["experiment=churn_gru_grab"], "did you mean 'churn_gru_grap'"),
         (["epochs=[1"], "epochs"),
+        (["epochs=1,2"], "epochs=1,2: give one value"),
+        (["dataset.crops={vies: 3}"], "'vies' is not in"),
         (["epochs=many"], "epochs=many: write a whole number, such as"),
         (["epochs=1.5"], "write a whole number"),
         (["batch_size=0"], "batch_size=0: it must be at least 1"),
