@@ -26,7 +26,8 @@ def _config_of(run: Path) -> dict[str, Any]:
 
 
 def _prepared_of(run: Path, given: str | None) -> Path:
-    return Path(_config_of(run)["prepared"] if given is None else given)
+    prepared = _config_of(run)["prepared"]
+    return Path(prepared if given is None else given)
 
 
 def _say(text: Any) -> None:
@@ -105,12 +106,12 @@ def finetune(arguments: list[str]) -> None:
 def embed(arguments: list[str]) -> None:
     """a run -> embeddings parquet, one row a sequence"""
     settings = config.compose("embed", arguments)
+    run = Path(settings.run)
+    prepared = _prepared_of(run, settings.prepared)
     from grap_seq.evaluation.model import load, set_threads
 
-    run = Path(settings.run)
     set_threads(settings.threads)
     given = None if settings.output is None else Path(settings.output)
-    prepared = _prepared_of(run, settings.prepared)
     output = load(run).embed_folder(prepared, settings.batch_events, given)
     _say(f"Embeddings: {output}." + ("" if given else f" Next: grap-seq evaluate run={run}"))
 
@@ -118,17 +119,21 @@ def embed(arguments: list[str]) -> None:
 def evaluate(arguments: list[str]) -> None:
     """LightGBM on embeddings, on plain aggregates, and on both"""
     settings = config.compose("evaluate", arguments)
+    run = Path(settings.run)
+    boosting, prepared = (
+        _config_of(run)["dataset"]["boosting"],
+        _prepared_of(run, settings.prepared),
+    )
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
 
-    run = Path(settings.run)
     result = protocol.evaluate(
         run,
-        _prepared_of(run, settings.prepared),
+        prepared,
         folds=settings.evaluation.folds,
         seed=settings.seed,
         threads=settings.threads,
-        boosting=Boosting.from_config(_config_of(run)["dataset"]["boosting"]),
+        boosting=Boosting.from_config(boosting),
         poolings=settings.evaluation.poolings,
     )
     protocol.show(result)
@@ -138,10 +143,11 @@ def evaluate(arguments: list[str]) -> None:
 def report(arguments: list[str]) -> None:
     """one HTML page: table, curves, weights, picture of the embeddings"""
     settings = config.compose("report", arguments)
+    run = Path(settings.run)
+    prepared = _prepared_of(run, settings.prepared)
     from grap_seq.report import report as write
 
-    run = Path(settings.run)
-    _say(f"Report: {write(run, _prepared_of(run, settings.prepared))}")
+    _say(f"Report: {write(run, prepared)}")
 
 
 def download(arguments: list[str]) -> None:

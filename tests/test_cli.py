@@ -14,6 +14,8 @@ import pytest
 from grap_seq import cli, load
 from tests.shop import purchases, write_shop
 
+# One process of `make test` runs them all: the run below is made once.
+pytestmark = pytest.mark.xdist_group("commands")
 SMALL = ["dataset.hidden=8", "event_width=8", "epochs=2", "batch_size=16", "trainer.threads=1"]
 # Leaves of 5: the table is smaller than the protocol's leaves.
 BOOSTING = "dataset.boosting={binary: {n_estimators: 20, min_data_in_leaf: 5}}"

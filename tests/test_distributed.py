@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
-from torch import Tensor, distributed, nn
-from torch.multiprocessing.spawn import spawn
+from torch import Tensor, nn
 
 from grap_seq.data.sequences import TIME
 from grap_seq.distributed import gathered, summed
@@ -18,7 +16,9 @@ from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.next_event import CategoryHead, NextEvents, NumberHead, TimeHead
 from grap_seq.schema import Field
+from tests.processes import in_two_processes, together
 
+pytestmark = together
 Found = dict[str, Tensor]
 # Rows of both processes: unequal, one alone, none.
 PARTS = {"unequal": (5, 2), "one": (6, 1), "none": (7, 0)}
@@ -108,22 +108,10 @@ def everything(rank: int, world: int) -> dict[str, Found]:
     return found
 
 
-def worker(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
-    torch.save(everything(rank, 2), f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
     """What both processes found."""
-    folder = tmp_path_factory.mktemp("processes")
-    # torch declares it without types.
-    spawn(worker, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
-    return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return in_two_processes(everything, tmp_path_factory.mktemp("processes"), 2)
 
 
 @pytest.fixture(scope="module")

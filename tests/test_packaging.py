@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+# One process of `make test` runs them all: the wheel is built once.
+pytestmark = pytest.mark.xdist_group("packaging")
 ROOT = Path(__file__).parents[1]
 
 

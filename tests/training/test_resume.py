@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+from grap_seq import cli
 from grap_seq import config as configs
 from grap_seq.training.run_folder import open_run
 
 EPOCHS = 6
 
 
-def command(shop: Path, run: Path, *extra: str) -> list[str]:
+def arguments(shop: Path, run: Path) -> list[str]:
     return [
-        *(sys.executable, "-W", "ignore", "-m", "grap_seq", "pretrain", "dataset=table"),
-        *(f"prepared={shop}", f"run={run}", f"epochs={EPOCHS}", "batch_size=8", "log_every=1"),
-        *("dataset.hidden=8", "event_width=8", "select=loss", "trainer.threads=1", *extra),
+        *("dataset=table", f"prepared={shop}", f"run={run}", f"epochs={EPOCHS}", "batch_size=8"),
+        *("log_every=1", "dataset.hidden=8", "event_width=8", "select=loss", "trainer.threads=1"),
     ]
 
 
@@ -42,11 +42,12 @@ def kill_after(epochs: int, process: subprocess.Popen[bytes], run: Path) -> None
 
 def test_killed_and_resumed_run_is_bit_equal(shop: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    subprocess.run(command(shop, whole), check=True)
-    with subprocess.Popen(command(shop, broken)) as process:
+    cli.pretrain(arguments(shop, whole))
+    program = [sys.executable, "-W", "ignore", "-m", "grap_seq", "pretrain"]
+    with subprocess.Popen([*program, *arguments(shop, broken)]) as process:
         kill_after(2, process, broken)
     assert not (broken / "model.safetensors").exists()
-    subprocess.run(command(shop, broken, "resume=true"), check=True)
+    cli.pretrain([*arguments(shop, broken), "resume=true"])
 
     expected, got = (load_file(run / "model.safetensors") for run in (whole, broken))
     assert expected.keys() == got.keys()

@@ -25,6 +25,8 @@ from grap_seq.training.pretrain import describe, pretrain
 from grap_seq.training.supervised import SupervisedModule, build_head, head_score
 from tests.shop import write_shop
 
+# One process of `make test` runs them all: the runs below are made once.
+pytestmark = pytest.mark.xdist_group("supervised")
 SMALL = ["dataset.hidden=8", "event_width=8", "epochs=1", "trainer.threads=1", "batch_size=16"]
 LAYERS = ["encoder.hidden=8", "encoder.layers=2", "encoder.heads=2", "encoder.feedforward=8"]
 BASE = ["dataset=table", *SMALL, "select=last"]

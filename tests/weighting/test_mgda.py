@@ -66,7 +66,7 @@ def test_torchjd_creeps_towards_it(seed: int) -> None:
     rows = gradients(seed, 5, 7, [0.0, 1.0, -1.0, 0.5, 0.0])
     gram = rows @ rows.T
     ours = shortest(gram)
-    theirs = MGDAWeighting(epsilon=1e-12, max_iters=20_000)(gram)
+    theirs = MGDAWeighting(epsilon=1e-12, max_iters=2_000)(gram)
     assert ours @ gram @ ours <= theirs @ gram @ theirs * (1 + 1e-9)
     torch.testing.assert_close(ours, theirs, atol=1e-2, rtol=0)
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from torch import Tensor, distributed
-from torch.multiprocessing.spawn import spawn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from tests.processes import in_two_processes, together
 from tests.weighting.methods import METHODS, Net, batch, every_method
 from tests.weighting.oracle import backward
 
+pytestmark = together
 STEPS = 8
 Found = dict[str, Tensor]
 
@@ -43,23 +42,15 @@ def train(name: str, rank: int, world: int) -> Found:
     return state | {k: torch.tensor(v) for k, v in logged.items() if k.startswith(chosen)}
 
 
-def worker(rank: int, names: list[str], folder: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-    )
-    torch.save({name: train(name, rank, 2) for name in names}, f"{folder}/{rank}.pt")
-    distributed.destroy_process_group()
+def train_all(rank: int, names: list[str]) -> dict[str, Found]:
+    return {name: train(name, rank, 2) for name in names}
 
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Found]]:
     """What both processes found, by method."""
-    folder = tmp_path_factory.mktemp("processes")
     names = [f"{method}/{node}" for method in METHODS for node in ("fused", "general")]
-    # torch declares it without types.
-    spawn(worker, args=(names, str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
-    return [torch.load(Path(folder) / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    return in_two_processes(train_all, tmp_path_factory.mktemp("processes"), names)
 
 
 @every_method
