@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,16 +103,16 @@ class Work:
 
     def sequences(self) -> ir.Table:
         """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`."""
-        cleaned = self._cleaned()
+        cleaned = self._cleaned
         check_events(self.connection, cleaned, self.spec, self.problems)
-        labels, local = self._labels(), self.spec.local_labels
+        labels, local = self._labels, self.spec.local_labels
         if labels is not None:
             labels = with_times(labels, self.spec, self.problems)
             if self.spec.label_time is not None and not local:
                 limited = with_limits(without_problems(cleaned, self.spec), labels, self.spec)
                 late = f"event at or after the label's time in column '{self.spec.label_time}'"
                 self.problems.report(limited, limited.filter(limited["__late"]), late)
-        events = self._events()
+        events = self._events
         path = self.folder / "ids.parquet"
         if not path.exists():
             facts = {"__events": events.count()}
@@ -167,7 +168,7 @@ class Work:
         target = self.folder / "buckets"
         if target.exists():
             return
-        events = self._events()
+        events = self._events
         joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
         fields = [*self.spec.ties, *self.spec.categorical, *self.spec.numerical]
         table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
@@ -256,23 +257,26 @@ class Work:
         assert events is not None
         return events.filter(events["__split"] == "train")
 
+    @cached_property
     def _cleaned(self) -> ir.Table:
         return self.connection.in_order(self.folder / "cleaned.parquet")
 
+    @cached_property
     def _events(self) -> ir.Table:
         """The usable events: where a label says from when on they may not be seen, those before."""
-        events, labels = without_problems(self._cleaned(), self.spec), self._labels()
+        events, labels = without_problems(self._cleaned, self.spec), self._labels
         if self.spec.label_time is None or self.spec.local_labels or labels is None:
             return events
         limited = with_limits(events, labels, self.spec)
         return limited.filter(~limited["__late"]).drop("__late")
 
+    @cached_property
     def _labels(self) -> ir.Table | None:
         if self.spec.label is None:
             return None
         if (self.folder / "labels.parquet").exists():
             return self.connection.in_order(self.folder / "labels.parquet")
-        events = without_problems(self._cleaned(), self.spec)
+        events = without_problems(self._cleaned, self.spec)
         time = ["__label_time"] if self.spec.label_time is not None else []
         if not {"__label", *time} <= set(events.columns):
             return None
