@@ -120,11 +120,19 @@ def _own_folder(overrides: Sequence[str]) -> Path | None:
 
 
 def experiments() -> dict[str, list[str]]:
-    """Overrides of every `experiment=DATASET_ENCODER_METHOD`; a method is a weighting or a mode."""
+    """Overrides of every `experiment=DATASET_ENCODER_METHOD`; a method is a weighting or a mode.
+
+    The published embedding of a sequence is its last state.
+    """
     modes = {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
     methods = {name: f"weighting={name}" for name in choices("weighting")} | modes
     return {
-        f"{dataset}_{encoder}_{method}": [f"dataset={dataset}", f"encoder={encoder}", override]
+        f"{dataset}_{encoder}_{method}": [
+            f"dataset={dataset}",
+            f"encoder={encoder}",
+            override,
+            "pooling=last",
+        ]
         for dataset in choices("dataset")
         for encoder in choices("encoder")
         for method, override in methods.items()
@@ -132,15 +140,19 @@ def experiments() -> dict[str, list[str]]:
 
 
 def _spelled_out(overrides: Sequence[str]) -> list[str]:
-    """The overrides, with those that `experiment=` stands for in its place."""
+    """The overrides behind those that `experiment=` stands for."""
     known = experiments()
-    result: list[str] = []
+    meant: list[str] = []
+    others: list[str] = []
     for override in overrides:
         key, _, name = override.partition("=")
         if key == "experiment" and name not in known:
             raise ValueError(f"experiment={name}: {nearest(name, list(known))}")
-        result += known[name] if key == "experiment" else [override]
-    return result
+        if key == "experiment":
+            meant += known[name]
+        else:
+            others.append(override)
+    return meant + others
 
 
 def _groups_of(command: str) -> list[str]:

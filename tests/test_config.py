@@ -67,6 +67,9 @@ def test_experiments_stand_for_their_parts() -> None:
     encoder = settings.encoder
     assert (encoder.hidden, encoder.layers, encoder.feedforward) == (512, 8, 1024)
     assert (encoder.max_duration, encoder.frequency, encoder.embed_layers) == (4000, 0.1, "last")
+    assert settings.pooling == "last"
+    own = config.compose("pretrain", ["pooling=mean", "experiment=mimic3_gru_grap"])
+    assert own.pooling == "mean"
     supervised = config.compose("pretrain", ["experiment=alfabattle_transformer_supervised"])
     assert (supervised.mode, supervised.encoder.layers, supervised.lr_step) == (
         "supervised",
