@@ -20,7 +20,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from grap_seq import cli
 from grap_seq.files import write_json
@@ -77,12 +77,12 @@ def main() -> None:
     write_json(RESULTS / f"{arguments.name or arguments.dataset}.json", rows)
     title = f"{arguments.dataset}, {rows[0]['metric']}, {rows[0]['protocol']}"
     scores = [name for name in SCORES if all(name in row for row in rows)]
-    table = Table("weighting", "seeds", *scores, title=title)
+    table = Table(Column("weighting", overflow="fold"), "seeds", *scores, title=title)
     for weighting in arguments.weightings:
         mine = [row for row in rows if row["weighting"] == weighting]
         cells = (summary([row[name] for row in mine]) for name in scores)
         table.add_row(weighting, str(len(mine)), *cells)
-    Console().print(table)
+    Console(width=150).print(table)
 
 
 if __name__ == "__main__":
