@@ -149,7 +149,8 @@ def test_a_compiled_encoder_trains_as_the_plain_one(shop: Path) -> None:
     layers = ["encoder.hidden=8", "encoder.layers=1", "encoder.heads=2", "encoder.feedforward=8"]
     chosen = ["encoder=transformer", *layers, "encoder.dropout=0"]
     plain, compiled = (module(shop, *chosen) for _ in range(2))
-    compiled.model.encoder.compile(dynamic=True)
+    # Traced, with its backward pass, as for Inductor, whose C++ would take a minute to compile.
+    compiled.model.encoder.compile(dynamic=True, backend="aot_eager")
     gradients = []
     for model in (plain, compiled):
         torch.manual_seed(0)
