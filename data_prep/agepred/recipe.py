@@ -13,7 +13,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from grap_seq.prep.clean import as_text
-from grap_seq.prep.sources import find_table, need_table, read_columns, source_folder
+from grap_seq.prep.sources import labelled_parts, read_columns, source_folder
 from grap_seq.prep.splits import tail_split
 from grap_seq.prep.tables import is_text, table_files
 
@@ -34,12 +34,7 @@ def files(source: Path | None) -> list[Path]:
 
 def _parts(source: Path | None) -> dict[str, Path]:
     folder = source_folder(source, "agepred", REMEDY)
-    parts = {}
-    unlabelled = find_table(folder, "transactions_test")
-    if unlabelled is None or find_table(folder, "transactions_train") is not None:
-        parts["train"] = need_table(folder, "transactions_train", REMEDY)
-        parts["target"] = need_table(folder, "train_target", REMEDY)
-    return parts if unlabelled is None else {**parts, "test": unlabelled}
+    return labelled_parts(folder, "transactions_train", "train_target", "transactions_test", REMEDY)
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from grap_seq.prep.clean import as_number, as_text
 from grap_seq.prep.murmur import spark_hash
-from grap_seq.prep.sources import find_table, need_table, read_columns, source_folder
+from grap_seq.prep.sources import labelled_parts, read_columns, source_folder
 from grap_seq.prep.tables import is_text, table_files
 
 CATEGORIES = (
@@ -41,12 +41,7 @@ def files(source: Path | None) -> list[Path]:
 
 def _parts(source: Path | None) -> dict[str, Path]:
     folder = source_folder(source, "alfabattle", REMEDY)
-    parts = {}
-    unlabelled = find_table(folder, "test_transactions")
-    if unlabelled is None or find_table(folder, "train_transactions") is not None:
-        parts["train"] = need_table(folder, "train_transactions", REMEDY)
-        parts["target"] = need_table(folder, "train_target", REMEDY)
-    return parts if unlabelled is None else {**parts, "test": unlabelled}
+    return labelled_parts(folder, "train_transactions", "train_target", "test_transactions", REMEDY)
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:

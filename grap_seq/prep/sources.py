@@ -58,6 +58,24 @@ def need_table(folder: Path, stem: str, remedy: str) -> Path:
     return path
 
 
+def labelled_parts(
+    folder: Path, train: str, labels: str, unlabelled: str, remedy: str
+) -> dict[str, Path]:
+    """Tables of a dataset whose labelled sequences have their own: "train", "target", "test".
+
+    "test" is the unlabelled table; it may be absent, and where it is there, so may the other two.
+
+    Raises:
+        FileNotFoundError: transactions without labels, or labels without transactions.
+    """
+    parts = {}
+    test = find_table(folder, unlabelled)
+    if test is None or find_table(folder, train) is not None:
+        parts["train"] = need_table(folder, train, remedy)
+        parts["target"] = need_table(folder, labels, remedy)
+    return parts if test is None else {**parts, "test": test}
+
+
 def read_columns(connection: Connection, path: Path, names: Sequence[str]) -> ir.Table:
     """The named columns, spelled as in `names`, and `__file`.
 
