@@ -81,9 +81,9 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
         for key in (override.partition("=")[0] for override in plain):
             if key not in known and not f"{key}.".startswith(free):
                 leaves = [name for name, value in known.items() if not isinstance(value, dict)]
-                raise ValueError(
-                    f"{command} has no setting {key!r}: {nearest(key, [*leaves, *groups])}"
-                )
+                flat = [*groups, *(name for name in leaves if "." not in name)]
+                meant = nearest(key, flat, nested=leaves)
+                raise ValueError(f"{command} has no setting {key!r}: {meant}")
         try:
             # What Hydra does with them when it composes everything a second time.
             for parsed in OverridesParser.create().parse_overrides(plain):

@@ -15,3 +15,8 @@ def test_without_a_close_one_there_is_the_list() -> None:
     many = nearest("zzz", [f"name{n:03}" for n in range(MAX_SHOWN + 5)])
     assert many.startswith("choose one of name000, name001")
     assert many.endswith("name059 and 5 more")
+
+
+def test_nested_names_may_be_meant_and_are_not_listed() -> None:
+    found = nearest("hidden", ["seed", "run"], nested=["encoder.hidden", "encoder.layers"])
+    assert found == "did you mean 'encoder.hidden'? (one of run, seed)"
