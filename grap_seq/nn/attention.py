@@ -2,7 +2,7 @@
 
 Plain causal attention takes memory linear in the number of tokens T on every device. With history
 tokens the rule of `History.sees` takes its place: on a GPU inside FlexAttention, again linear in T;
-elsewhere as one mask of T^2 bits of truth for all rows, heads and layers.
+elsewhere, and for few tokens, as one mask of T^2 truth values for all rows, heads and layers.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from torch.nn.attention.flex_attention import flex_attention
 
 from grap_seq.nn.history_tokens import History
 
+# From so many tokens on FlexAttention is worth its compilation; below, a mask is smaller than one
+# row's tokens.
+FLEX_TOKENS = 512
 # Shapes: B rows, A heads, T tokens, S of them earlier ones, D width of a head.
 
 
@@ -35,7 +38,7 @@ def attend(
     """
     if history is None:
         return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
-    if query.is_cuda and not dropout:
+    if query.is_cuda and not dropout and query.shape[2] >= FLEX_TOKENS:
         attended: Tensor = _compiled()(query, key, value, block_mask=history.blocks)
         return attended
     mask = history.mask

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import flex_attention
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from grap_seq.nn.attention import attend, attend_further
+from grap_seq.nn import attention
+from grap_seq.nn.attention import FLEX_TOKENS, attend, attend_further
 from grap_seq.nn.history_tokens import History, insert, place
 
 SHAPE = (2, 3, 300, 8)
@@ -54,6 +55,37 @@ def test_history_tokens_in_flex_attention() -> None:
     found = flex_attention(query, key, value, block_mask=history.blocks)
     assert isinstance(found, Tensor)
     torch.testing.assert_close(found, written_out(query, key, value, history.mask))
+
+
+class OnGPU(torch.Tensor):
+    """Says that it lies on a GPU."""
+
+    is_cuda = True
+
+
+@pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile")
+def test_a_gpu_uses_flex_attention_where_it_pays(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def flex(query: Tensor, key: Tensor, value: Tensor, block_mask: BlockMask) -> Tensor:
+        seen.append(query.shape[2])
+        query, key, value = (part.as_subclass(Tensor) for part in (query, key, value))
+        found = flex_attention(query, key, value, block_mask=block_mask)
+        assert isinstance(found, Tensor)
+        return found
+
+    monkeypatch.setattr(attention, "_compiled", lambda: flex)
+    for tokens in (100, FLEX_TOKENS):
+        history = history_of(tokens)
+        size = len(history.source)
+        query, key, value = torch.randn(3, 1, 2, size, 8, dtype=torch.float64)
+        wanted = written_out(query, key, value, history.mask)
+        query, key, value = (part.as_subclass(OnGPU) for part in (query, key, value))
+        found = attend(query, key, value, history).as_subclass(Tensor)
+        torch.testing.assert_close(found, wanted)
+        attend(query, key, value, history, dropout=0.1)
+        attend(query, key, value)
+    assert seen == [size]
 
 
 def test_dropout_of_attention_weights() -> None:
