@@ -104,7 +104,9 @@ def crop_policy(config: Any) -> CropPolicy:
 def windows(dataset: Any, encoder: str) -> dict[str, Any]:
     """Options of `CropPolicy`: Transformers learn from widely varying lengths (the protocol)."""
     crops: dict[str, Any] = dict(dataset.crops)
-    shortest = (dataset.transformer if "transformer" in encoder else crops)["min_length"]
+    # A description of one's own need not say it.
+    given = dataset.transformer if "transformer" in encoder else crops
+    shortest = given.get("min_length", crops["max_length"])
     return crops | {"min_length": min(shortest, crops["max_length"])}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from omegaconf import OmegaConf
 
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
@@ -42,6 +43,14 @@ def test_the_objective_decides_on_the_rows() -> None:
     assert (same.views, same.window) == (5, False)
     with pytest.raises(ValueError, match="next_event_on=crops: choose views or window"):
         policy("objective.next_event_on=crops")
+
+
+def test_a_dataset_without_a_shortest_window_has_the_longest_ones() -> None:
+    content = OmegaConf.to_container(configs.compose("pretrain", []))
+    assert isinstance(content, dict)
+    del content["dataset"]["crops"]["min_length"]
+    found = crop_policy(OmegaConf.create(content))
+    assert (found.min_length, found.max_length) == (400, 400)
 
 
 def test_a_shorter_window_needs_no_second_setting() -> None:
