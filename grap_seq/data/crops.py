@@ -10,6 +10,7 @@ rectangles as it has views.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,15 +73,19 @@ class CropPolicy:
         """(start, stop) of every view of a sequence with `length` events; then of the window."""
         rng = generator(seed, epoch, row)
         *inner, outer = shares
-        window = longest = min(length, self.max_length)
-        if self.min_length is not None:
-            shortest = min(length, self.min_length)
-            window = shortest + int(outer * (longest - shortest + 1))
+        longest = min(length, self.max_length)
+        shortest = longest if self.min_length is None else min(length, self.min_length)
+        window = int(_between(outer, shortest, longest))
         first = int(rng.integers(0, length - window + 1))
         unit = window if self.view_max <= 1 else 1
         shortest = min(window, max(2, round(self.view_min * unit)))
         longest = min(window, max(shortest, round(self.view_max * unit)))
-        sizes = shortest + np.floor(np.array(inner) * (longest - shortest + 1)).astype(np.int64)
+        sizes = _between(np.array(inner), shortest, longest).astype(np.int64)
         starts = first + rng.integers(0, window - sizes + 1)
         views = [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]
         return [*views, (first, first + window)] if self.window else views
+
+
+def _between(share: Any, shortest: int, longest: int) -> Any:
+    """Whole numbers from `shortest` to `longest`, as likely as each other, for shares in [0, 1)."""
+    return shortest + np.floor(share * (longest - shortest + 1))

@@ -10,6 +10,9 @@ from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Schema
 
+# Entries of an encoder's description that say what it is given.
+FOR_OTHERS = ("event_width", "min_length")
+
 
 def build(description: Mapping[str, Any], *args: Any, without: tuple[str, ...] = ()) -> Any:
     """Call the class that `description["class"]` names with the other entries as options.
@@ -48,5 +51,5 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
         description["max_time_gap"],
         description["table_widths"],
     )
-    encoder = build(description["encoder"], embedding.width, without=("event_width",))
+    encoder = build(description["encoder"], embedding.width, without=FOR_OTHERS)
     return SequenceModel(embedding, encoder, description["pooling"])

@@ -74,9 +74,8 @@ def finetune(config: Any) -> Path:
     if config.adapters not in ADAPTERS:
         raise ValueError(f"adapters={config.adapters}: choose one of {', '.join(ADAPTERS)}")
     torch.manual_seed(config.seed)
-    lora = config.adapters == "lora" or (
-        config.adapters == "auto" and "transformer" in source.description["encoder"]["name"]
-    )
+    layered = isinstance(source.model.encoder, TransformerEncoder)
+    lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
     end = _add_end_token(source.model, source.description)
     if lora:
         add_adapters(source.model, **config.lora)
@@ -129,9 +128,7 @@ def _train(
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     dataset = config.dataset
-    policy = CropPolicy(
-        **windows(dataset, description["encoder"]["name"]) | {"views": 0}, window=True
-    )
+    policy = CropPolicy(**windows(dataset, description["encoder"]) | {"views": 0}, window=True)
     data = PretrainData(
         prepared,
         policy,

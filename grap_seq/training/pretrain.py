@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,18 +96,16 @@ def crop_policy(config: Any) -> CropPolicy:
             f"objective.next_event_on={objective.next_event_on}: choose views or window"
         )
     window = objective.next_event_on == "window"
-    crops = windows(config.dataset, config.encoder.name)
+    crops = windows(config.dataset, config.encoder)
     if window and not objective.coles:
         crops["views"] = 0
     return CropPolicy(**crops, window=window)
 
 
-def windows(dataset: Any, encoder: str) -> dict[str, Any]:
-    """Options of `CropPolicy`: Transformers learn from widely varying lengths (the protocol)."""
+def windows(dataset: Any, encoder: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of `CropPolicy`: the shortest window is the encoder's, if it says one."""
     crops: dict[str, Any] = dict(dataset.crops)
-    # A description of one's own need not say it.
-    given = dataset.transformer if "transformer" in encoder else crops
-    shortest = given.get("min_length", crops["max_length"])
+    shortest = encoder.get("min_length", crops["max_length"])
     return crops | {"min_length": min(shortest, crops["max_length"])}
 
 

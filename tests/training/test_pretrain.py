@@ -45,10 +45,10 @@ def test_the_objective_decides_on_the_rows() -> None:
         policy("objective.next_event_on=crops")
 
 
-def test_a_dataset_without_a_shortest_window_has_the_longest_ones() -> None:
+def test_an_encoder_without_a_shortest_window_has_the_longest_ones() -> None:
     content = OmegaConf.to_container(configs.compose("pretrain", []))
     assert isinstance(content, dict)
-    del content["dataset"]["crops"]["min_length"]
+    del content["encoder"]["min_length"]
     found = crop_policy(OmegaConf.create(content))
     assert (found.min_length, found.max_length) == (400, 400)
 
