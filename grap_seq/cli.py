@@ -26,8 +26,9 @@ def _config_of(run: Path) -> dict[str, Any]:
 
 
 def _prepared_of(run: Path, given: str | None) -> Path:
-    prepared = _config_of(run)["prepared"]
-    return Path(prepared if given is None else given)
+    # Read in every case: it says that `run` is a run folder before anything slow is imported.
+    own = _config_of(run)["prepared"]
+    return Path(own if given is None else given)
 
 
 def _say(text: Any) -> None:
@@ -120,10 +121,8 @@ def evaluate(arguments: list[str]) -> None:
     """LightGBM on embeddings, on plain aggregates, and on both"""
     settings = config.compose("evaluate", arguments)
     run = Path(settings.run)
-    boosting, prepared = (
-        _config_of(run)["dataset"]["boosting"],
-        _prepared_of(run, settings.prepared),
-    )
+    prepared = _prepared_of(run, settings.prepared)
+    options = _config_of(run)["dataset"]["boosting"]
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
 
@@ -133,7 +132,7 @@ def evaluate(arguments: list[str]) -> None:
         folds=settings.evaluation.folds,
         seed=settings.seed,
         threads=settings.threads,
-        boosting=Boosting.from_config(boosting),
+        boosting=Boosting.from_config(options),
         poolings=settings.evaluation.poolings,
     )
     protocol.show(result)
