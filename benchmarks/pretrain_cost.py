@@ -30,7 +30,8 @@ from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import write_json
 from grap_seq.schema import Field, Schema
-from grap_seq.training.module import Batch, PretrainModule
+from grap_seq.batch import Batch
+from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 
 RESULTS = Path(__file__).parent / "results" / "pretrain_cost.json"

@@ -37,7 +37,8 @@ from grap_seq.files import write_json
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.synth import synth
 from grap_seq.schema import Schema
-from grap_seq.training.module import Batch, PretrainModule
+from grap_seq.batch import Batch
+from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module, crop_policy
 
 RESULTS = Path(__file__).parent / "results" / "training_step.json"

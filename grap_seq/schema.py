@@ -19,6 +19,9 @@ from grap_seq.files import atomic_write
 TimeUnit = Literal["second", "minute", "hour", "day", "week"]
 Metric = Literal["auc", "accuracy"]
 SPLITS = ("train", "val", "test")
+# Columns that every prepared part has, where there are labels; and the class of no label.
+TIME, LABEL, POSITION = "event_time", "label", "label_position"
+UNLABELLED = -1
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ from typing import Any
 
 import pytest
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.data.sequences import TIME
+from grap_seq.batch import Batch
+from grap_seq.data.collate import time_gaps
 from grap_seq.distributed import gathered, summed
+from grap_seq.layout import Layout
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
-from grap_seq.objectives.next_event import CategoryHead, NextEvents, NumberHead, TimeHead
+from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
 from grap_seq.schema import Field
 from tests.processes import in_two_processes, together
 
@@ -56,12 +57,25 @@ def batch_norm(sizes: tuple[int, int], rank: int, world: int) -> Found:
     return {"output": gathered(output.detach())} | learn(norm, loss, inputs, rank, world)
 
 
+def known_values(sizes: tuple[int, int], rank: int, world: int) -> Found:
+    """Batch norm where values are missing; a column has one value, another none."""
+    torch.manual_seed(0)
+    norm = BatchNorm(4)
+    rows, factors = torch.randn(sum(sizes), 4) + 3, torch.randn(sum(sizes), 4)
+    missing = torch.rand(sum(sizes), 4) < 0.3
+    missing[1:, 2], missing[0, 2], missing[:, 3] = True, False, True
+    inputs = mine(rows, sizes, rank, world).clone().requires_grad_()
+    output = norm(inputs, mine(missing, sizes, rank, world))
+    loss = (output * mine(factors, sizes, rank, world)).square().sum() * world
+    return {"output": gathered(output.detach())} | learn(norm, loss, inputs, rank, world)
+
+
 def coles(sizes: tuple[int, int], rank: int, world: int, reduction: Any) -> Found:
     torch.manual_seed(0)
     head = ColesHead(4, size=3, margin=1.5, negatives=2, reduction=reduction)
     rows, owners = torch.randn(sum(sizes), 4), torch.tensor([4, 4, 2, 2, 4, 7, 7])
     inputs = mine(rows, sizes, rank, world).clone().requires_grad_()
-    loss = head(inputs, mine(owners, sizes, rank, world))
+    loss = head(inputs, mine(owners, sizes, rank, world)).loss
     return learn(head, loss, inputs, rank, world)
 
 
@@ -79,20 +93,29 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
     hidden, amount = torch.randn(rows, 4, 6), torch.randn(rows, 4)
     amount[sizes[0] :, 1:] = torch.nan
     amount[sizes[0] :, 2] = 1.0
-    payload = {
-        TIME: torch.rand(rows, 4).double().cumsum(1),
-        "kind": torch.randint(5, (rows, 4)),
-        "amount": amount,
-    }
+    times, kind = torch.rand(rows, 4).double().cumsum(1), torch.randint(5, (rows, 4))
     labels = torch.tensor([0, 2, -1, 1, -1, -1, 0])
-    part = {key: mine(value, sizes, rank, world) for key, value in payload.items()}
+    times, kind, amount, labels = (
+        mine(values, sizes, rank, world) for values in (times, kind, amount, labels)
+    )
     inputs = mine(hidden, sizes, rank, world).clone().requires_grad_()
-    lengths = torch.full((len(inputs),), 4)
-    flat, labels = inputs.flatten(0, 1), mine(labels, sizes, rank, world)
+    layout = Layout([4] * len(inputs))
     if name == "downstream":
-        loss = heads[name](flat, labels, lengths)
+        loss = heads[name](inputs.flatten(0, 1), labels[layout.row]).loss
     else:
-        loss = heads[name](flat, NextEvents.of([PaddedBatch(part, lengths)]))
+        has_next = torch.ones(4 * len(inputs), dtype=torch.bool)
+        has_next[layout.ends] = False
+        batch = Batch(
+            layout,
+            {"kind": kind.flatten(), "amount": amount.flatten()},
+            times.flatten(),
+            time_gaps(times.flatten(), layout),
+            owners=layout.starts,
+            views=torch.arange(len(inputs)),
+            has_next=has_next,
+            labels=labels,
+        )
+        loss = heads[name](inputs.flatten(0, 1), batch).loss
     return learn(heads[name], loss, inputs, rank, world)
 
 
@@ -100,6 +123,7 @@ def everything(rank: int, world: int) -> dict[str, Found]:
     found = {}
     for name, sizes in PARTS.items():
         found[f"batch_norm/{name}"] = batch_norm(sizes, rank, world)
+        found[f"known_values/{name}"] = known_values(sizes, rank, world)
         for reduction in ("mean", "sum"):
             found[f"coles_{reduction}/{name}"] = coles(sizes, rank, world, reduction)
     for name in ("unequal", "one"):
@@ -119,7 +143,8 @@ def one() -> dict[str, Found]:
     return everything(0, 1)
 
 
-NAMES = [f"{part}/{name}" for part in ("batch_norm", "coles_mean", "coles_sum") for name in PARTS]
+WHOLE = ("batch_norm", "known_values", "coles_mean", "coles_sum")
+NAMES = [f"{part}/{name}" for part in WHOLE for name in PARTS]
 NAMES += [f"{p}/{n}" for p in ("kind", "amount", "time", "downstream") for n in ("unequal", "one")]
 
 

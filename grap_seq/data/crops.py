@@ -1,10 +1,8 @@
-"""Training crops and the sub-sequences of CoLES, a function of (seed, epoch, step, row).
+"""Training crops and the sub-sequences of CoLES, a function of (seed, epoch, row).
 
 A window of a sequence is drawn first, then sub-sequences ("views") of the window. Semantics of the
 sub-sequences: `SampleSlices` of pytorch-lifestream (contiguous slices, uniform length, uniform
-offset), but relative lengths are drawn once for the whole batch. Each crop has the same
-distribution as before; the rows of a view now have similar lengths, so a batch needs as few
-rectangles as it has views.
+offset).
 """
 
 from __future__ import annotations
@@ -13,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from grap_seq.data.order import generator
 
@@ -59,20 +56,10 @@ class CropPolicy:
                 " or two numbers of events above 1, the smaller first"
             )
 
-    def shares(self, seed: int, epoch: int, step: int) -> NDArray[np.float64]:
-        """Where lengths lie between their bounds, in [0, 1): the views', then the window's.
-
-        One draw of shape (views + 1,) serves a whole batch: its sequences have similar lengths, so
-        the rows of a view do too.
-        """
-        return generator(seed, epoch, step, purpose=3).random(self.views + 1)
-
-    def draw(
-        self, length: int, shares: NDArray[np.float64], seed: int, epoch: int, row: int
-    ) -> list[tuple[int, int]]:
+    def draw(self, length: int, seed: int, epoch: int, row: int) -> list[tuple[int, int]]:
         """(start, stop) of every view of a sequence with `length` events; then of the window."""
         rng = generator(seed, epoch, row)
-        *inner, outer = shares
+        *inner, outer = rng.random(self.views + 1)
         longest = min(length, self.max_length)
         shortest = longest if self.min_length is None else min(length, self.min_length)
         window = int(_between(outer, shortest, longest))
@@ -82,7 +69,7 @@ class CropPolicy:
         longest = min(window, max(shortest, round(self.view_max * unit)))
         sizes = _between(np.array(inner), shortest, longest).astype(np.int64)
         starts = first + rng.integers(0, window - sizes + 1)
-        views = [(int(s), int(s + n)) for s, n in zip(starts, sizes, strict=True)]
+        views = list(zip(starts.tolist(), (starts + sizes).tolist(), strict=True))
         return [*views, (first, first + window)] if self.window else views
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-LABEL, POSITION = "label", "label_position"
-UNLABELLED = -1
+from grap_seq.schema import LABEL, POSITION
+
 Array = NDArray[Any]
 
 

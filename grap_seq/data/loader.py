@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from ptls.data_load.padded_batch import PaddedBatch
 from torch.utils.data import DataLoader, Dataset
 
-from grap_seq.data.batch import Crop, collate
+from grap_seq.batch import Batch
+from grap_seq.data.collate import Crop, collate
 from grap_seq.data.crops import CropPolicy
-from grap_seq.data.labels import UNLABELLED
 from grap_seq.data.order import batches
 from grap_seq.data.sequences import Sequences
+from grap_seq.layout import MAX_PADDING
+from grap_seq.schema import UNLABELLED
 
 
-class EpochBatches(Dataset[list[PaddedBatch]]):
+class EpochBatches(Dataset[Batch]):
     """Training batches of one epoch.
 
     Sequences with fewer than two events have no next event and are left out.
@@ -25,12 +25,12 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         batch_size: sequences in a batch of one process (each gives `policy.views` crops).
         seed: seed of the run.
         epoch: number of the epoch.
-        max_padding: largest share of padded cells.
+        max_padding: largest share of padded cells, for encoders that read rectangles.
         labelled: labelled sequences only. Of several labels a sequence, each counts by itself: its
             crop ends with the last event before it.
         rank: which part of every batch this is.
         world: number of parts, each for one process. Batches are those of one process with `world`
-            times the batch size; their sequences are dealt out in the order of their lengths.
+            times the batch size, whose sequences are dealt out.
 
     Raises:
         ValueError: fewer than two sequences have two events or more, or some batch has fewer
@@ -45,7 +45,7 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
         *,
         seed: int,
         epoch: int,
-        max_padding: float = 0.1,
+        max_padding: float = MAX_PADDING,
         labelled: bool = False,
         rank: int = 0,
         world: int = 1,
@@ -63,8 +63,8 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
             )
         self.sequences, self.policy = sequences, policy
         self.seed, self.epoch, self.max_padding = seed, epoch, max_padding
-        lengths = np.minimum(lengths[usable], policy.max_length)
-        self.batches = [usable[rows] for rows in batches(lengths, batch_size * world, seed, epoch)]
+        chosen = batches(len(usable), batch_size * world, seed, epoch)
+        self.batches = [usable[rows] for rows in chosen]
         self.rank, self.world = rank, world
         smallest = min(len(batch) for batch in self.batches)
         if smallest < world:
@@ -77,31 +77,30 @@ class EpochBatches(Dataset[list[PaddedBatch]]):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, step: int) -> list[PaddedBatch]:
+    def __getitem__(self, step: int) -> Batch:
         if step >= len(self):
             raise IndexError(step)
-        shares = self.policy.shares(self.seed, self.epoch, step)
         crops = [
             crop
             for owner, number in list(enumerate(self.batches[step]))[self.rank :: self.world]
-            for crop in self._crops(int(number), owner, shares)
+            for crop in self._crops(int(number), owner)
         ]
         return collate(self.sequences, crops, self.max_padding)
 
-    def _crops(self, number: int, owner: int, shares: NDArray[np.float64]) -> list[Crop]:
+    def _crops(self, number: int, owner: int) -> list[Crop]:
         chosen = self.examples
         length = int((self.sequences.lengths if chosen is None else chosen.stops)[number])
-        drawn = self.policy.draw(length, shares, self.seed, self.epoch, number)
+        drawn = self.policy.draw(length, self.seed, self.epoch, number)
         if chosen is None:
             views = self.policy.views
             return [
-                Crop(number, start, stop, owner, window=place == views)
-                for place, (start, stop) in enumerate(drawn)
+                Crop(number, start, stop, owner, window=index == views)
+                for index, (start, stop) in enumerate(drawn)
             ]
         row, label = int(chosen.rows[number]), int(chosen.labels[number])
         return [Crop(row, length - stop + start, length, owner, label) for start, stop in drawn]
 
 
-def loader(dataset: EpochBatches, workers: int = 0) -> DataLoader[list[PaddedBatch]]:
+def loader(dataset: EpochBatches, workers: int = 0) -> DataLoader[Batch]:
     """A DataLoader over whole batches, in order."""
     return DataLoader(dataset, batch_size=None, shuffle=False, num_workers=workers)

@@ -7,6 +7,7 @@ Arrow file beside it; rows are then read through a memory map, a crop costing on
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence as List
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grap_seq.data.fraction import chosen
-from grap_seq.data.labels import LABEL, UNLABELLED, Array, Examples, LocalLabels
+from grap_seq.data.labels import Array, Examples, LocalLabels
 from grap_seq.files import atomic_write, sha256
-from grap_seq.schema import Schema
-
-TIME = "event_time"
+from grap_seq.schema import LABEL, TIME, UNLABELLED, Schema
 
 
 class Sequences:
@@ -54,10 +53,15 @@ class Sequences:
 
     def _open(self, schema: Schema, batches: list[pa.RecordBatch]) -> None:
         self.schema = schema
+        self._dtypes: dict[str, Any] = {TIME: np.float64}
+        for field in schema.fields:
+            self._dtypes[field.name] = np.int64 if field.kind == "categorical" else np.float32
         self._map(batches)
         counts = [len(batch) for batch in self._batches]
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
+        # Of every row, in the values of its record batch.
+        self._first_event = self._per_row(_first_events)
         self.labels = self._per_row(_labels)
         self.local = LocalLabels.read(self._batches) if schema.local_labels else None
 
@@ -69,16 +73,11 @@ class Sequences:
 
     def _map(self, batches: list[pa.RecordBatch]) -> None:
         self._batches = batches
-        self._columns: list[dict[str, tuple[Array, Array]]] = [
-            {
-                name: (
-                    batch.column(name).offsets.to_numpy(),
-                    batch.column(name).values.to_numpy(zero_copy_only=True),
-                )
-                for name in (TIME, *(field.name for field in self.schema.fields))
-            }
-            for batch in self._batches
-        ]
+        # By field and record batch: the values of all its rows, one behind the other.
+        self._columns: dict[str, list[Array]] = {
+            name: [batch.column(name).flatten().to_numpy(zero_copy_only=True) for batch in batches]
+            for name in self._dtypes
+        }
 
     def _per_row(self, values: Any) -> Array:
         parts = [np.asarray(values(batch), dtype=np.int64) for batch in self._batches]
@@ -123,13 +122,33 @@ class Sequences:
 
     def events(self, row: int, start: int, stop: int) -> dict[str, Array]:
         """Events start..stop of a row: one array of shape (stop - start,) for each field."""
-        batch = int(np.searchsorted(self._first_row, row, side="right")) - 1
-        inside = row - int(self._first_row[batch])
-        assert 0 <= start <= stop <= self.lengths[row], "events of another row"
-        return {
-            name: values[offsets[inside] + start : offsets[inside] + stop]
-            for name, (offsets, values) in self._columns[batch].items()
-        }
+        return self.gather([(row, start, stop)])
+
+    def gather(self, slices: List[tuple[int, int, int]]) -> dict[str, Array]:
+        """Events of slices (row, start, stop), one behind the other: an array (N,) a field.
+
+        Codes are int64, numbers float32, times float64.
+        """
+        rows, starts, stops = np.array(slices, np.int64).reshape(-1, 3).T
+        assert (starts >= 0).all(), "events of another row"
+        assert (starts <= stops).all(), "events of another row"
+        assert (stops <= self.lengths[rows]).all(), "events of another row"
+        batches = np.searchsorted(self._first_row, rows, side="right") - 1
+        first = self._first_event[rows]
+        spans = list(
+            zip(batches.tolist(), (first + starts).tolist(), (first + stops).tolist(), strict=True)
+        )
+        found = {}
+        for name, dtype in self._dtypes.items():
+            columns = self._columns[name]
+            parts = [columns[batch][start:stop] for batch, start, stop in spans]
+            found[name] = np.concatenate([np.zeros(0, dtype), *parts], dtype=dtype)
+        return found
+
+
+def _first_events(batch: pa.RecordBatch) -> Array:
+    offsets: Array = batch.column(TIME).offsets.to_numpy()
+    return offsets[:-1] - offsets[0]
 
 
 def _labels(batch: pa.RecordBatch) -> Array:

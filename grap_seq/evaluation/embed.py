@@ -11,10 +11,10 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from grap_seq.data.batch import Crop, collate
-from grap_seq.data.labels import LABEL, UNLABELLED
+from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.schema import LABEL, UNLABELLED
 
 Rows = NDArray[Any]
 # Rows whose embeddings are held at once: sorted by length together, then written in order.
@@ -43,7 +43,7 @@ def embed_rows(
         sequences: a split.
         rows: row numbers.
         eval_length: last events of a sequence that are used.
-        batch_events: cells in a batch.
+        batch_events: events in a batch.
         stops: how many events of each row there are to see, shape (len(rows),); None: all.
     """
     model.eval()
@@ -54,10 +54,10 @@ def embed_rows(
     order = np.argsort(starts - stops, kind="stable")
     parts: list[Any] = []
     with torch.inference_mode():
-        for batch in _by_cells(order, stops - starts, batch_events):
-            crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in batch]
-            (group,) = collate(sequences, crops, max_padding=1.0)
-            parts.append(model.embed([group.to(device)]).float().cpu().numpy())
+        for chosen in _by_events(order, stops - starts, batch_events):
+            crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in chosen]
+            batch = collate(sequences, crops).to(device)
+            parts.append(model.embed(batch).float().cpu().numpy())
     if not parts:
         raise ValueError("there are no sequences to embed")
     stacked: NDArray[np.float32] = np.concatenate(parts)
@@ -66,13 +66,10 @@ def embed_rows(
     return result
 
 
-def _by_cells(order: Rows, lengths: Rows, cells: int) -> Iterator[Rows]:
-    """Cut rows that run from long to short into batches of at most `cells` cells."""
-    start = 0
-    while start < len(order):
-        size = max(1, cells // max(1, int(lengths[order[start]])))
-        yield order[start : start + size]
-        start += size
+def _by_events(order: Rows, lengths: Rows, events: int) -> Iterator[Rows]:
+    """Cut rows into batches of at most `events` events, a longer row into one of its own."""
+    batch = (np.cumsum(lengths[order]) - lengths[order]) // events
+    yield from np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(order) else []
 
 
 def embedding_tables(

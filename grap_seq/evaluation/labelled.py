@@ -16,11 +16,10 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow.parquet as pq
 
-from grap_seq.data.labels import LABEL
 from grap_seq.evaluation.aggregates import aggregates, label_aggregates
 from grap_seq.evaluation.boosting import Features, Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
-from grap_seq.schema import SPLITS, Metric, Schema
+from grap_seq.schema import LABEL, SPLITS, Metric, Schema
 
 POOLINGS = ("last", "mean", "max")
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
-from grap_seq.nn.event_embedding import EventEmbedding
+from grap_seq.nn.event_embedding import EventEmbedding, Number
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Schema
 
@@ -33,9 +34,10 @@ def build(description: Mapping[str, Any], *args: Any, without: tuple[str, ...] =
         raise ValueError(f"class: {path!r} cannot be imported ({error})") from error
     options = {k: v for k, v in description.items() if k not in ("name", "class", *without)}
     try:
-        return target(*args, **options)
+        inspect.signature(target).bind(*args, **options)
     except TypeError as error:
         raise ValueError(f"{path} does not fit the options {options}: {error}") from error
+    return target(*args, **options)
 
 
 def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel:
@@ -43,13 +45,18 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
 
     Args:
         schema: the data it will read.
-        description: `event_width`, `max_time_gap`, `table_widths`, `encoder`, `pooling`.
+        description: `event_width`, `max_time_gap`, `table_widths`, `encoder`, `pooling`, and where
+            they differ from `EventEmbedding`'s own, `numbers`, `normalize`, `gap_table`.
     """
+    numbers = {name: Number(**n) for name, n in description.get("numbers", {}).items()}
     embedding = EventEmbedding(
         schema.fields,
         description["event_width"],
         description["max_time_gap"],
         description["table_widths"],
+        numbers=numbers,
+        normalize=description.get("normalize", True),
+        gap_table=description.get("gap_table"),
     )
     encoder = build(description["encoder"], embedding.width, without=FOR_OTHERS)
     return SequenceModel(embedding, encoder, description["pooling"])

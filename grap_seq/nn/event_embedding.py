@@ -1,21 +1,39 @@
 """One vector per event: category tables, numbers, missing flags and the time gap, concatenated.
 
-Everything works on the valid events alone, gathered from all rectangles of a batch: batch norm
-sees no padding, and no cell of padding is computed. Protocol: numbers through one batch norm, then,
-before a recurrent encoder, BN - Linear - BN - ReLU - Linear.
+Protocol: numbers and the gap through batch norm; before a recurrent encoder the tables' columns
+too, then Linear - BN - ReLU - Linear. A missing number counts for no statistic and becomes the
+mean; a flag that says so is put in behind all normalisation, where training had missing values: a
+flag that hardly ever varies would come out of a batch norm some hundred deviations high.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.batch import Batch
 from grap_seq.nn.batch_norm import BatchNorm
-from grap_seq.nn.positions import flatten, time_gaps, unflatten
 from grap_seq.schema import Field
+
+# Prepared numbers are standardised: what lies farther out is no measurement.
+EXTREME = 1e4
+
+
+@dataclass(frozen=True)
+class Number:
+    """What training data say about a numerical field: its range as prepared, and any gaps in it."""
+
+    low: float = -EXTREME
+    high: float = EXTREME
+    missing: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for model.json."""
+        return asdict(self)
 
 
 def default_width(size: int) -> int:
@@ -24,13 +42,16 @@ def default_width(size: int) -> int:
 
 
 class EventEmbedding(nn.Module):
-    """Payload of fields to vectors.
+    """Fields of a batch to event vectors.
 
     Args:
         fields: the schema's fields.
         width: D, width of an event's vector; 0 for the columns as they are, without the block.
         max_time_gap: gaps to the previous event are clipped to this, in the schema's time unit.
         table_widths: columns of category tables that should differ from `default_width`.
+        numbers: what is known about numerical fields; new values are clipped to their range.
+        normalize: without a block, bring numbers and the gap through batch norm.
+        gap_table: whole gaps as categories: rows and columns of their table; None: as a number.
 
     Attributes:
         width: D.
@@ -39,42 +60,56 @@ class EventEmbedding(nn.Module):
         ValueError: `table_widths` names something that is no categorical field.
     """
 
+    low: Tensor  # (numbers,)
+    high: Tensor  # (numbers,)
+
     def __init__(
         self,
         fields: Sequence[Field],
         width: int = 128,
         max_time_gap: float = 8.0,
         table_widths: Mapping[str, int] | None = None,
+        *,
+        numbers: Mapping[str, Number] | None = None,
+        normalize: bool = True,
+        gap_table: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         widths = dict(table_widths or {})
         # A list: a ModuleDict refuses names such as "type" or "a.b".
         self.categories: list[str] = []
         self.tables = nn.ModuleList()
-        table_columns = []
+        columns = 0
         for field in fields:
             if field.kind == "categorical":
                 assert field.size is not None
-                columns = widths.pop(field.name, default_width(field.size))
                 self.categories.append(field.name)
-                self.tables.append(nn.Embedding(field.size, columns))
-                table_columns.append(columns)
+                size = widths.pop(field.name, default_width(field.size))
+                self.tables.append(nn.Embedding(field.size, size))
+                columns += size
         if widths:
             raise ValueError(
                 f"table_widths names {sorted(widths)}, which are not categorical fields;"
                 f" those are {sorted(self.categories)}"
             )
-        self.numbers = [field.name for field in fields if field.kind == "numerical"]
         self.max_time_gap = max_time_gap
-        scalars = len(self.numbers) + 1
-        inputs = scalars + len(self.numbers) + sum(table_columns)
-        self.scalar_norm = BatchNorm(scalars)
+        self.gap_table = nn.Embedding(*gap_table) if gap_table else None
+        columns += self.gap_table.embedding_dim if self.gap_table else 0
+        self.numbers = [field.name for field in fields if field.kind == "numerical"]
+        known = [(numbers or {}).get(name, Number()) for name in self.numbers]
+        # Written down in the model's description, not in its parameters.
+        self.register_buffer("low", torch.tensor([n.low for n in known]), persistent=False)
+        self.register_buffer("high", torch.tensor([n.high for n in known]), persistent=False)
+        self.flagged = [index for index, number in enumerate(known) if number.missing]
+        scalars = len(self.numbers) + (0 if self.gap_table else 1)
+        self.scalar_norm = BatchNorm(scalars) if scalars and (normalize or width) else None
+        inputs = columns + scalars + len(self.flagged)
         self.width = width or inputs
+        self.table_norm = BatchNorm(columns) if width and columns else None
         self.block = nn.Sequential()
         if width:
             self.block.extend(
                 [
-                    BatchNorm(inputs),
                     nn.Linear(inputs, width, bias=False),
                     BatchNorm(width),
                     nn.ReLU(),
@@ -82,25 +117,35 @@ class EventEmbedding(nn.Module):
                 ]
             )
 
-    def forward(
-        self, groups: Sequence[PaddedBatch], previous: Tensor | None = None
-    ) -> list[PaddedBatch]:
-        """Rectangles of fields to rectangles of vectors, payload (B, T, D), zero where padded.
-
-        Args:
-            groups: the batch.
-            previous: time of the event before every row's first, shape (rows,), where it continues
-                a sequence.
-        """
-        gaps = time_gaps(groups, previous).clamp(0, self.max_time_gap)
-        values = [flatten(groups, name) for name in self.numbers]
-        missing = [value.isnan() for value in values]
-        scalars = torch.stack([gaps, *(value.nan_to_num(0.0) for value in values)], dim=1)
-        parts = [
-            table(flatten(groups, name))
+    def forward(self, batch: Batch) -> Tensor:
+        """Vectors of all events, shape (N, D)."""
+        columns = [
+            table(batch.fields[name])
             for name, table in zip(self.categories, self.tables, strict=True)
         ]
-        parts.append(self.scalar_norm(scalars))
-        parts += [flag[:, None].to(scalars.dtype) for flag in missing]
-        vectors: Tensor = self.block(torch.cat(parts, dim=1))
-        return unflatten(vectors, groups)
+        gaps = batch.gaps.clamp(0, self.max_time_gap)
+        numbers = self.values(batch)
+        missing = numbers.isnan()
+        flags = missing[:, self.flagged].to(numbers.dtype)
+        if self.gap_table is None:
+            numbers = torch.cat([gaps[:, None], numbers], dim=1)
+            missing = torch.cat([torch.zeros_like(gaps, dtype=torch.bool)[:, None], missing], dim=1)
+        else:
+            columns.append(self.gap_table(gaps.long().clamp(max=self.gap_table.num_embeddings - 1)))
+        if self.scalar_norm is not None:
+            numbers = self.scalar_norm(numbers, missing)
+        else:
+            # Prepared numbers have a mean of zero.
+            numbers = torch.where(missing, 0.0, numbers)
+        tables = torch.cat(columns, dim=1) if columns else numbers[:, :0]
+        if self.table_norm is not None:
+            tables = self.table_norm(tables)
+        vectors: Tensor = self.block(torch.cat([tables, numbers, flags], dim=1))
+        return vectors
+
+    def values(self, batch: Batch) -> Tensor:
+        """Numerical fields inside their range, NaN where missing, shape (N, numbers)."""
+        if not self.numbers:
+            return batch.gaps.new_zeros(len(batch.gaps), 0)
+        values = torch.stack([batch.fields[name] for name in self.numbers], dim=1)
+        return values.clamp(self.low, self.high)

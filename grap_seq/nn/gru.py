@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.layout import Layout
+from grap_seq.nn.encoder import Encoded, Encoder
+from grap_seq.nn.packed_gru import packed_gru
 
-class GRUEncoder(nn.Module):
-    """Event vectors to hidden states, causal.
+
+class GRUEncoder(Encoder):
+    """Event vectors to hidden states, without padding.
 
     Args:
         input_size: D, width of an event's vector.
@@ -17,13 +20,13 @@ class GRUEncoder(nn.Module):
     def __init__(self, input_size: int, hidden: int = 256) -> None:
         super().__init__()
         self.embedding_size = hidden
+        # Its parameters; how they are applied is the matter of `packed_gru`.
         self.rnn = nn.GRU(input_size, hidden, batch_first=True)
 
-    def forward(self, batch: PaddedBatch) -> PaddedBatch:
-        """Payload (B, T, D) to (B, T, H); states behind a row's end are not meaningful."""
-        # Right padding cannot reach earlier states, so nothing has to be packed.
-        states, _ = self.rnn(batch.payload)
-        return PaddedBatch(states, batch.seq_lens)
+    def encode(self, vectors: Tensor, layout: Layout, times: Tensor) -> Encoded:
+        del times
+        packed = packed_gru(layout.pack(vectors), layout.packing.sizes, self.rnn)
+        return Encoded(layout.unpack(packed), layout.ends)
 
     def step(
         self, state: Tensor | None, vectors: Tensor, times: Tensor
@@ -40,5 +43,8 @@ class GRUEncoder(nn.Module):
             state to store, (1, B, H).
         """
         del times
-        states, state = self.rnn(vectors, state)
-        return states, states[:, -1], state
+        rows, steps, _ = vectors.shape
+        # All rows are equally long: packed is time-major.
+        packed = packed_gru(vectors.transpose(0, 1).flatten(0, 1), (rows,) * steps, self.rnn, state)
+        states = packed.view(steps, rows, -1).transpose(0, 1)
+        return states, states[:, -1], states[None, :, -1]

@@ -21,7 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
-Placement: TypeAlias = Literal["uniform", "bias_end", "bias_end_relaxed"]
+Placement: TypeAlias = Literal[
+    "uniform", "bias_end", "bias_end_relaxed", "full", "last", "fixed", "none"
+]
 Selection: TypeAlias = Literal["random", "last", "none"]
 
 
@@ -30,10 +32,10 @@ class History:
     """T real tokens and R history tokens in one row of T + R.
 
     Attributes:
-        source: which real token a place copies its time from, shape (T + R,); a history token
+        source: which real token a token copies its time from, shape (T + R,); a history token
             follows the real token that it copies.
-        special: which places are history tokens, shape (T + R,), bool.
-        chosen: place of the history token that a real token sees, -1 for none, shape (T + R,).
+        special: which tokens are history tokens, shape (T + R,), bool.
+        chosen: position of the history token that a real token sees, -1 for none, shape (T + R,).
     """
 
     source: Tensor
@@ -41,7 +43,7 @@ class History:
     chosen: Tensor
 
     def sees(self, query: Tensor, key: Tensor) -> Tensor:
-        """Whether the token at place `query` sees the one at place `key`, elementwise, bool."""
+        """Whether the token at position `query` sees the one at `key`, elementwise, bool."""
         real, chosen = ~self.special[key], self.chosen[query]
         by_history = (query == key) | (real & (key < query))
         by_event = (key == chosen) | (real & (key <= query) & (key > chosen))
@@ -50,26 +52,38 @@ class History:
     @cached_property
     def mask(self) -> Tensor:
         """Who sees whom, shape (T + R, T + R), bool; made once for all layers."""
-        places = torch.arange(len(self.source), device=self.source.device)
-        return self.sees(places[:, None], places[None, :])
+        tokens = torch.arange(len(self.source), device=self.source.device)
+        return self.sees(tokens[:, None], tokens[None, :])
 
-    @cached_property
-    def blocks(self) -> BlockMask:
-        """Who sees whom for FlexAttention, which asks `sees` and skips blocks of unseen keys."""
+    def blocks(self, tokens: int) -> BlockMask:
+        """Who sees whom among the first tokens of a row, for FlexAttention.
+
+        It asks `sees` and skips blocks of unseen keys.
+        """
+        if tokens in self._blocks:
+            return self._blocks[tokens]
 
         def rule(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             return self.sees(query, key)
 
-        places = len(self.source)
-        # Compiled, it holds no (T + R)^2 numbers on the way.
+        # Compiled, it holds no tokens^2 numbers on the way.
         create: Any = create_block_mask
         if self.source.is_cuda:
             create = torch.compile(create_block_mask, dynamic=True)
-        blocks: BlockMask = create(rule, None, None, places, places, device=self.source.device)
-        return blocks
+        device = self.source.device
+        self._blocks[tokens] = create(rule, None, None, tokens, tokens, device=device)
+        return self._blocks[tokens]
+
+    @cached_property
+    def _blocks(self) -> dict[int, BlockMask]:
+        return {}
+
+    def to(self, device: torch.device) -> History:
+        """The same on a device."""
+        return History(*(t.to(device) for t in (self.source, self.special, self.chosen)))
 
 
-def place(lengths: Tensor, frequency: float, placement: Placement) -> Tensor:
+def draw_positions(lengths: Tensor, frequency: float, placement: Placement) -> Tensor:
     """Real tokens after which a history token stands, sorted, shape (R,), R = max(1, f Lmax).
 
     Args:
@@ -86,7 +100,7 @@ def place(lengths: Tensor, frequency: float, placement: Placement) -> Tensor:
     }
     start = min(starts[placement], longest - 1)
     count = min(max(1, round(frequency * longest)), longest - start)
-    drawn = torch.randperm(longest - start, device=lengths.device)[:count] + start
+    drawn = torch.randperm(longest - start)[:count] + start
     return drawn.sort().values
 
 
@@ -99,19 +113,18 @@ def insert(after: Tensor, tokens: int, selection: Selection) -> History:
         selection: which of the n history tokens before it an event sees: "random" the
             round(U(0, n))-th (none where that is 0), "last" the n-th, "none" none.
     """
-    device = after.device
-    real = torch.arange(tokens, device=device)
+    real = torch.arange(tokens)
     # A real token goes before the history token that follows it.
     order = torch.cat([2 * real, 2 * after + 1]).argsort()
     source = torch.cat([real, after])[order]
     special = order >= tokens
-    before = special.cumsum(0)  # history tokens up to a place; for a real token: before it
-    share = torch.ones(tokens + len(after), device=device)
+    before = special.cumsum(0)  # history tokens up to a position; for a real token: before it
+    share = torch.ones(tokens + len(after))
     if selection == "random":
-        share = torch.rand(tokens + len(after), device=device)
+        share = torch.rand(tokens + len(after))
     number = (share * before).round().long()
     if selection == "none":
         number = torch.zeros_like(number)
-    places = torch.cat([torch.full((1,), -1, device=device), special.nonzero().flatten()])
-    chosen = torch.where(special, -1, places[number])
+    positions = torch.cat([torch.full((1,), -1), special.nonzero().flatten()])
+    chosen = torch.where(special, -1, positions[number])
     return History(source, special, chosen)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor
 
-from grap_seq.data.sequences import TIME
+from grap_seq.batch import Batch
 from grap_seq.nn.sequence_model import SequenceModel
 
 
@@ -34,35 +34,40 @@ class SequenceState:
 
 @torch.no_grad()
 def step(
-    model: SequenceModel, state: SequenceState | None, group: PaddedBatch
+    model: SequenceModel, state: SequenceState | None, batch: Batch
 ) -> tuple[Tensor, SequenceState]:
     """Embeddings after new events: those of a full pass over all events, without one.
 
     Args:
         model: in evaluation mode; its encoder has a `step`.
         state: what the last call returned for the same sequences, or None at their start.
-        group: their new events, all rows of one length.
+        batch: their new events, all rows of one length.
 
     Returns:
         Embeddings, shape (B, E), and the state to store.
 
     Raises:
-        ValueError: padded rows, another number of sequences, an encoder without `step`, or a model
-            in training mode.
+        ValueError: rows of several lengths, another number of sequences, an encoder without
+            `step`, or a model in training mode.
     """
     if not hasattr(model.encoder, "step") or model.training:
         raise ValueError(
             "step continues a model with an encoder that has `step` (gru, transformer,"
             " ht_transformer), in evaluation mode: call model.eval() first"
         )
-    times = group.payload[TIME]
-    if (group.seq_lens != times.shape[1]).any():
+    layout, rows = batch.layout, len(batch)
+    if len(set(layout.sizes.tolist())) != 1:
         raise ValueError("step takes rows of one length; group sequences by their new events")
-    if state is not None and len(state.latest) != len(times):
-        raise ValueError(f"the state holds {len(state.latest)} sequences, {len(times)} came")
-    (vectors,) = model.embedding([group], None if state is None else state.latest)
+    if state is not None and len(state.latest) != rows:
+        raise ValueError(f"the state holds {len(state.latest)} sequences, {rows} came")
+    times = batch.times.view(rows, -1)
+    if state is not None:
+        gaps = batch.gaps.clone()
+        gaps[layout.starts] = (times[:, 0] - state.latest).float()
+        batch = dataclasses.replace(batch, gaps=gaps)
+    vectors = model.embedding(batch).view(rows, times.shape[1], -1)
     inner = None if state is None else state.encoder
-    states, last, inner = model.encoder.step(inner, vectors.payload, times)
+    states, last, inner = model.encoder.step(inner, vectors, times)
     events, total, largest = states.shape[1], states.sum(1), states.amax(1)
     if state is not None:
         events, total = events + state.events, total + state.total

@@ -1,35 +1,30 @@
-"""One vector per sequence from the states of its events."""
+"""One vector per row from the states of its events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor
 
-from grap_seq.nn.positions import mask
+from grap_seq.layout import Layout
 
 
-def _last(states: PaddedBatch) -> Tensor:
-    rows = torch.arange(len(states), device=states.device)
-    result: Tensor = states.payload[rows, states.seq_lens - 1]
-    return result
+def _last(states: Tensor, last: Tensor, layout: Layout) -> Tensor:
+    return last
 
 
-def _mean(states: PaddedBatch) -> Tensor:
-    valid = mask(states)[:, :, None]
-    total: Tensor = torch.where(valid, states.payload, 0.0).sum(1)
-    count: Tensor = states.seq_lens[:, None]
-    return total / count
+def _mean(states: Tensor, last: Tensor, layout: Layout) -> Tensor:
+    mean: Tensor = torch.segment_reduce(states, "mean", lengths=layout.lengths, unsafe=True)
+    return mean
 
 
-def _max(states: PaddedBatch) -> Tensor:
-    valid = mask(states)[:, :, None]
-    return torch.where(valid, states.payload, -torch.inf).amax(1)
+def _max(states: Tensor, last: Tensor, layout: Layout) -> Tensor:
+    largest: Tensor = torch.segment_reduce(states, "max", lengths=layout.lengths, unsafe=True)
+    return largest
 
 
-POOLINGS: dict[str, tuple[Callable[[PaddedBatch], Tensor], ...]] = {
+POOLINGS: dict[str, tuple[Callable[[Tensor, Tensor, Layout], Tensor], ...]] = {
     "last": (_last,),
     "mean": (_mean,),
     "max": (_max,),
@@ -37,17 +32,15 @@ POOLINGS: dict[str, tuple[Callable[[PaddedBatch], Tensor], ...]] = {
 }
 
 
-def pool(states: PaddedBatch, pooling: str, last: Tensor | None = None) -> Tensor:
-    """States (B, T, H) to embeddings (B, H), or (B, 3H) for "last_mean_max".
+def pool(states: Tensor, last: Tensor, layout: Layout, pooling: str) -> Tensor:
+    """States (N, H) to embeddings (R, H), or (R, 3H) for "last_mean_max".
 
-    "last" is the paper's; the others summarise all events of a sequence.
+    "last" is the paper's; the others summarise all events of a row.
 
     Args:
         states: of every event.
+        last: what stands for the last state of every row, shape (R, H).
+        layout: the rows.
         pooling: a key of `POOLINGS`.
-        last: what the encoder gives in the place of the last state, shape (B, H), where it does.
     """
-    parts = [
-        last if part is _last and last is not None else part(states) for part in POOLINGS[pooling]
-    ]
-    return torch.cat(parts, dim=1)
+    return torch.cat([reduce(states, last, layout) for reduce in POOLINGS[pooling]], dim=1)

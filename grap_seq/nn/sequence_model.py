@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.data.sequences import TIME
+from grap_seq.batch import Batch
+from grap_seq.nn.encoder import Encoded
 from grap_seq.nn.pooling import POOLINGS, pool
 
 
 class SequenceModel(nn.Module):
-    """Rectangles of fields to rectangles of hidden states.
+    """A batch of fields to hidden states.
 
     Args:
-        embedding: maps a batch of fields to event vectors.
-        encoder: maps one rectangle of event vectors (B, T, D) to states (B, T, H), causally; any
-            pytorch-lifestream sequence encoder that returns all states fits. One that says
-            `needs_times` is also given the times (B, T), and its `summarise` says what stands for
-            the last state in embeddings.
+        embedding: maps a batch to event vectors (N, D).
+        encoder: one of `grap_seq.nn`, which reads the flat list of events, or any encoder of
+            pytorch-lifestream that returns all states: it is called with `PaddedBatch`es of event
+            vectors (B, T, D), and with the times (B, T) if it says `needs_times`.
         pooling: how states become one embedding per sequence, see `grap_seq.nn.pooling`.
 
     Raises:
         ValueError: an unknown pooling.
     """
 
-    # A module; Any, because `summarise` and `step` are optional methods of it.
+    # A module; Any, because `encode`, `summarise` and `step` are optional methods of it.
     encoder: Any
 
     def __init__(
@@ -40,31 +37,36 @@ class SequenceModel(nn.Module):
         self.embedding, self.encoder, self.pooling = embedding, encoder, pooling
         # H, under the name that pytorch-lifestream's encoders give it.
         self.output_size = int(self.encoder.embedding_size)
-        self.timed = bool(getattr(encoder, "needs_times", False))
+        self.flat = hasattr(encoder, "encode")
 
     @property
     def embedding_size(self) -> int:
         """E, numbers in an embedding."""
         return len(POOLINGS[self.pooling]) * self.output_size
 
-    def forward(self, groups: Sequence[PaddedBatch]) -> list[PaddedBatch]:
-        """States of every event, payload (B, T, H) for each rectangle."""
-        vectors = self.embedding(groups)
-        if not self.timed:
-            return [self.encoder(rectangle) for rectangle in vectors]
-        pairs = zip(vectors, groups, strict=True)
-        return [self.encoder(rectangle, group.payload[TIME]) for rectangle, group in pairs]
+    def forward(self, batch: Batch) -> Encoded:
+        """States of every event."""
+        vectors = self.embedding(batch)
+        if not self.flat:
+            return Encoded(self._by_rectangle(vectors, batch), batch.layout.ends)
+        encoded: Encoded = self.encoder.encode(vectors, batch.layout, batch.times)
+        return encoded
 
-    def embed(self, groups: Sequence[PaddedBatch]) -> Tensor:
-        """Embeddings of the rows of all rectangles, shape (rows, E)."""
-        # All at once: batch norm takes its statistics from the whole batch.
-        vectors = self.embedding(groups)
-        pairs = zip(vectors, groups, strict=True)
-        return torch.cat([self._embed(rectangle, group) for rectangle, group in pairs])
+    def embed(self, batch: Batch) -> Tensor:
+        """Embeddings of the rows, shape (R, E)."""
+        vectors = self.embedding(batch)
+        if self.flat:
+            states, last = self.encoder.summarise(vectors, batch.layout, batch.times)
+        else:
+            states = self._by_rectangle(vectors, batch)
+            last = states[batch.layout.ends]
+        return pool(states, last, batch.layout, self.pooling)
 
-    def _embed(self, vectors: PaddedBatch, group: PaddedBatch) -> Tensor:
-        """Embeddings (B, E) of a rectangle of event vectors (B, T, D)."""
-        if not self.timed:
-            return pool(self.encoder(vectors), self.pooling)
-        states, last = self.encoder.summarise(vectors, group.payload[TIME])
-        return pool(states, self.pooling, last)
+    def _by_rectangle(self, vectors: Tensor, batch: Batch) -> Tensor:
+        """States (N, H) of an encoder that reads rectangles."""
+        timed = bool(getattr(self.encoder, "needs_times", False))
+        parts = []
+        for events, times in batch.layout.by_rectangle(vectors, batch.times):
+            output = self.encoder(events, times.payload) if timed else self.encoder(events)
+            parts.append(output.payload)
+        return batch.layout.flatten(parts)

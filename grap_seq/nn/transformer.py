@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.layout import Layout, take
+from grap_seq.nn.attention import Cache, CachedAttention, RowAttention
+from grap_seq.nn.dropout import Dropout
+from grap_seq.nn.encoder import Encoded, Encoder
 from grap_seq.nn.history_tokens import History
 from grap_seq.nn.time_encoding import TimeEncoding
-from grap_seq.nn.transformer_layer import Cache, TransformerLayer
+from grap_seq.nn.tokens import Tokens
+from grap_seq.nn.transformer_layer import TransformerLayer
 
-# Shapes: B rows, T events, H width, L layers.
+# Shapes: R rows, N events, P tokens, H width, L layers; B rows of T new events each.
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,13 @@ class TransformerState:
     caches: list[Cache]
 
 
-class TransformerEncoder(nn.Module):
+class TransformerEncoder(Encoder):
     """Event vectors and times to states, causal.
 
     A learned start token, at the time of the first event, comes before the events; its state is
     left out of the output. Positions are times (see `TimeEncoding`), added to the projected
-    events, or turned into queries and keys with `rotary`. Pre-norm layers, no final norm.
+    events, or turned into queries and keys with `rotary`. Pre-norm layers, no final norm. Tokens
+    are one flat list: rows are padded, and by little, for the attention alone.
 
     Args:
         input_size: D, width of an event's vector.
@@ -80,16 +85,15 @@ class TransformerEncoder(nn.Module):
         for name, share in (("dropout", dropout), ("attention_dropout", attention_dropout)):
             if not 0 <= share < 1:
                 raise ValueError(f"{name}={share}: a share of zeroed values lies in [0, 1)")
-        self.embedding_size = hidden
-        self.rotary = rotary
+        self.embedding_size, self.heads = hidden, heads
+        self.rotary, self.attention_dropout = rotary, attention_dropout
         self.projection = nn.Linear(input_size, hidden)
         self.start = nn.Parameter(torch.randn(hidden))
         size = hidden // heads if rotary else hidden
         self.time_encoding = TimeEncoding(size, min_time_step, max_duration)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
-            TransformerLayer(hidden, heads, feedforward, dropout, attention_dropout)
-            for _ in range(layers)
+            TransformerLayer(hidden, heads, feedforward, dropout) for _ in range(layers)
         )
         self.register_parameter("end", None)
         if end_token:
@@ -100,36 +104,55 @@ class TransformerEncoder(nn.Module):
         self.end = nn.Parameter(torch.randn_like(self.start))
         return self.end
 
-    def forward(self, batch: PaddedBatch, times: Tensor) -> PaddedBatch:
-        """Payload (B, T, D) and times (B, T) to states (B, T, H).
-
-        States behind a row's end are not meaningful: with right padding nothing before them sees
-        them.
-        """
-        tokens, since = self.tokens(batch.payload, times)
-        states = self.run(tokens, since)[-1]
+    def encode(self, vectors: Tensor, layout: Layout, times: Tensor) -> Encoded:
+        tokens = Tokens.plain(layout)
+        states = take(self.run(vectors, times, tokens)[-1], tokens.events)
         if self.end is not None:
             # It takes part all the same: no parameter is ever without gradient.
             states = states + 0 * self.end.sum()
-        return PaddedBatch(states[:, 1:], batch.seq_lens)
+        return Encoded(states, layout.ends)
 
-    def summarise(self, batch: PaddedBatch, times: Tensor) -> tuple[PaddedBatch, Tensor]:
-        """States, and what stands for the last one in an embedding, shape (B, H).
+    def summarise(self, vectors: Tensor, layout: Layout, times: Tensor) -> tuple[Tensor, Tensor]:
+        """States (N, H), and what stands for each row's last one in an embedding, (R, H).
 
         That is the last state itself, or the output of a token behind it.
         """
-        # The start token shifts events by one: a row's last event stands at its length.
-        rows, last = torch.arange(len(times), device=times.device), batch.seq_lens
-        tokens, since = self.tokens(batch.payload, times)
-        if self.end is not None:
-            tokens = torch.cat([tokens, tokens[:, :1]], dim=1)
-            since = torch.cat([since, since[:, :1]], dim=1)
-            tokens[rows, last + 1] = self.end.to(tokens.dtype)
-            since[rows, last + 1] = since[rows, last]
-            last = last + 1
-        outputs = self.run(tokens, since)
-        states = PaddedBatch(outputs[-1][:, 1 : 1 + times.shape[1]], batch.seq_lens)
-        return states, self._embedding([output[rows, last] for output in outputs])
+        tokens = Tokens.plain(layout) if self.end is None else Tokens.with_end(layout)
+        outputs = self.run(vectors, times, tokens)
+        last = self._embedding([output[tokens.layout.ends] for output in outputs])
+        return take(outputs[-1], tokens.events), last
+
+    def run(
+        self, vectors: Tensor, times: Tensor, tokens: Tokens, history: History | None = None
+    ) -> list[Tensor]:
+        """Outputs of every layer for all tokens, L times (P, H).
+
+        Args:
+            vectors: event vectors, shape (N, D).
+            times: their times, shape (N,).
+            tokens: where they stand.
+            history: who sees whom; None: every token sees the past.
+        """
+        # A start token has the time of its row's first event.
+        moments = times[tokens.source]
+        since = moments - moments[tokens.layout.starts][tokens.layout.row]
+        events = self.projection(vectors).to(self.start.dtype)
+        states = tokens.assemble(events, self.start, self.end)
+        angles = self.time_encoding.angles(since) if self.rotary else None
+        dropout = self.attention_dropout if self.training else 0.0
+        attention = RowAttention(tokens.layout, self.heads, angles, history, dropout)
+        states, outputs = self._enter(states, since), []
+        for layer in self.layers:
+            states = layer(states, attention)
+            outputs.append(states)
+        return outputs
+
+    def _enter(self, tokens: Tensor, since: Tensor) -> Tensor:
+        """What the first layer sees of tokens (..., H) at times (...) since the first event."""
+        if not self.rotary:
+            tokens = tokens + self.time_encoding(since).to(tokens.dtype)
+        entered: Tensor = self.dropout(tokens)
+        return entered
 
     def step(
         self, state: TransformerState | None, vectors: Tensor, times: Tensor
@@ -145,64 +168,39 @@ class TransformerEncoder(nn.Module):
             Their states (B, T, H), what stands for the last state in an embedding (B, H), and the
             state to store.
         """
+        tokens = self.projection(vectors)
+        first = times[:, :1] if state is None else state.first
+        since = times - first
+        past: list[Cache | None] = [None] * len(self.layers)
         if state is None:
-            tokens, since = self.tokens(vectors, times)
-            past: list[Cache] | None = None
-            first = times[:, :1]
+            start = self.start.to(tokens.dtype).expand(len(tokens), 1, -1)
+            tokens = torch.cat([start, tokens], dim=1)
+            since = torch.cat([torch.zeros_like(first), since], dim=1)
         else:
-            first, past = state.first, state.caches
-            tokens, since = self.projection(vectors), times - first
-        outputs, caches = self._layers(tokens, since, None, past)
-        states = outputs[-1][:, -vectors.shape[1] :]
+            past = list(state.caches)
+        outputs, caches = self._continue(tokens, since, past)
         new = TransformerState(first, since[:, -1:], caches)
-        return states, self._last(outputs, new), new
-
-    def _last(self, outputs: list[Tensor], state: TransformerState) -> Tensor:
-        """What stands for the last state after a step, shape (B, H); its token is not stored."""
+        states = outputs[-1][:, -vectors.shape[1] :]
         if self.end is not None:
-            token = self.end.to(outputs[-1].dtype).expand(len(outputs[-1]), 1, -1)
-            outputs, _ = self._layers(token, state.latest, None, state.caches)
-        return self._embedding([output[:, -1] for output in outputs])
+            # The end token's keys and values are not stored.
+            token = self.end.to(states.dtype).expand(len(states), 1, -1)
+            outputs, _ = self._continue(token, new.latest, list(caches))
+        return states, self._embedding([output[:, -1] for output in outputs]), new
+
+    def _continue(
+        self, tokens: Tensor, since: Tensor, past: list[Cache | None]
+    ) -> tuple[list[Tensor], list[Cache]]:
+        """Outputs of every layer for new tokens, L times (B, T, H), and all keys and values."""
+        angles = self.time_encoding.angles(since) if self.rotary else None
+        tokens, outputs, caches = self._enter(tokens, since), [], []
+        for layer, earlier in zip(self.layers, past, strict=True):
+            attention = CachedAttention(self.heads, earlier, angles)
+            tokens = layer(tokens, attention)
+            outputs.append(tokens)
+            assert attention.cache is not None
+            caches.append(attention.cache)
+        return outputs, caches
 
     def _embedding(self, outputs: list[Tensor]) -> Tensor:
         """From the outputs of every layer for one token, L times (B, H)."""
         return outputs[-1]
-
-    def tokens(self, vectors: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-        """The start token and the projected events, (B, T + 1, H), and their times since the first.
-
-        Args:
-            vectors: events, shape (B, T, D).
-            times: their times, shape (B, T).
-        """
-        start = self.start.to(vectors.dtype).expand(len(vectors), 1, -1)
-        since = times - times[:, :1]
-        since = torch.cat([torch.zeros_like(since[:, :1]), since], dim=1)
-        return torch.cat([start, self.projection(vectors)], dim=1), since
-
-    def run(self, tokens: Tensor, since: Tensor, history: History | None = None) -> list[Tensor]:
-        """Outputs of every layer, L times (B, T', H), for tokens (B, T', H) at times (B, T').
-
-        Args:
-            tokens: start token and events.
-            since: times since the first event.
-            history: who sees whom; None: every token sees the past.
-        """
-        return self._layers(tokens, since, history, None)[0]
-
-    def _layers(
-        self, tokens: Tensor, since: Tensor, history: History | None, past: list[Cache] | None
-    ) -> tuple[list[Tensor], list[Cache]]:
-        """Outputs of every layer, and the keys and values of all tokens so far."""
-        angles = None
-        if self.rotary:
-            angles = self.time_encoding.angles(since)
-        else:
-            tokens = tokens + self.time_encoding(since).to(tokens.dtype)
-        tokens = self.dropout(tokens)
-        outputs, caches = [], []
-        for place, layer in enumerate(self.layers):
-            tokens, cache = layer(tokens, history, angles, None if past is None else past[place])
-            outputs.append(tokens)
-            caches.append(cache)
-        return outputs, caches

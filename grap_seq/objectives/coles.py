@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.distributed import gathered
+from grap_seq.objectives.means import Mean
 
 Reduction = Literal["mean", "sum"]
 
@@ -25,7 +26,7 @@ def contrastive_loss(
     margin: float = 0.5,
     negatives: int = 5,
     reduction: Reduction = "mean",
-) -> Tensor:
+) -> Mean:
     """d^2 over all pairs of one owner plus max(0, margin - d)^2 over each row's nearest others.
 
     Args:
@@ -36,7 +37,7 @@ def contrastive_loss(
         reduction: "mean" over pairs or "sum".
 
     Returns:
-        The loss, shape (); zero for a batch without any pair.
+        The loss, shape (), zero for a batch without any pair; and the number of pairs, 1 for a sum.
     """
     same = owners[:, None] == owners[None, :]
     left, right = torch.triu(same, diagonal=1).nonzero(as_tuple=True)
@@ -45,13 +46,12 @@ def contrastive_loss(
         distances = torch.cdist(embeddings, embeddings).masked_fill(same, torch.inf)
         nearest, columns = distances.topk(min(negatives, len(owners)), dim=1, largest=False)
         rows = torch.arange(len(owners), device=owners.device)[:, None].expand_as(columns)
-        found = nearest.isfinite()
-    distance = F.pairwise_distance(embeddings[rows[found]], embeddings[columns[found]])
+        exists = nearest.isfinite()
+    distance = F.pairwise_distance(embeddings[rows[exists]], embeddings[columns[exists]])
     negative = F.relu(margin - distance).square()
-    total = positive.sum() + negative.sum()
-    if reduction == "sum":
-        return total
-    return total / max(1, len(positive) + len(negative))
+    total, pairs = positive.sum() + negative.sum(), len(positive) + len(negative)
+    count = torch.full((), pairs if reduction == "mean" else 1, device=total.device)
+    return Mean(total if reduction == "sum" else total / max(1, pairs), count)
 
 
 class ColesHead(nn.Module):
@@ -71,7 +71,7 @@ class ColesHead(nn.Module):
         self.output = nn.Linear(width, size)
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
 
-    def forward(self, hidden: Tensor, owners: Tensor) -> Tensor:
+    def forward(self, hidden: Tensor, owners: Tensor) -> Mean:
         """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,).
 
         Of several processes each computes the loss of all their rows: hard negatives are those of

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.data.batch import OWNER, WINDOW
-from grap_seq.data.labels import LABEL
+from grap_seq.batch import Batch
 from grap_seq.nn.build import build
-from grap_seq.nn.positions import flatten, label_positions, last_positions, lengths
+from grap_seq.nn.encoder import Encoded
 from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
-from grap_seq.objectives.next_event import CategoryHead, NextEvents, NumberHead, TimeHead
+from grap_seq.objectives.means import Mean
+from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
 from grap_seq.schema import Schema
 from grap_seq.weighting.base import DOWNSTREAM, Weighting
 from grap_seq.weighting.head_bank import HeadBank
@@ -25,13 +24,13 @@ Losses = dict[str, Tensor]
 
 
 def loss_names(
-    schema: Schema, next_event: bool = True, coles: bool = True, own: Iterable[str] = ()
+    schema: Schema, next_event: bool = True, coles: bool = True, users: Iterable[str] = ()
 ) -> list[str]:
-    """Names of the pretraining losses: CoLES, the time, the fields in schema order, `own` ones.
+    """Names of the pretraining losses: CoLES, the time, the fields in schema order, the user's own.
 
     Raises:
-        ValueError: no loss is chosen, a field is called "coles" or "time", or an own loss has the
-            name of another one.
+        ValueError: no loss is chosen, a field is called "coles" or "time", or a loss of the user's
+            has the name of another one.
     """
     fields = [field.name for field in schema.fields]
     reserved = {COLES, NEXT_TIME, DOWNSTREAM} & set(fields)
@@ -40,7 +39,7 @@ def loss_names(
     names = [COLES] if coles else []
     if next_event:
         names += [NEXT_TIME, *fields]
-    for name in own:
+    for name in users:
         if name in (*names, DOWNSTREAM):
             raise ValueError(
                 f"objective.losses: a loss called {name!r} exists; choose another name"
@@ -67,7 +66,11 @@ class CompositeObjective(nn.Module):
         coles_reduction: "mean" per pair, or "sum" as in the paper's configurations.
         losses: losses of the user's by name, each a `class` (dotted path) with its options. It is
             called with the schema and M, and is a module from hidden pre-activations (N, M) of all
-            valid positions and the batch, fields, to a loss of shape ().
+            events and the batch to a loss of shape ().
+
+    Attributes:
+        counts: of how many entries the last forward pass's losses are means, shape () each, over
+            all processes; a loss of the user's counts as a mean over events.
     """
 
     def __init__(
@@ -110,45 +113,51 @@ class CompositeObjective(nn.Module):
             if COLES in chosen
             else None
         )
-        own = {name: build(options, schema, width) for name, options in (losses or {}).items()}
-        self.own_names, self.own = list(own), nn.ModuleList(own.values())
+        users = {name: build(options, schema, width) for name, options in (losses or {}).items()}
+        self.user_names, self.users = list(users), nn.ModuleList(users.values())
+        self.counts: Losses = {}
         self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
-        self.local_labels = schema.local_labels
 
     @property
     def weighting(self) -> Weighting:
         """The weighting inside the bank."""
         return self.bank.weighting
 
-    def forward(self, groups: Sequence[PaddedBatch], states: Sequence[PaddedBatch]) -> Losses:
+    def forward(self, batch: Batch, encoded: Encoded) -> Losses:
         """Losses, shape () each, by name; "downstream" among them where the data have a label.
 
         Add them all up and call `backward`: the bank weighs them on the way to the encoder.
 
         Args:
-            groups: the batch, fields.
-            states: the encoder's output for it, payload (B, T, H).
+            batch: the batch.
+            encoded: the encoder's output for it.
         """
-        hidden = self.bank(flatten(states))
-        losses: Losses = {}
-        owners, windows = (
-            torch.cat([group.payload[name] for group in groups]) for name in (OWNER, WINDOW)
-        )
+        # The bank wants the positions of a view in rising order.
+        ends, order = encoded.ends[batch.views].sort()
+        positions = {COLES: ends}
+        if batch.label_events is not None:
+            positions[DOWNSTREAM] = batch.label_events
+        hidden = self.bank(encoded.all, positions)
+        means: dict[str, Mean] = {}
         if self.coles is not None:
-            ends = last_positions(groups)[~windows]
-            losses[COLES] = self.coles(hidden[COLES][ends], owners[~windows])
-        if self.next_event:
-            # Where windows come beside their sub-sequences, the next events are theirs.
-            events = NextEvents.of(groups, windows if windows.any() else None)
-            for name, head in zip(self.next_event_names, self.next_event, strict=True):
-                losses[name] = head(hidden[name], events)
-        for name, head in zip(self.own_names, self.own, strict=True):
-            losses[name] = head(hidden[name], groups)
+            means[COLES] = self.coles(hidden[COLES], batch.owners[batch.views][order])
+        for name, head in zip(self.next_event_names, self.next_event, strict=True):
+            # Behind the events stand tokens that have no next one.
+            means[name] = head(hidden[name][: batch.events], batch)
+        for name, head in zip(self.user_names, self.users, strict=True):
+            loss = head(hidden[name][: batch.events], batch)
+            means[name] = Mean(loss, loss.new_tensor(float(batch.events)))
         if self.downstream is not None:
-            labels = torch.cat([group.payload[LABEL] for group in groups])
-            if self.local_labels:
-                labelled = hidden[DOWNSTREAM][label_positions(groups)]
-                losses[DOWNSTREAM] = self.downstream.loss(labelled, labels)
-            else:
-                losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))
-        return losses
+            means[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], _targets(batch, encoded))
+        self.counts = {name: mean.count for name, mean in means.items()}
+        return {name: mean.loss for name, mean in means.items()}
+
+
+def _targets(batch: Batch, encoded: Encoded) -> Tensor:
+    """Label of every event and token, or the local labels."""
+    if batch.label_events is not None:
+        return batch.labels
+    targets = batch.labels[batch.layout.row]
+    if encoded.extra_row is None:
+        return targets
+    return torch.cat([targets, batch.labels[encoded.extra_row]])

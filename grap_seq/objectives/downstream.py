@@ -5,12 +5,11 @@ Of several labels a sequence, each is predicted by the one event that it belongs
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.data.labels import UNLABELLED
-from grap_seq.objectives.means import mean
+from grap_seq.objectives.means import Mean, mean
+from grap_seq.schema import UNLABELLED
 
 
 class DownstreamHead(nn.Module):
@@ -20,18 +19,13 @@ class DownstreamHead(nn.Module):
         super().__init__()
         self.output = nn.Linear(width, classes)
 
-    def forward(self, hidden: Tensor, labels: Tensor, lengths: Tensor) -> Tensor:
-        """Loss, shape (); zero for a batch without labels.
+    def forward(self, hidden: Tensor, targets: Tensor) -> Mean:
+        """Loss, shape (), zero for a batch without labels; and the number of labelled positions.
 
         Args:
-            hidden: pre-activations of all valid positions, shape (N, M).
-            labels: class of each row, -1 where unlabelled, shape (R,).
-            lengths: events of each row, shape (R,); they add up to N.
+            hidden: pre-activations, shape (N, M).
+            targets: class of each position, -1 where unlabelled, shape (N,).
         """
-        return self.loss(hidden, torch.repeat_interleave(labels, lengths))
-
-    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        """Loss, shape (), of pre-activations (N, M) for targets (N,), -1 where there is none."""
         logits = self.output(F.relu(hidden))
         total = F.cross_entropy(logits, targets, ignore_index=UNLABELLED, reduction="sum")
         return mean(total, (targets != UNLABELLED).sum())

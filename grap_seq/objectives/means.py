@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from torch import Tensor
 
 from grap_seq.distributed import summed, world_size
 
 
-def mean(total: Tensor, count: Tensor) -> Tensor:
-    """This process's share of a mean, shape (): zero where no process has an entry.
+class Mean(NamedTuple):
+    """A mean and of how many entries, so that means of batches can be added up to an epoch's.
+
+    Attributes:
+        loss: this process's share of the mean, shape ().
+        count: number of entries in the whole batch, shape ().
+    """
+
+    loss: Tensor
+    count: Tensor
+
+
+def mean(total: Tensor, count: Tensor) -> Mean:
+    """This process's share of a mean: zero where no process has an entry.
 
     Averaged over processes, values and gradients are those of the whole batch. A mean of the
     processes' own means would weigh an entry by how few of its kind its process has.
@@ -17,4 +31,5 @@ def mean(total: Tensor, count: Tensor) -> Tensor:
         total: sum over this process's entries, shape ().
         count: their number, shape ().
     """
-    return total * world_size() / summed(count).clamp(min=1)
+    whole = summed(count)
+    return Mean(total * world_size() / whole.clamp(min=1), whole)

@@ -10,45 +10,22 @@ parameters, and the loss teaches the encoder little about any of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.nn.positions import flatten, last_positions, lengths, time_gaps
-from grap_seq.objectives.means import mean
+from grap_seq.batch import Batch
+from grap_seq.nn.event_embedding import EXTREME
+from grap_seq.objectives.linear_cross_entropy import cross_entropy_sum
+from grap_seq.objectives.means import Mean, mean
 from grap_seq.schema import Field
 
 IGNORED = -100
 
 
-@dataclass(frozen=True)
-class NextEvents:
-    """Targets of a batch, aligned with the flat list of events.
-
-    Attributes:
-        groups: the batch.
-        has_next: whether an event of the same row follows, shape (N,), boolean.
-    """
-
-    groups: Sequence[PaddedBatch]
-    has_next: Tensor
-
-    @classmethod
-    def of(cls, groups: Sequence[PaddedBatch], rows: Tensor | None = None) -> NextEvents:
-        """Targets of the rows for which `rows`, shape (R,), is true; None: of all."""
-        counts = lengths(groups)
-        chosen = torch.ones_like(counts, dtype=torch.bool) if rows is None else rows
-        has_next = torch.repeat_interleave(chosen, counts)
-        has_next[last_positions(groups)] = False
-        return cls(groups, has_next)
-
-    def shifted(self, values: Tensor) -> Tensor:
-        """Value of the following event, shape (N,); meaningless where `has_next` is false."""
-        return values.roll(-1)
+def following(values: Tensor) -> Tensor:
+    """Value of the event after each one, shape (N,); meaningless behind a row's last event."""
+    return values.roll(-1)
 
 
 class CategoryHead(nn.Module):
@@ -60,13 +37,11 @@ class CategoryHead(nn.Module):
         self.name = field.name
         self.output = nn.Linear(width, field.size)
 
-    def forward(self, hidden: Tensor, events: NextEvents) -> Tensor:
-        """Loss, shape (), from hidden pre-activations (N, M)."""
-        target = events.shifted(flatten(events.groups, self.name))
-        target = torch.where(events.has_next, target, IGNORED)
-        logits = self.output(F.relu(hidden))
-        total = F.cross_entropy(logits, target, ignore_index=IGNORED, reduction="sum")
-        return mean(total, events.has_next.sum())
+    def forward(self, hidden: Tensor, batch: Batch) -> Mean:
+        """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
+        target = torch.where(batch.has_next, following(batch.fields[self.name]), IGNORED)
+        total = cross_entropy_sum(F.relu(hidden), self.output, target, IGNORED)
+        return mean(total, batch.has_next.sum())
 
 
 class NumberHead(nn.Module):
@@ -78,13 +53,14 @@ class NumberHead(nn.Module):
         self.output = nn.Linear(width, 1)
         self.condition = nn.Embedding(condition_size, width) if condition_size else None
 
-    def forward(self, hidden: Tensor, events: NextEvents) -> Tensor:
-        """Loss, shape (), from hidden pre-activations (N, M)."""
+    def forward(self, hidden: Tensor, batch: Batch) -> Mean:
+        """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
         if self.condition is not None:
-            hidden = hidden + self.condition(events.shifted(flatten(events.groups, self.by)))
+            assert self.by is not None
+            hidden = hidden + self.condition(following(batch.fields[self.by]))
         prediction = self.output(F.relu(hidden)).squeeze(1)
-        target = events.shifted(flatten(events.groups, self.name))
-        return absolute_error(prediction, target, events.has_next & ~target.isnan())
+        target = following(batch.fields[self.name]).clamp(-EXTREME, EXTREME)
+        return absolute_error(prediction, target, batch.has_next & ~target.isnan())
 
 
 class TimeHead(nn.Module):
@@ -101,16 +77,16 @@ class TimeHead(nn.Module):
         self.max_gap, self.jitter = max_gap, jitter
         self.output = nn.Linear(width, 1)
 
-    def forward(self, hidden: Tensor, events: NextEvents) -> Tensor:
-        """Loss, shape (), from hidden pre-activations (N, M)."""
+    def forward(self, hidden: Tensor, batch: Batch) -> Mean:
+        """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
         prediction = self.output(F.relu(hidden)).squeeze(1)
-        target = events.shifted(time_gaps(events.groups)).clamp(0, self.max_gap)
+        target = following(batch.gaps).clamp(0, self.max_gap)
         if self.training:
             target = (target + (torch.rand_like(target) - 0.5) * self.jitter).abs()
-        return absolute_error(prediction, target, events.has_next)
+        return absolute_error(prediction, target, batch.has_next)
 
 
-def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Mean of |prediction - target| over valid entries, zero if there is none; shape ()."""
+def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Mean:
+    """Mean of |prediction - target| over valid entries, zero if there is none, and their number."""
     error = torch.where(valid, (prediction - target.nan_to_num(0.0)).abs(), 0.0)
     return mean(error.sum(), valid.sum())

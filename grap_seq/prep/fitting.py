@@ -48,6 +48,7 @@ def fit_scaler(
     else:
         coded = code(events, options.by, categorical[options.by])
         rows = coded.select(**{key: coded[options.by], "x": coded[name]})
+    missing = _count(connection, rows.filter(rows.x.isnull()))
     rows = rows.filter(rows.x.notnull())
     if options.log:
         rows = rows.mutate(x=signed_log(rows.x))
@@ -56,11 +57,16 @@ def fit_scaler(
         0, Statistics(low=0.0, high=0.0, mean=0.0, std=1.0, count=0)
     )
     if options.by is None:
-        return Scaler(log=options.log, by=None, other=other)
+        return Scaler(log=options.log, by=None, other=other, missing=missing)
     found = _statistics(connection, rows, quantiles)
     known = range(1, len(categorical[options.by]) + 1)
     groups = tuple(found.get(number) for number in known)
-    return Scaler(log=options.log, by=options.by, other=other, groups=groups)
+    return Scaler(log=options.log, by=options.by, other=other, groups=groups, missing=missing)
+
+
+def _count(connection: Connection, rows: ir.Table) -> int:
+    counted = connection.to_pyarrow(rows.aggregate(n=rows.count()))
+    return int(counted["n"][0].as_py())
 
 
 def _statistics(

@@ -34,13 +34,24 @@ class Scaler:
     """Scaling of one numerical field.
 
     `groups` has one entry for each vocabulary value of the field `by`, None where a value came
-    without numbers; `other` serves those, rare values, and fields without `by`.
+    without numbers; `other` serves those, rare values, and fields without `by`. `missing` counts
+    training events without a number; None: an earlier version did not count them.
     """
 
     log: bool
     by: str | None
     other: Statistics
     groups: tuple[Statistics | None, ...] = ()
+    missing: int | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Least and largest number as prepared: clipped and standardised."""
+        parts = [group for group in (*self.groups, self.other) if group is not None]
+        return (
+            min((part.low - part.mean) / part.std for part in parts),
+            max((part.high - part.mean) / part.std for part in parts),
+        )
 
 
 @dataclass(frozen=True)
@@ -124,4 +135,5 @@ def _scaler(content: dict[str, Any]) -> Scaler:
         by=content["by"],
         other=Statistics(**content["other"]),
         groups=groups,
+        missing=content.get("missing"),
     )

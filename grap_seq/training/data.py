@@ -10,6 +10,7 @@ import lightning
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, loader
 from grap_seq.data.sequences import Sequences
+from grap_seq.layout import MAX_PADDING
 
 
 class PretrainData(lightning.LightningDataModule):
@@ -37,7 +38,7 @@ class PretrainData(lightning.LightningDataModule):
         batch_size: int,
         *,
         seed: int = 0,
-        max_padding: float = 0.1,
+        max_padding: float = MAX_PADDING,
         workers: int = 0,
         labelled: bool = False,
         fraction: float = 1.0,

@@ -10,15 +10,14 @@ from typing import Any
 
 import lightning
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor
 
+from grap_seq.batch import Batch
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.composite import CompositeObjective, Losses
 from grap_seq.seeds import derived_seed
 from grap_seq.weighting.base import DOWNSTREAM
 
-Batch = list[PaddedBatch]
 # A single bad batch is bad luck, several in a row are a diverged run.
 REFUSED_IN_A_ROW = 3
 

@@ -15,7 +15,9 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
+from grap_seq.nn.event_embedding import Number
 from grap_seq.objectives.composite import CompositeObjective, loss_names
+from grap_seq.prep.state import State
 from grap_seq.schema import Schema
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
@@ -44,7 +46,7 @@ def pretrain(config: Any) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     schema = Schema.load(prepared)
-    module, description = build_module(config, schema)
+    module, description = build_module(config, schema, numbers_of(prepared))
     data = PretrainData(
         prepared,
         crop_policy(config),
@@ -109,22 +111,39 @@ def windows(dataset: Any, encoder: Mapping[str, Any]) -> dict[str, Any]:
     return crops | {"min_length": min(shortest, crops["max_length"])}
 
 
-def describe(config: Any) -> dict[str, Any]:
-    """What `build_model` needs of a config, and model.json keeps."""
+def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What `build_model` needs of a config and of the data's numbers, and model.json keeps."""
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     dataset = options["dataset"]
     return {
         "event_width": options["event_width"],
         "max_time_gap": dataset["max_time_gap"],
         "table_widths": dataset["table_widths"],
+        "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
         "eval_length": dataset["eval_length"],
     }
 
 
-def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str, Any]]:
+def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
+    """Range of every numerical field, and whether training has events without it."""
+    found = {}
+    for name, scaler in State.load(prepared).numerical.items():
+        low, high = scaler.range
+        found[name] = Number(low, high, missing=scaler.missing != 0).to_dict()
+    return found
+
+
+def build_module(
+    config: Any, schema: Schema, numbers: Mapping[str, Any] | None = None
+) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
+
+    Args:
+        config: what `grap_seq.config.compose("pretrain", ...)` returns.
+        schema: the data's schema.
+        numbers: what `numbers_of` says about the data.
 
     Raises:
         ValueError: learned weights without a label.
@@ -132,7 +151,7 @@ def build_module(config: Any, schema: Schema) -> tuple[PretrainModule, dict[str,
     torch.manual_seed(config.seed)
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     dataset, objective = options["dataset"], options["objective"]
-    description = describe(config)
+    description = describe(config, numbers)
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr",))

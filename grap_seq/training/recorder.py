@@ -16,9 +16,9 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
-from grap_seq.data.batch import padding_share
+from grap_seq.batch import Batch
 from grap_seq.files import atomic_write
-from grap_seq.training.module import Batch, PretrainModule
+from grap_seq.training.module import PretrainModule
 
 Row = dict[str, float]
 
@@ -76,8 +76,8 @@ class Recorder(Callback):
         assert isinstance(pl_module, PretrainModule)
         for name, loss in pl_module.losses.items():
             self._train[name].append(loss.detach())
-        self._events += sum(int(group.seq_lens.sum()) for group in batch)
-        self._padding.append(padding_share(batch))
+        self._events += batch.events
+        self._padding.append(batch.layout.padding)
         self._norms.append(pl_module.gradient_norm)
         if self._logged(trainer.global_step):
             place = {"step": trainer.global_step, "epoch": trainer.current_epoch}

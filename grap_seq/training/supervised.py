@@ -19,7 +19,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.data.labels import LABEL
+from grap_seq.batch import Batch
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
@@ -28,7 +28,6 @@ from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.means import mean
 from grap_seq.seeds import derived_seed
-from grap_seq.training.module import Batch
 from grap_seq.training.selection import SCORE
 
 
@@ -77,9 +76,8 @@ class SupervisedModule(lightning.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         vectors = self.model.embed(batch)
-        labels = torch.cat([group.payload[LABEL] for group in batch])
-        total = F.cross_entropy(self.head(vectors), labels, reduction="sum")
-        return mean(total, labels.new_tensor(len(labels)))
+        total = F.cross_entropy(self.head(vectors), batch.labels, reduction="sum")
+        return mean(total, batch.labels.new_tensor(len(batch.labels))).loss
 
 
 def build_head(size: int, classes: int) -> nn.Module:

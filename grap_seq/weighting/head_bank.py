@@ -48,7 +48,7 @@ class HeadBank(nn.Module):
 
     # torch declares this decorator without types; the node is not for compilers to trace.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def forward(self, z: Tensor) -> dict[str, Tensor]:
+    def forward(self, z: Tensor, positions=None) -> dict[str, Tensor]:
         """Hidden pre-activations, shape (N, M) each, by loss name and "downstream".
 
         Args:
@@ -59,7 +59,11 @@ class HeadBank(nn.Module):
         hidden = _Bank.apply(  # type: ignore[no-untyped-call]
             z, self.weight, self.bias, self.weighting
         )
-        return dict(zip(self.weighting.views, hidden, strict=True))
+        found = dict(zip(self.weighting.views, hidden, strict=True))
+        for k, v in (positions or {}).items():
+            if k in found:
+                found[k] = found[k][v]
+        return found
 
 
 class _Bank(torch.autograd.Function):

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from grap_seq.data.fraction import chosen
-from grap_seq.data.labels import UNLABELLED
 from grap_seq.data.sequences import Sequences
+from grap_seq.schema import UNLABELLED
 
 IDS = [*range(3000), "a", "ä", "17 "]
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 
-from grap_seq.data.batch import LABEL_EVENT, Crop, collate
+from grap_seq.data.collate import Crop, collate
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.fraction import chosen
-from grap_seq.data.labels import LABEL, POSITION, UNLABELLED
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
+from grap_seq.schema import LABEL, POSITION, UNLABELLED
 from tests.data.toy import (
     LOCAL_SCHEMA,
     Row,
@@ -57,22 +56,17 @@ CROPS = [
 ]
 
 
-@pytest.mark.parametrize("max_padding", [0.0, 0.3, 1.0])
-def test_a_batch_numbers_the_events_of_its_labels(max_padding: float) -> None:
+def test_a_batch_numbers_the_events_of_its_labels() -> None:
     assert LOCAL.local is not None
-    number = 0
-    ordered = sorted(CROPS, key=lambda crop: -crop.length)
-    for group in collate(LOCAL, CROPS, max_padding):
-        expected, first = [], 0
-        for length in group.seq_lens.tolist():
-            crop = ordered[number]
-            assert crop.length == length
-            expected += [(label, first + place) for label, place in cropped(crop)]
-            first, number = first + length, number + 1
-        pairs = zip(group.payload[LABEL].tolist(), group.payload[LABEL_EVENT].tolist(), strict=True)
-        assert list(pairs) == expected
-    assert number == len(CROPS)
-    assert sum(len(cropped(crop)) for crop in CROPS) > 20
+    batch = collate(LOCAL, CROPS)
+    expected, first = [], 0
+    for crop in CROPS:
+        expected += [(label, first + position) for label, position in cropped(crop)]
+        first += crop.length
+    assert batch.label_events is not None
+    found = zip(batch.labels.tolist(), batch.label_events.tolist(), strict=True)
+    assert list(found) == expected
+    assert len(expected) > 20
 
 
 def test_examples_are_the_events_up_to_each_label() -> None:
@@ -113,8 +107,9 @@ def test_a_folder_and_a_workers_copy_have_the_same_labels(tmp_path: Path) -> Non
 def test_rows_without_labels_have_no_examples() -> None:
     plain = Sequences.from_table(LOCAL_SCHEMA, table(ROWS).drop_columns([LABEL, POSITION]))
     assert not len(plain.examples())
-    (group,) = collate(plain, [Crop(0, 0, 5, 0)])
-    assert group.payload[LABEL].shape == group.payload[LABEL_EVENT].shape == (0,)
+    batch = collate(plain, [Crop(0, 0, 5, 0)])
+    assert batch.label_events is not None
+    assert batch.labels.shape == batch.label_events.shape == (0,)
 
 
 def test_a_part_of_the_labels_is_that_of_whole_rows(tmp_path: Path) -> None:
@@ -135,13 +130,14 @@ def test_training_by_the_label_sees_each_label_once_and_nothing_after_it() -> No
     assert LOCAL.local is not None
     found = []
     for step in range(len(loader)):
-        for group in loader[step]:
-            assert LABEL_EVENT not in group.payload
-            for row, length, label in zip(
-                group.payload["event_time"], group.seq_lens, group.payload[LABEL], strict=True
-            ):
-                assert 2 <= length <= 8
-                found.append((float(row[0]), float(row[length - 1]), int(length), int(label)))
+        batch = loader[step]
+        assert batch.label_events is None
+        firsts, lasts = (
+            batch.times[edge].tolist() for edge in (batch.layout.starts, batch.layout.ends)
+        )
+        sizes = batch.layout.sizes.tolist()
+        assert all(2 <= size <= 8 for size in sizes)
+        found += list(zip(firsts, lasts, sizes, batch.labels.tolist(), strict=True))
     # The last event of every crop is the label's own; its first is as far back as the crop is long.
     examples = LOCAL.examples()
     usable = examples.take(np.flatnonzero(examples.stops >= 2))

@@ -2,55 +2,50 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 
-from grap_seq.data.batch import OWNER, WINDOW, padding_share
+from grap_seq.batch import Batch
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, loader
-from grap_seq.data.sequences import TIME, Sequences
+from grap_seq.data.sequences import Sequences
+from grap_seq.schema import TIME, UNLABELLED
 from tests.data.toy import random_rows, sequences
 
 LENGTHS = [1, 2, 2, 3, 60, 35, 18, 1, 44, 27, 9, 13, 80, 5, 21]
 POLICY = CropPolicy(max_length=50, views=3, view_min=0.2, view_max=0.8)
 
 
-def assert_same(left: list[PaddedBatch], right: list[PaddedBatch]) -> None:
-    assert len(left) == len(right)
-    for ours, theirs in zip(left, right, strict=True):
-        assert torch.equal(ours.seq_lens, theirs.seq_lens)
-        assert ours.payload.keys() == theirs.payload.keys()
-        for name, values in ours.payload.items():
-            torch.testing.assert_close(values, theirs.payload[name], rtol=0, atol=0, equal_nan=True)
+def assert_same(left: Batch, right: Batch) -> None:
+    assert left.layout.sizes.tolist() == right.layout.sizes.tolist()
+    for name in ("times", "gaps", "owners", "views", "has_next", "labels"):
+        assert torch.equal(getattr(left, name), getattr(right, name)), name
+    assert left.fields.keys() == right.fields.keys()
+    for name, values in left.fields.items():
+        torch.testing.assert_close(values, right.fields[name], rtol=0, atol=0, equal_nan=True)
 
 
 def epoch(found: Sequences, number: int = 0, seed: int = 0, size: int = 4) -> EpochBatches:
     return EpochBatches(found, POLICY, size, seed=seed, epoch=number)
 
 
-def every(batches: EpochBatches) -> list[list[PaddedBatch]]:
+def every(batches: EpochBatches) -> list[Batch]:
     return [batches[step] for step in range(len(batches))]
 
 
 def test_an_epoch_holds_every_sequence_with_a_next_event_once() -> None:
     rows = random_rows(LENGTHS)
-    found = epoch(sequences(rows))
     owners = 0
     crops = []
-    for batch in every(found):
-        numbers = torch.cat([group.payload[OWNER] for group in batch])
+    for batch in every(epoch(sequences(rows))):
         # Each sequence of the batch gives three crops.
-        assert sorted(numbers.tolist()) == sorted(list(range(len(numbers) // 3)) * 3)
-        owners += len(numbers) // 3
-        for group in batch:
-            for index, length in enumerate(group.seq_lens.tolist()):
-                crops.append(group.payload[TIME][index, :length].numpy())
+        assert sorted(batch.owners.tolist()) == sorted(list(range(len(batch) // 3)) * 3)
+        owners += len(batch) // 3
+        crops += [part.numpy() for part in batch.times.split(batch.layout.sizes.tolist())]
     usable = [row[TIME] for row in rows if len(row[TIME]) >= 2]
     assert owners == len(usable) == 13
     starts = np.array([times[0] for times in usable])
@@ -86,25 +81,41 @@ def test_worker_processes_change_nothing(prepared: Callable[..., Path]) -> None:
         assert_same(left, right)
 
 
-def test_a_view_has_one_relative_length_in_the_whole_batch() -> None:
-    found = sequences(random_rows([40] * 12))
-    sizes = set()
-    for batch in every(epoch(found, size=6)):
-        # Sequences of one length: each of the three views has one length too, six times.
-        lengths = Counter(length for group in batch for length in group.seq_lens.tolist())
-        assert len(lengths) <= 3
-        assert all(count % 6 == 0 for count in lengths.values())
-        sizes |= set(lengths)
-    assert len(sizes) > 3
+def labelled_by_length(lengths: list[int]) -> Sequences:
+    """Label 0 for the shorter half of the sequences, 2 for the longer: what sorting would bend."""
+    middle = np.median(lengths)
+    rows = [{**row, "label": 0 if len(row[TIME]) < middle else 2} for row in random_rows(lengths)]
+    return sequences(rows)
 
 
-def test_padding_stays_below_a_tenth() -> None:
+def heavy_tailed(count: int) -> list[int]:
     rng = np.random.default_rng(0)
-    found = sequences(random_rows(rng.integers(2, 200, 300).tolist()))
+    return np.clip(rng.lognormal(3.5, 1.0, count), 2, 400).astype(int).tolist()
+
+
+def test_batches_are_random_samples_of_sequences() -> None:
+    """Labels and lengths of a batch vary as those of random samples, in training and validation."""
+    found = labelled_by_length(heavy_tailed(800))
+    batches = EpochBatches(
+        found, CropPolicy(views=1, view_min=1.0, view_max=1.0), 16, seed=0, epoch=0
+    )
+    shares, lengths = [], []
+    for batch in every(batches):
+        shares.append(float((batch.labels == 2).double().mean()))
+        lengths.append(np.log(batch.layout.sizes).mean())
+        assert (batch.labels != UNLABELLED).all()
+    # Of 16 draws with a share of a half: a variance of 1/64 (a little less without replacement).
+    assert np.var(shares) == pytest.approx(1 / 64, rel=0.5)
+    within = np.var(np.log(found.lengths))
+    assert np.var(lengths) == pytest.approx(within / 16, rel=0.5)
+
+
+def test_padding_stays_below_a_tenth_wherever_rectangles_are_read() -> None:
+    found = sequences(random_rows(heavy_tailed(300)))
     batches = EpochBatches(found, CropPolicy(), 32, seed=0, epoch=0)
-    assert all(padding_share(batch) <= 0.1 for batch in every(batches))
+    assert all(batch.layout.padding <= 0.1 for batch in every(batches))
     loose = EpochBatches(found, CropPolicy(), 32, seed=0, epoch=0, max_padding=1.0)
-    assert {len(batch) for batch in every(loose)} == {1}
+    assert {len(batch.layout.rectangles.shapes) for batch in every(loose)} == {1}
 
 
 @pytest.mark.parametrize("lengths", [[], [5], [1, 1, 1, 7]])
@@ -117,24 +128,19 @@ def test_windows_are_marked() -> None:
     found = sequences(random_rows(LENGTHS))
     policy = CropPolicy(12, views=2, window=True)
     for batch in every(EpochBatches(found, policy, 4, seed=0, epoch=0)):
-        owners = torch.cat([group.payload[OWNER] for group in batch])
-        windows = torch.cat([group.payload[WINDOW] for group in batch])
-        sizes = torch.cat([group.seq_lens for group in batch])
+        owners, sizes = batch.owners, batch.layout.lengths
+        windows = torch.ones(len(batch), dtype=torch.bool)
+        windows[batch.views] = False
         for owner in set(owners.tolist()):
             own, whole = sizes[(owners == owner) & ~windows], sizes[(owners == owner) & windows]
             assert (len(own), len(whole)) == (2, 1)
             assert own.max() <= whole.item() <= 12
 
 
-def crops_of(batch: list[PaddedBatch]) -> set[tuple[int, float, int]]:
+def crops_of(batch: Batch) -> set[tuple[int, float, int]]:
     """Owner, first time and length of every crop."""
-    return {
-        (int(owner), float(times[0]), int(length))
-        for group in batch
-        for owner, times, length in zip(
-            group.payload[OWNER], group.payload[TIME], group.seq_lens, strict=True
-        )
-    }
+    firsts = batch.times[batch.layout.starts].tolist()
+    return set(zip(batch.owners.tolist(), firsts, batch.layout.sizes.tolist(), strict=True))
 
 
 def test_the_parts_of_several_processes_are_one_larger_batch() -> None:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from grap_seq.data.sequences import TIME, Sequences
-from grap_seq.schema import Schema
+from grap_seq.data.sequences import Sequences
+from grap_seq.schema import TIME, Schema
 from tests.data.toy import SCHEMA, UNLABELLED_SCHEMA, random_rows, sequences, table, write_prepared
 
 FIELDS = (TIME, *(field.name for field in SCHEMA.fields))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ptls.data_load.padded_batch import PaddedBatch
 
-from grap_seq.data.batch import OWNER, Crop, collate
+from grap_seq.batch import Batch
+from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import sha256
 from grap_seq.schema import Field, Schema
@@ -107,14 +107,9 @@ def whole(rows: Sequence[Row]) -> list[Crop]:
     return [Crop(i, 0, len(row["event_time"]), i) for i, row in enumerate(rows)]
 
 
-def groups_of(rows: Sequence[Row], max_padding: float = 0.1) -> list[PaddedBatch]:
+def batch_of(rows: Sequence[Row], max_padding: float = 0.1, schema: Schema = SCHEMA) -> Batch:
     """A batch of whole rows."""
-    return collate(sequences(rows), whole(rows), max_padding)
-
-
-def in_order(groups: Sequence[PaddedBatch], rows: Sequence[Row]) -> list[Row]:
-    """The rows in the order in which a batch's flat list of events runs through them."""
-    return [rows[owner] for group in groups for owner in group.payload[OWNER].tolist()]
+    return collate(sequences(rows, schema), whole(rows), max_padding)
 
 
 def write_prepared(

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
+from grap_seq.layout import Layout
 from grap_seq.nn import attention
-from grap_seq.nn.attention import FLEX_TOKENS, attend, attend_further
-from grap_seq.nn.history_tokens import History, insert, place
+from grap_seq.nn.attention import FLEX_TOKENS, CachedAttention, RowAttention, attend
+from grap_seq.nn.history_tokens import History, draw_positions, insert
 
 SHAPE = (2, 3, 300, 8)
 
@@ -22,7 +23,7 @@ def random_parts(seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
 
 def history_of(tokens: int) -> History:
     torch.manual_seed(1)
-    return insert(place(torch.tensor([tokens]), 0.1, "uniform"), tokens, "random")
+    return insert(draw_positions(torch.tensor([tokens]), 0.1, "uniform"), tokens, "random")
 
 
 def written_out(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
@@ -36,8 +37,40 @@ def test_causal() -> None:
     mask = torch.ones(300, 300, dtype=torch.bool).tril()
     wanted = written_out(query, key, value, mask)
     torch.testing.assert_close(attend(query, key, value), wanted)
-    further = attend_further(query[:, :, 200:], key, value)
-    torch.testing.assert_close(further, wanted[:, :, 200:])
+
+
+def side_by_side(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """(B, A, T, D) each to (B, T, 3 A D)."""
+    return torch.cat([part.transpose(1, 2).flatten(2) for part in (query, key, value)], dim=2)
+
+
+def test_new_tokens_see_the_earlier_ones() -> None:
+    query, key, value = random_parts()
+    mask = torch.ones(300, 300, dtype=torch.bool).tril()
+    wanted = written_out(query, key, value, mask).transpose(1, 2).flatten(2)
+    joint = side_by_side(query, key, value)
+    first = CachedAttention(heads=3, past=None)
+    torch.testing.assert_close(first(joint[:, :200]), wanted[:, :200])
+    further = CachedAttention(heads=3, past=first.cache)
+    torch.testing.assert_close(further(joint[:, 200:]), wanted[:, 200:])
+    assert further.cache is not None
+    assert torch.equal(further.cache[1], value)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("with_history", [True, False])
+def test_rows_of_a_flat_list_attend_to_themselves(share: float, with_history: bool) -> None:
+    sizes = [70, 12, 1, 55, 69]
+    layout = Layout(sizes, share)
+    torch.manual_seed(0)
+    joint = torch.randn(sum(sizes), 3 * 6, dtype=torch.float64)
+    history = insert(torch.tensor([3, 20, 41]), 67, "random") if with_history else None
+    found = RowAttention(layout, heads=2, history=history)(joint)
+    mask = torch.ones(70, 70, dtype=torch.bool).tril() if history is None else history.mask
+    for size, row, attended in zip(sizes, joint.split(sizes), found.split(sizes), strict=True):
+        query, key, value = row.view(size, 3, 2, 3).permute(1, 2, 0, 3)[:, None]
+        wanted = written_out(query, key, value, mask[:size, :size])
+        torch.testing.assert_close(attended, wanted[0].transpose(0, 1).flatten(1))
 
 
 def test_history_tokens_by_a_mask() -> None:
@@ -52,7 +85,7 @@ def test_history_tokens_in_flex_attention() -> None:
     """What a GPU computes: more than one block, and the last one not full."""
     history = history_of(270)
     query, key, value = (part[:, :, : len(history.source)] for part in random_parts())
-    found = flex_attention(query, key, value, block_mask=history.blocks)
+    found = flex_attention(query, key, value, block_mask=history.blocks(len(history.source)))
     assert isinstance(found, Tensor)
     torch.testing.assert_close(found, written_out(query, key, value, history.mask))
 

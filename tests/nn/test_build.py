@@ -10,7 +10,7 @@ from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.gru import GRUEncoder
 from grap_seq.weighting import Fixed
-from tests.data.toy import SCHEMA, groups_of, random_rows
+from tests.data.toy import SCHEMA, batch_of, random_rows
 
 
 def test_a_model_is_as_described() -> None:
@@ -44,8 +44,7 @@ def test_a_transformer_projects_the_columns_themselves() -> None:
     assert model.encoder.projection.in_features == 3 + 2 + 3 + 2
     rows = random_rows([4, 9], seed=1)
     model.eval()
-    (vectors,) = model.embedding(groups_of(rows, max_padding=1.0))
-    assert vectors.payload.shape == (2, 9, 10)
+    assert model.embedding(batch_of(rows)).shape == (13, 10)
     assert build_model(SCHEMA, {**shared, "event_width": 16}).encoder.projection.in_features == 16
 
 
@@ -64,9 +63,21 @@ def test_build_names_a_class_that_it_cannot_find(path: str) -> None:
         build({"class": path}, 16)
 
 
-@pytest.mark.parametrize("options", [{"layers": 2}, {"hidden": "many"}])
+@pytest.mark.parametrize("options", [{"layers": 2}, {"width": 3}])
 def test_build_names_an_option_that_the_class_does_not_take(options: dict[str, Any]) -> None:
     with pytest.raises(
         ValueError, match=rf"GRUEncoder does not fit the options.*{next(iter(options))}"
     ):
         build({"class": "grap_seq.nn.gru.GRUEncoder", **options}, 16)
+
+
+class Broken:
+    """A constructor with a bug of its own."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size + "1"  # type: ignore[operator]
+
+
+def test_a_bug_in_a_constructor_is_not_called_a_wrong_option() -> None:
+    with pytest.raises(TypeError, match="unsupported operand"):
+        build({"class": f"{__name__}.Broken"}, 16)

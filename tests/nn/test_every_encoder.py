@@ -9,8 +9,11 @@ import torch
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
+from grap_seq.layout import Layout
+from grap_seq.nn.encoder import rows_of
 from grap_seq.nn.gru import GRUEncoder
 from grap_seq.nn.ht_transformer import HTTransformerEncoder
+from grap_seq.nn.tokens import Tokens
 from grap_seq.nn.transformer import TransformerEncoder
 from tests.weighting.oracle import backward
 
@@ -51,13 +54,14 @@ def states_of(encoder: nn.Module, batch: PaddedBatch, times: Tensor) -> Tensor:
 
 
 def last_of(encoder: nn.Module, batch: PaddedBatch, times: Tensor) -> Tensor:
-    if not getattr(encoder, "needs_times", False):
-        return states_of(encoder, batch, times)[torch.arange(len(times)), batch.seq_lens - 1]
+    layout, cells = rows_of(batch)
+    vectors, moments = batch.payload.flatten(0, 1)[cells], times.flatten()[cells]
     summarise: Any = encoder.summarise
-    states, last = summarise(batch, times)
-    for row, length in enumerate(batch.seq_lens.tolist()):
-        plain = states_of(encoder, batch, times)
-        torch.testing.assert_close(states.payload[row, :length], plain[row, :length])
+    states, last = summarise(vectors, layout, moments)
+    if not encoder.training:
+        torch.testing.assert_close(
+            states, states_of(encoder, batch, times).flatten(0, 1)[cells], rtol=0, atol=1e-6
+        )
     result: Tensor = last
     return result
 
@@ -194,17 +198,20 @@ def test_the_transformer_is_torchs() -> None:
 
 @pytest.mark.parametrize("name", ["ht", "ht-last-layer", "end-token"])
 def test_the_embedding_is_a_token_at_the_end(name: str) -> None:
-    """Against one row at a time, extended by the token."""
+    """Against a sequence with one more event, which is that token."""
     encoder: Any = make(name).double().eval()
     batch, times = rows(7, [6, 3])
-    _, last = encoder.summarise(batch, times)
+    last = last_of(encoder, batch, times)
+    projection = encoder.projection
     for row, length in enumerate([6, 3]):
-        tokens, since = encoder.tokens(
-            batch.payload[row : row + 1, :length], times[row : row + 1, :length]
-        )
-        tokens = torch.cat([tokens, encoder.end.expand(1, 1, -1)], dim=1)
-        since = torch.cat([since, since[:, -1:]], dim=1)
-        outputs = [output[0, -1] for output in encoder.run(tokens, since)]
+        vectors, moments = batch.payload[row, :length], times[row, :length]
+        # An event whose projection is the token, at the time of the last event.
+        projected = torch.cat([projection(vectors), encoder.end[None]])
+        encoder.projection = nn.Identity()
+        moments = torch.cat([moments, moments[-1:]])
+        outputs = encoder.run(projected, moments, Tokens.plain(Layout([length + 1])))
+        encoder.projection = projection
+        outputs = [output[-1] for output in outputs]
         wanted = torch.stack(outputs).sum(0) if name == "ht" else outputs[-1]
         torch.testing.assert_close(last[row], wanted)
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grap_seq.nn.history_tokens import Placement, Selection, insert, place
+from grap_seq.nn.history_tokens import Placement, Selection, draw_positions, insert
 
 
 def test_the_picture_of_the_docstring() -> None:
@@ -88,7 +88,7 @@ def test_places(placement: Placement, lowest: int) -> None:
     """Lengths 10 and 40: half of the longest is 20, half of the mean 12.5."""
     torch.manual_seed(0)
     lengths = torch.tensor([10, 40])
-    drawn = [place(lengths, 0.1, placement) for _ in range(300)]
+    drawn = [draw_positions(lengths, 0.1, placement) for _ in range(300)]
     assert all(len(places) == 4 for places in drawn)
     for places in drawn:
         assert places.tolist() == sorted(set(places.tolist()))
@@ -98,7 +98,7 @@ def test_places(placement: Placement, lowest: int) -> None:
 
 
 def test_at_least_one_and_at_most_all() -> None:
-    assert len(place(torch.tensor([3]), 0.0, "uniform")) == 1
-    assert place(torch.tensor([3]), 1.0, "uniform").tolist() == [0, 1, 2]
-    assert place(torch.tensor([1]), 1.0, "bias_end").tolist() == [0]
-    assert len(place(torch.tensor([4]), 1.0, "bias_end")) == 2
+    assert len(draw_positions(torch.tensor([3]), 0.0, "uniform")) == 1
+    assert draw_positions(torch.tensor([3]), 1.0, "uniform").tolist() == [0, 1, 2]
+    assert draw_positions(torch.tensor([1]), 1.0, "bias_end").tolist() == [0]
+    assert len(draw_positions(torch.tensor([4]), 1.0, "bias_end")) == 2

@@ -11,7 +11,7 @@ import torch
 from grap_seq.nn.build import build_model
 from grap_seq.nn.incremental import SequenceState, step
 from grap_seq.nn.sequence_model import SequenceModel
-from tests.data.toy import SCHEMA, groups_of, random_rows
+from tests.data.toy import SCHEMA, batch_of, random_rows
 from tests.nn.test_sequence_model import DESCRIPTION
 
 TRANSFORMER = {"layers": 2, "heads": 2, "feedforward": 16}
@@ -36,7 +36,7 @@ def model_of(name: str, pooling: str) -> SequenceModel:
     torch.manual_seed(0)
     encoder = {"name": name, "hidden": 12, **ENCODERS[name]}
     model = build_model(SCHEMA, {**DESCRIPTION, "encoder": encoder, "pooling": pooling})
-    model(groups_of(random_rows([9, 14], seed=3)))
+    model(batch_of(random_rows([9, 14], seed=3)))
     return model.eval()
 
 
@@ -54,11 +54,10 @@ def test_three_blocks_are_one_pass(name: str, pooling: str) -> None:
     rows = random_rows([12, 12, 12], seed=5)
     state: SequenceState | None = None
     for start, end in ((0, 5), (5, 6), (6, 12)):
-        (group,) = groups_of(part(rows, start, end), max_padding=1.0)
-        embedding, state = step(model, state, group)
+        batch = batch_of(part(rows, start, end))
+        embedding, state = step(model, state, batch)
         with torch.no_grad():
-            (whole,) = groups_of(part(rows, 0, end), max_padding=1.0)
-            wanted = model.embed([whole])
+            wanted = model.embed(batch_of(part(rows, 0, end)))
         torch.testing.assert_close(embedding, wanted, rtol=0, atol=2e-6)
     assert state is not None
     assert state.events == 12
@@ -67,13 +66,13 @@ def test_three_blocks_are_one_pass(name: str, pooling: str) -> None:
 def test_misuse() -> None:
     model = model_of("gru", "last")
     rows = random_rows([4, 4], seed=5)
-    (group,) = groups_of(rows, max_padding=1.0)
-    _, state = step(model, None, group)
-    (padded,) = groups_of(random_rows([4, 2], seed=5), max_padding=1.0)
+    batch = batch_of(rows)
+    _, state = step(model, None, batch)
+    ragged = batch_of(random_rows([4, 2], seed=5))
     with pytest.raises(ValueError, match="rows of one length"):
-        step(model, state, padded)
-    (single,) = groups_of(rows[:1])
+        step(model, state, ragged)
+    single = batch_of(rows[:1])
     with pytest.raises(ValueError, match="holds 2 sequences, 1 came"):
         step(model, state, single)
     with pytest.raises(ValueError, match=r"call model\.eval"):
-        step(model.train(), state, group)
+        step(model.train(), state, batch)

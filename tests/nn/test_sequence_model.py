@@ -8,12 +8,11 @@ import pytest
 import torch
 from ptls.nn.seq_encoder.rnn_encoder import RnnEncoder
 
-from grap_seq.data.batch import OWNER
-from grap_seq.data.sequences import TIME
 from grap_seq.nn.build import build_model
 from grap_seq.nn.pooling import POOLINGS
 from grap_seq.nn.sequence_model import SequenceModel
-from tests.data.toy import SCHEMA, groups_of, random_rows
+from grap_seq.schema import TIME
+from tests.data.toy import SCHEMA, batch_of, random_rows
 
 ROWS = random_rows([9, 2, 14, 1, 5, 12], seed=3)
 DESCRIPTION = {
@@ -29,7 +28,7 @@ def model_of(**changes: Any) -> SequenceModel:
     """A trained-looking model: its batch norms have seen a batch."""
     torch.manual_seed(0)
     model = build_model(SCHEMA, {**DESCRIPTION, **changes})
-    model(groups_of(ROWS))
+    model(batch_of(ROWS))
     return model.eval()
 
 
@@ -45,7 +44,7 @@ def test_an_event_changes_nothing_before_it(changed: int, name: str) -> None:
     moved = {**row, name: row[name].copy()}
     moved[name][changed] = other
     with torch.no_grad():
-        before, after = (model(groups_of([r]))[0].payload[0] for r in (row, moved))
+        before, after = (model(batch_of([r])).states for r in (row, moved))
     assert torch.equal(before[:changed], after[:changed])
     assert not torch.equal(before[changed:], after[changed:])
 
@@ -54,31 +53,10 @@ def test_an_event_changes_nothing_before_it(changed: int, name: str) -> None:
 def test_an_embedding_does_not_know_its_neighbours(pooling: str) -> None:
     model = model_of(pooling=pooling)
     with torch.no_grad():
-        alone = torch.cat([model.embed(groups_of([row])) for row in ROWS])
-        (together,) = groups_of(ROWS, max_padding=1.0)
-        batch = model.embed([together])
+        alone = torch.cat([model.embed(batch_of([row])) for row in ROWS])
+        together = model.embed(batch_of(ROWS))
     assert alone.shape[1] == 12 * len(POOLINGS[pooling])
-    torch.testing.assert_close(batch, alone[together.payload[OWNER]], rtol=0, atol=1e-6)
-
-
-def test_states_do_not_depend_on_the_rectangles() -> None:
-    model = model_of()
-    with torch.no_grad():
-        (one,) = model(groups_of(ROWS, max_padding=1.0))
-        many = model(groups_of(ROWS, max_padding=0.0))
-    assert len(many) == len(ROWS)
-    for row, states in enumerate(many):
-        length = int(states.seq_lens)
-        torch.testing.assert_close(one.payload[row, :length], states.payload[0], rtol=0, atol=1e-6)
-
-
-def test_embeddings_in_training_do_not_depend_on_the_rectangles() -> None:
-    """Batch norm takes its statistics from all of them."""
-    model = model_of().train()
-    with torch.no_grad():
-        one = model.embed(groups_of(ROWS, max_padding=1.0))
-        many = model.embed(groups_of(ROWS, max_padding=0.0))
-    torch.testing.assert_close(one, many, rtol=0, atol=1e-5)
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
 
 
 def test_encoders_of_pytorch_lifestream_fit() -> None:
@@ -89,12 +67,11 @@ def test_encoders_of_pytorch_lifestream_fit() -> None:
     ).eval()
     assert model.output_size == 7
     with torch.no_grad():
-        alone = torch.cat([model.embed(groups_of([row])) for row in ROWS[:3]])
-        (together,) = groups_of(ROWS[:3], max_padding=1.0)
-        batch = model.embed([together])
+        alone = torch.cat([model.embed(batch_of([row])) for row in ROWS[:3]])
+        found = [model.embed(batch_of(ROWS[:3], max_padding=share)) for share in (0.0, 0.1, 1.0)]
     assert alone.shape == (3, 7)
-    # Longest first: rows 2, 0, 1.
-    torch.testing.assert_close(batch, alone[[2, 0, 1]], rtol=0, atol=1e-6)
+    for together in found:
+        torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
 
 
 def test_unknown_pooling_is_refused() -> None:

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.data.batch import OWNER, Crop, collate
-from grap_seq.data.labels import LABEL
+from grap_seq.batch import Batch
+from grap_seq.data.collate import Crop, collate
+from grap_seq.nn.encoder import Encoded
 from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.gru import GRUEncoder
-from grap_seq.nn.positions import flatten, last_positions, lengths
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.composite import CompositeObjective, loss_names
-from grap_seq.objectives.next_event import NextEvents, NumberHead, TimeHead
+from grap_seq.objectives.next_event import NumberHead, TimeHead
 from grap_seq.schema import Field, Schema
 from grap_seq.weighting import Equal, GraP
 from tests.data.toy import SCHEMA, UNLABELLED_SCHEMA, random_rows, sequences
@@ -33,8 +32,8 @@ CROPS = [
 CROPS = [Crop(c.row, c.start, min(c.stop, len(ROWS[c.row]["type"])), c.owner) for c in CROPS]
 
 
-def batch_of(max_padding: float = 0.1) -> list[PaddedBatch]:
-    return collate(sequences(ROWS), CROPS, max_padding)
+def batch_of() -> Batch:
+    return collate(sequences(ROWS), CROPS)
 
 
 def objective_of(
@@ -50,8 +49,8 @@ def model_of() -> SequenceModel:
     return SequenceModel(EventEmbedding(SCHEMA.fields, width=10), GRUEncoder(10, hidden=8))
 
 
-def losses_of(objective: CompositeObjective, groups: list[PaddedBatch]) -> dict[str, Tensor]:
-    return dict(objective(groups, model_of().eval()(groups)))
+def losses_of(objective: CompositeObjective, batch: Batch) -> dict[str, Tensor]:
+    return dict(objective(batch, model_of().eval()(batch)))
 
 
 def test_loss_names() -> None:
@@ -89,27 +88,30 @@ def test_a_batch_has_the_chosen_losses(names: list[str], schema: Schema) -> None
 
 
 def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
-    groups = batch_of()
+    batch = batch_of()
     objective = objective_of(coles_margin=1.2, coles_negatives=3, max_time_gap=2.0).eval()
-    found = losses_of(objective, groups)
-    states = flatten(model_of().eval()(groups))
+    found = losses_of(objective, batch)
+    states = model_of().eval()(batch).states
     names = [*loss_names(SCHEMA), "downstream"]
     bank = objective.bank
     hidden = {name: states @ bank.weight[j].T + bank.bias[j] for j, name in enumerate(names)}
-    events = NextEvents.of(groups)
     heads = dict(zip(objective.next_event_names, objective.next_event, strict=True))
     assert list(heads) == names[1:-1]
     for name, head in heads.items():
-        torch.testing.assert_close(found[name], head(hidden[name], events), msg=name)
+        loss, count = head(hidden[name], batch)
+        torch.testing.assert_close(found[name], loss, msg=name)
+        assert objective.counts[name] == count
     assert isinstance(objective.coles, ColesHead)
     assert (objective.coles.margin, objective.coles.negatives) == (1.2, 3)
-    owners = torch.cat([group.payload[OWNER] for group in groups])
-    last = hidden["coles"][last_positions(groups)]
-    torch.testing.assert_close(found["coles"], objective.coles(last, owners))
-    labels = torch.cat([group.payload[LABEL] for group in groups])
+    loss, pairs = objective.coles(hidden["coles"][batch.layout.ends], batch.owners)
+    torch.testing.assert_close(found["coles"], loss)
+    # Three views of each of six sequences: 3 positive pairs each, 3 negatives a view.
+    assert objective.counts["coles"] == pairs == 6 * 3 + 18 * 3
+    targets = batch.labels.repeat_interleave(batch.layout.lengths)
     assert objective.downstream is not None
-    down = objective.downstream(hidden["downstream"], labels, lengths(groups))
-    torch.testing.assert_close(found["downstream"], down)
+    loss, count = objective.downstream(hidden["downstream"], targets)
+    torch.testing.assert_close(found["downstream"], loss)
+    assert objective.counts["downstream"] == count == (targets >= 0).sum()
     time = heads["time"]
     assert isinstance(time, TimeHead)
     assert time.max_gap == 2.0
@@ -146,28 +148,60 @@ def test_values_are_conditional_where_the_schema_says_by_which_field() -> None:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_losses_and_gradients_do_not_depend_on_the_rectangles(training: bool) -> None:
+def test_losses_and_gradients_do_not_depend_on_the_order_of_rows(training: bool) -> None:
     results = []
-    for max_padding in (0.0, 0.1, 1.0):
-        groups = batch_of(max_padding)
+    for order in (1, -1):
+        batch = collate(sequences(ROWS), CROPS[::order])
         model = model_of().train(training)
         objective = objective_of(time_jitter=0.0).train(training)
-        losses = dict(objective(groups, model(groups)))
+        losses = dict(objective(batch, model(batch)))
         total = torch.stack(list(losses.values())).sum()
         parameters = [p for p in (*model.parameters(), *objective.parameters()) if p.requires_grad]
-        results.append((len(groups), losses, torch.autograd.grad(total, parameters)))
-    assert results[0][0] > results[1][0] > results[2][0] == 1
-    for _, losses, gradients in results[1:]:
-        for name, loss in losses.items():
-            torch.testing.assert_close(loss, results[0][1][name], rtol=1e-6, atol=1e-6, msg=name)
-        for ours, theirs in zip(gradients, results[0][2], strict=True):
-            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+        results.append((losses, torch.autograd.grad(total, parameters)))
+    (losses, gradients), (others, other_gradients) = results
+    for name, loss in losses.items():
+        torch.testing.assert_close(loss, others[name], rtol=1e-5, atol=1e-6, msg=name)
+    for ours, theirs in zip(gradients, other_gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_history_tokens_have_the_losses_of_a_row() -> None:
+    """The last token of a row is what CoLES sees; all of them predict the label, none an event."""
+    batch, objective = batch_of(), objective_of(time_jitter=0.0).eval()
+    torch.manual_seed(3)
+    states, extra = torch.randn(batch.events, 8), torch.randn(7, 8)
+    rows = torch.tensor([0, 0, 2, 5, 5, 5, 9])
+    ends = batch.layout.ends.clone()
+    ends[[0, 5]] = batch.events + torch.tensor([1, 5])
+    found = objective(batch, Encoded(states, ends, extra, rows))
+    plain = objective(batch, Encoded(states, batch.layout.ends))
+    for name in ("time", "type", "owner", "a.b", "score"):
+        torch.testing.assert_close(found[name], plain[name], msg=name)
+    bank, whole = objective.bank, torch.cat([states, extra])
+    names = [*loss_names(SCHEMA), "downstream"]
+    hidden = {name: whole @ bank.weight[j].T + bank.bias[j] for j, name in enumerate(names)}
+    assert objective.coles is not None
+    assert objective.downstream is not None
+    loss, _ = objective.coles(hidden["coles"][ends], batch.owners)
+    torch.testing.assert_close(found["coles"], loss)
+    labels = torch.cat([batch.labels.repeat_interleave(batch.layout.lengths), batch.labels[rows]])
+    loss, count = objective.downstream(hidden["downstream"], labels)
+    torch.testing.assert_close(found["downstream"], loss)
+    assert count == (labels >= 0).sum()
+
+
+def test_one_class_and_no_label_in_a_batch_are_finite() -> None:
+    for label in (1, None):
+        rows = [{**row, "label": label} for row in ROWS]
+        found = losses_of(objective_of(), collate(sequences(rows), CROPS))
+        assert all(loss.isfinite() for loss in found.values())
+        assert (found["downstream"] == 0) == (label is None)
 
 
 def test_sequences_of_one_event_give_finite_losses() -> None:
     rows = random_rows([1, 1, 1])
-    groups = collate(sequences(rows), [Crop(i, 0, 1, i) for i in range(3)])
-    for loss in losses_of(objective_of(), groups).values():
+    batch = collate(sequences(rows), [Crop(i, 0, 1, i) for i in range(3)])
+    for loss in losses_of(objective_of(), batch).values():
         assert loss.isfinite()
 
 

@@ -16,7 +16,8 @@ def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]
     lengths = [3, 1, 4, 2]
     head = DownstreamHead(5, classes=3)
     hidden = torch.randn(10, 5, requires_grad=True)
-    loss = head(hidden, torch.tensor(labels), torch.tensor(lengths))
+    targets = torch.tensor(labels).repeat_interleave(torch.tensor(lengths))
+    loss, count = head(hidden, targets)
     losses, position, used = [], 0, []
     for label, length in zip(labels, lengths, strict=True):
         for _ in range(length):
@@ -27,6 +28,7 @@ def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]
                 used.append(position)
             position += 1
     assert loss.item() == pytest.approx(sum(losses) / len(losses), rel=1e-5)
+    assert count == len(losses)
     (gradient,) = torch.autograd.grad(loss, hidden)
     unused = [i for i in range(10) if i not in used]
     assert not gradient[unused].any()
@@ -36,7 +38,8 @@ def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]
 def test_a_batch_without_labels_costs_nothing() -> None:
     head = DownstreamHead(5, classes=3)
     hidden = torch.randn(4, 5, requires_grad=True)
-    loss = head(hidden, torch.tensor([-1, -1]), torch.tensor([3, 1]))
+    loss, count = head(hidden, torch.full((4,), -1))
+    assert count == 0
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, hidden)
     assert not gradient.any()

@@ -8,19 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import pytest
 import torch
-from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
-from grap_seq.data.sequences import TIME
+from grap_seq.batch import Batch
 from grap_seq.objectives.next_event import (
     CategoryHead,
-    NextEvents,
     NumberHead,
     TimeHead,
     absolute_error,
 )
-from grap_seq.schema import Field
-from tests.data.toy import SCHEMA, Row, groups_of, in_order, random_rows
+from grap_seq.schema import TIME, Field
+from tests.data.toy import SCHEMA, Row, batch_of, random_rows
 
 WIDTH = 5
 FIELDS = {field.name: field for field in SCHEMA.fields}
@@ -32,12 +30,10 @@ def linear(layer: nn.Linear, hidden: Tensor) -> Tensor:
     return layer.weight.detach() @ hidden.detach().clamp(min=0) + layer.bias.detach()
 
 
-def pairs(
-    groups: Sequence[PaddedBatch], rows: Sequence[Row], hidden: Tensor
-) -> Iterator[tuple[Row, int, Tensor]]:
+def pairs(rows: Sequence[Row], hidden: Tensor) -> Iterator[tuple[Row, int, Tensor]]:
     """(row, number of the next event, pre-activations of the event before it)."""
     position = 0
-    for row in in_order(groups, rows):
+    for row in rows:
         for event in range(len(row[TIME])):
             if event + 1 < len(row[TIME]):
                 yield row, event + 1, hidden[position]
@@ -51,13 +47,12 @@ def mean(values: Sequence[float]) -> float:
 def check(head: nn.Module, lengths: Sequence[int], one: Callable[..., float | None]) -> None:
     """A head's loss is the mean of `one(row, next, hidden)` over pairs with a target."""
     rows = random_rows(lengths, seed=2)
-    for max_padding in (0.1, 1.0):
-        groups = groups_of(rows, max_padding)
-        hidden = torch.randn(sum(lengths), WIDTH)
-        wanted = [one(*pair) for pair in pairs(groups, rows, hidden)]
-        loss = head(hidden, NextEvents.of(groups))
-        assert loss.shape == ()
-        assert loss.item() == pytest.approx(mean([v for v in wanted if v is not None]), rel=1e-5)
+    hidden = torch.randn(sum(lengths), WIDTH)
+    wanted = [v for v in (one(*pair) for pair in pairs(rows, hidden)) if v is not None]
+    loss, count = head(hidden, batch_of(rows))
+    assert loss.shape == count.shape == ()
+    assert loss.item() == pytest.approx(mean(wanted), rel=1e-5)
+    assert count.item() == len(wanted)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -131,7 +126,7 @@ def jittered(gaps: Sequence[float], jitter: float, training: bool) -> list[float
     targets = []
     for gap in gaps:
         row[TIME] = np.array([100.0, 100.0 + gap])
-        targets.append(head(torch.zeros(2, WIDTH), NextEvents.of(groups_of([row]))).item())
+        targets.append(head(torch.zeros(2, WIDTH), batch_of([row])).loss.item())
     return targets
 
 
@@ -152,8 +147,8 @@ def test_time_targets_are_jittered_in_training_alone() -> None:
 
 
 def test_the_last_event_of_a_sequence_has_no_target() -> None:
-    groups = groups_of(random_rows([3, 1, 2]), max_padding=1.0)
-    assert NextEvents.of(groups).has_next.tolist() == [True, True, False, True, False, False]
+    batch = batch_of(random_rows([3, 1, 2]))
+    assert batch.has_next.tolist() == [True, True, False, False, True, False]
     heads = [
         CategoryHead(FIELDS["type"], WIDTH),
         NumberHead(FIELDS["a.b"], WIDTH, 7),
@@ -162,14 +157,14 @@ def test_the_last_event_of_a_sequence_has_no_target() -> None:
     ]
     for head in heads:
         hidden = torch.randn(6, WIDTH, requires_grad=True)
-        (gradient,) = torch.autograd.grad(head(hidden, NextEvents.of(groups)), hidden)
-        assert not gradient[[2, 4, 5]].any()
+        (gradient,) = torch.autograd.grad(head(hidden, batch).loss, hidden)
+        assert not gradient[[2, 3, 5]].any()
         assert gradient.isfinite().all()
 
 
 @pytest.mark.parametrize("lengths", [[1], [1, 1, 1]])
 def test_sequences_of_one_event_cost_nothing(lengths: list[int]) -> None:
-    groups = groups_of(random_rows(lengths))
+    batch: Batch = batch_of(random_rows(lengths))
     heads = [
         CategoryHead(FIELDS["owner"], WIDTH),
         NumberHead(FIELDS["score"], WIDTH),
@@ -177,7 +172,7 @@ def test_sequences_of_one_event_cost_nothing(lengths: list[int]) -> None:
     ]
     for head in heads:
         hidden = torch.randn(len(lengths), WIDTH, requires_grad=True)
-        loss = head(hidden, NextEvents.of(groups))
+        loss = head(hidden, batch).loss
         assert loss.item() == 0
         (gradient,) = torch.autograd.grad(loss, hidden)
         assert not gradient.any()
@@ -188,7 +183,7 @@ def test_numbers_that_are_all_missing_cost_nothing() -> None:
     row["score"] = np.full(4, np.nan, np.float32)
     hidden = torch.randn(4, WIDTH, requires_grad=True)
     head = NumberHead(Field("score", "numerical"), WIDTH)
-    loss = head(hidden, NextEvents.of(groups_of([row])))
+    loss = head(hidden, batch_of([row])).loss
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, hidden)
     assert not gradient.any()
@@ -198,4 +193,6 @@ def test_absolute_error_by_hand() -> None:
     prediction = torch.tensor([1.0, 2.0, 3.0, 4.0])
     target = torch.tensor([0.0, 5.0, float("nan"), 4.5])
     valid = torch.tensor([True, True, False, False])
-    assert absolute_error(prediction, target, valid).item() == pytest.approx(2.0)
+    loss, count = absolute_error(prediction, target, valid)
+    assert loss.item() == pytest.approx(2.0)
+    assert count.item() == 2

@@ -21,12 +21,7 @@ from grap_seq.training.trainer import check_trainer, fit
 
 # Shifts and scales before another batch norm have no effect while training, so their gradients
 # are rounding errors, of which Adam makes whole steps.
-WITHOUT_EFFECT = (
-    "scalar_norm.bias",
-    "block.0.bias",
-    "block.0.running_mean",
-    "block.2.running_mean",
-)
+WITHOUT_EFFECT = ("scalar_norm.bias", "table_norm.bias", "block.1.running_mean")
 LR = 1e-3
 
 
@@ -63,7 +58,7 @@ def test_epochs_of_two_processes_are_those_of_one_with_the_doubled_batch(
     assert tables[0].columns.equals(tables[1].columns)
     assert len(tables[0]) == 3 * steps
     # Where a gradient is nearly zero, its direction is known less well than its size.
-    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(tables[1], tables[0], rtol=1e-4, atol=5e-4)
     rows = [pd.read_csv(run / "metrics.csv") for run in (one, two)]
     assert rows[0].columns.equals(rows[1].columns)
     events = [row["events_per_second"] * row["seconds"] for row in rows]

@@ -10,11 +10,13 @@ import pytest
 import torch
 
 from grap_seq import config as configs
-from grap_seq.data.batch import Crop, collate
+from grap_seq.batch import Batch
+from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
+from grap_seq.objectives.means import Mean
 from grap_seq.schema import Schema
 from grap_seq.seeds import derived_seed
-from grap_seq.training.module import Batch, PretrainModule
+from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 from tests.weighting.oracle import backward
 
@@ -98,7 +100,12 @@ def poison(model: PretrainModule, monkeypatch: pytest.MonkeyPatch, factors: list
     """Multiply the loss of "amount" in successive batches."""
     head = model.objective.next_event[model.objective.next_event_names.index("amount")]
     forward, left = head.forward, iter(factors)
-    monkeypatch.setattr(head, "forward", lambda *args: forward(*args) * next(left))
+
+    def poisoned(*args: Any) -> Mean:
+        loss, count = forward(*args)
+        return Mean(loss * next(left), count)
+
+    monkeypatch.setattr(head, "forward", poisoned)
 
 
 @pytest.mark.parametrize("factor", [torch.nan, torch.inf])

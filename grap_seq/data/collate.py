@@ -1,0 +1,91 @@
+"""Crops of sequences to a batch: every field is one concatenation of slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence as List
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from grap_seq.batch import Batch
+from grap_seq.data.sequences import Sequences
+from grap_seq.layout import MAX_PADDING, Layout
+from grap_seq.schema import TIME
+
+
+@dataclass(frozen=True)
+class Crop:
+    """Events start..stop of a row; `owner` numbers the sequences of a batch.
+
+    `label` is one of several labels of the row, chosen for the crop as a whole; `window` marks the
+    crop that holds all the others of its row.
+    """
+
+    row: int
+    start: int
+    stop: int
+    owner: int
+    label: int | None = None
+    window: bool = False
+
+    @property
+    def length(self) -> int:
+        return self.stop - self.start
+
+
+def collate(sequences: Sequences, crops: List[Crop], max_padding: float = MAX_PADDING) -> Batch:
+    """A batch with a row for each crop, in their order.
+
+    Where windows come beside their views, the next events of the windows alone are predicted.
+
+    Args:
+        sequences: where the events are.
+        crops: the rows.
+        max_padding: largest share of padded cells, for encoders that read rectangles.
+    """
+    layout = Layout([crop.length for crop in crops], max_padding)
+    slices = [(crop.row, crop.start, crop.stop) for crop in crops]
+    events = {name: torch.from_numpy(v) for name, v in sequences.gather(slices).items()}
+    times = events.pop(TIME)
+    windows = np.array([crop.window for crop in crops])
+    has_next = torch.from_numpy(np.repeat(windows | (not windows.any()), layout.sizes))
+    has_next[layout.ends] = False
+    labels, label_events = _labels(sequences, crops, layout)
+    return Batch(
+        layout=layout.prepare(),
+        fields=events,
+        times=times,
+        gaps=time_gaps(times, layout),
+        owners=torch.tensor([crop.owner for crop in crops]),
+        views=torch.from_numpy(np.flatnonzero(~windows)),
+        has_next=has_next,
+        labels=labels,
+        label_events=label_events,
+    )
+
+
+def time_gaps(times: torch.Tensor, layout: Layout) -> torch.Tensor:
+    """Time since the event before, zero for a row's first one, shape (N,), float32.
+
+    The difference is taken in float64: times since 1970 in days need it.
+    """
+    gaps = torch.zeros_like(times)
+    gaps[1:] = times[1:] - times[:-1]
+    gaps[layout.starts] = 0
+    return gaps.float()
+
+
+def _labels(
+    sequences: Sequences, crops: List[Crop], layout: Layout
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Labels, and the flat positions of their events where rows have several of them."""
+    if crops and crops[0].label is not None:
+        return torch.tensor([crop.label for crop in crops]), None
+    if sequences.local is None:
+        return torch.from_numpy(sequences.labels[[crop.row for crop in crops]]), None
+    pairs = [sequences.local.of_crop(crop.row, crop.start, crop.stop) for crop in crops]
+    starts = layout.starts.tolist()
+    events = [position + start for (_, position), start in zip(pairs, starts, strict=True)]
+    labels = np.concatenate([labels for labels, _ in pairs])
+    return torch.from_numpy(labels), torch.from_numpy(np.concatenate(events))
