@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -120,27 +121,40 @@ def _own_folder(overrides: Sequence[str]) -> Path | None:
 
 
 def experiments() -> dict[str, list[str]]:
-    """Overrides of every `experiment=DATASET_ENCODER_METHOD`; a method is a weighting or a mode.
+    """Overrides of every `experiment=DATASET_ENCODER_METHOD`: the published settings.
 
-    The published embedding of a sequence is its last state.
+    A method is a weighting, a mode, or "coles", which is CoLES alone. Published are the last state
+    as the embedding of a sequence, CoLES as a sum, history tokens in float32, and what a dataset's
+    config lists under `published` (protocol, sections 3, 5 and 7).
     """
-    modes = {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
-    methods = {name: f"weighting={name}" for name in choices("weighting")} | modes
-    return {
-        f"{dataset}_{encoder}_{method}": [
-            f"dataset={dataset}",
-            f"encoder={encoder}",
-            override,
-            "pooling=last",
-        ]
-        for dataset in choices("dataset")
-        for encoder in choices("encoder")
-        for method, override in methods.items()
-    }
+    methods = {name: f"weighting={name}" for name in choices("weighting")}
+    methods |= {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
+    methods |= {"coles": "objective=coles"}
+    found = {}
+    for dataset in choices("dataset"):
+        path = resources.folder("configs") / "dataset" / f"{dataset}.yaml"
+        published = yaml.safe_load(path.read_text("utf-8"))["published"]
+        for encoder, method in product(choices("encoder"), methods):
+            settings = dict(published["all"])
+            if method == "coles":
+                settings |= published["coles"] | {"weighting": "equal"}
+            if encoder == "ht_transformer":
+                settings["trainer.precision"] = "32-true"
+            found[f"{dataset}_{encoder}_{method}"] = [
+                f"dataset={dataset}",
+                f"encoder={encoder}",
+                methods[method],
+                "pooling=last",
+                "objective.coles_reduction=sum",
+                *(f"{key}={value}" for key, value in settings.items()),
+            ]
+    return found
 
 
 def _spelled_out(overrides: Sequence[str]) -> list[str]:
     """The overrides behind those that `experiment=` stands for."""
+    if not any(override.startswith("experiment=") for override in overrides):
+        return list(overrides)
     known = experiments()
     meant: list[str] = []
     others: list[str] = []

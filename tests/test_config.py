@@ -78,9 +78,36 @@ def test_experiments_stand_for_their_parts() -> None:
     )
     every = config.experiments()
     kinds = [config.choices(group) for group in ("dataset", "encoder", "weighting")]
-    assert len(every) == len(kinds[0]) * len(kinds[1]) * len(kinds[2])
+    # Two modes, of which "auxiliary" is a weighting too, and CoLES alone.
+    assert len(every) == len(kinds[0]) * len(kinds[1]) * (len(kinds[2]) + 1)
     for name in ("churn_gru_grap", "taobao_ht_transformer_gradnorm", "agepred_gru_auxiliary"):
         assert name in every
+
+
+def test_experiments_are_the_published_settings() -> None:
+    """Protocol, sections 1, 3 and 5; without experiment= the toolkit's own defaults."""
+    plain = config.compose("pretrain", ["dataset=agepred"])
+    assert (plain.objective.coles_reduction, plain.gap_table) == ("mean", None)
+    settings = config.compose("pretrain", ["experiment=agepred_gru_grap"])
+    assert (settings.objective.coles_reduction, settings.gap_table) == ("sum", [800, 16])
+    for dataset, normalize in (("alfabattle", False), ("mbd_mini", False), ("churn", True)):
+        settings = config.compose("pretrain", [f"experiment={dataset}_transformer_equal"])
+        assert settings.normalize is normalize
+    settings = config.compose("pretrain", ["trainer=ddp2", "experiment=churn_ht_transformer_grap"])
+    assert settings.trainer.precision == "32-true"
+    assert config.compose("pretrain", ["trainer=ddp2"]).trainer.precision == "bf16-mixed"
+
+
+def test_coles_alone_has_rates_of_its_own() -> None:
+    settings = config.compose("pretrain", ["dataset=churn", "objective=coles"])
+    assert (settings.lr, settings.lr_step, settings.lr_gamma) == (0.004, 10, 0.9025)
+    assert settings.objective.coles_head is False
+    settings = config.compose("pretrain", ["experiment=agepred_gru_coles"])
+    assert (settings.lr, settings.lr_step, settings.epochs) == (0.001, 30, 150)
+    assert (settings.encoder.hidden, settings.weighting.name) == (800, "equal")
+    settings = config.compose("pretrain", ["experiment=alfabattle_gru_coles", "lr=0.1"])
+    assert (settings.lr, settings.batch_size) == (0.1, 256)
+    assert config.compose("pretrain", ["dataset=churn"]).lr == 0.001
 
 
 def test_entries_that_users_name_are_free() -> None:

@@ -54,6 +54,16 @@ def contrastive_loss(
     return Mean(total if reduction == "sum" else total / max(1, pairs), count)
 
 
+def check_reduction(reduction: str) -> None:
+    """Refuse an unknown reduction.
+
+    Raises:
+        ValueError: it is neither mean nor sum.
+    """
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"coles_reduction={reduction}: choose mean or sum")
+
+
 class ColesHead(nn.Module):
     """Second layer, L2 norm and contrastive loss on the last state of every sub-sequence."""
 
@@ -66,8 +76,7 @@ class ColesHead(nn.Module):
         reduction: Reduction = "mean",
     ) -> None:
         super().__init__()
-        if reduction not in ("mean", "sum"):
-            raise ValueError(f"coles_reduction={reduction}: choose mean or sum")
+        check_reduction(reduction)
         self.output = nn.Linear(width, size)
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
 

@@ -148,12 +148,14 @@ class CompositeObjective(nn.Module):
             loss = head(hidden[name][: batch.events], batch)
             means[name] = Mean(loss, loss.new_tensor(float(batch.events)))
         if self.downstream is not None:
-            means[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], _targets(batch, encoded))
+            means[DOWNSTREAM] = self.downstream(
+                hidden[DOWNSTREAM], downstream_targets(batch, encoded)
+            )
         self.counts = {name: mean.count for name, mean in means.items()}
         return {name: mean.loss for name, mean in means.items()}
 
 
-def _targets(batch: Batch, encoded: Encoded) -> Tensor:
+def downstream_targets(batch: Batch, encoded: Encoded) -> Tensor:
     """Label of every event and token, or the local labels."""
     if batch.label_events is not None:
         return batch.labels

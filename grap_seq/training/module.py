@@ -14,6 +14,7 @@ from torch import Tensor
 
 from grap_seq.batch import Batch
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import CompositeObjective, Losses
 from grap_seq.seeds import derived_seed
 from grap_seq.weighting.base import DOWNSTREAM
@@ -38,7 +39,7 @@ class PretrainModule(lightning.LightningModule):
     def __init__(
         self,
         model: SequenceModel,
-        objective: CompositeObjective,
+        objective: CompositeObjective | ColesAlone,
         *,
         seed: int = 0,
         lr: float = 1e-3,

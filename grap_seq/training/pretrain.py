@@ -16,7 +16,8 @@ from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number
-from grap_seq.objectives.composite import CompositeObjective, loss_names
+from grap_seq.objectives.coles_alone import ColesAlone
+from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
 from grap_seq.training.data import PretrainData
@@ -119,6 +120,8 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "event_width": options["event_width"],
         "max_time_gap": dataset["max_time_gap"],
         "table_widths": dataset["table_widths"],
+        "normalize": options["normalize"],
+        "gap_table": options["gap_table"],
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
@@ -150,7 +153,7 @@ def build_module(
     """
     torch.manual_seed(config.seed)
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    dataset, objective = options["dataset"], options["objective"]
+    objective = options["objective"]
     description = describe(config, numbers)
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
@@ -160,16 +163,7 @@ def build_module(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
         )
-    ignored = ("name", "next_event", "next_event_on", "coles", "head_width", "history_probability")
-    composite = CompositeObjective(
-        schema,
-        weighting,
-        model.output_size,
-        width=objective["head_width"],
-        max_time_gap=dataset["max_time_gap"],
-        time_jitter=dataset["time_jitter"],
-        **{key: value for key, value in objective.items() if key not in ignored},
-    )
+    composite = _objective(schema, weighting, model.output_size, options)
     module = PretrainModule(
         model,
         composite,
@@ -180,3 +174,33 @@ def build_module(
         lr_gamma=options["lr_gamma"],
     )
     return module, description
+
+
+def _objective(
+    schema: Schema, weighting: Weighting, features: int, options: dict[str, Any]
+) -> CompositeObjective | ColesAlone:
+    """The losses of a config.
+
+    Raises:
+        ValueError: CoLES without a head beside other losses.
+    """
+    dataset, objective = options["dataset"], options["objective"]
+    coles = {key: objective[f"coles_{key}"] for key in ("margin", "negatives", "reduction")}
+    if objective["coles"] and not objective["coles_head"]:
+        if weighting.names != (COLES,):
+            raise ValueError(
+                "objective.coles_head=false is for CoLES alone; other losses beside it need"
+                " objective.coles_head=true"
+            )
+        return ColesAlone(schema, weighting, features, width=objective["head_width"], **coles)
+    return CompositeObjective(
+        schema,
+        weighting,
+        features,
+        width=objective["head_width"],
+        max_time_gap=dataset["max_time_gap"],
+        time_jitter=dataset["time_jitter"],
+        condition_values=objective["condition_values"],
+        losses=objective["losses"],
+        **{f"coles_{key}": value for key, value in coles.items()},
+    )

@@ -1,0 +1,71 @@
+"""CoLES by itself: no head, the L2-normalised state is what is contrasted (protocol, section 3)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from grap_seq.batch import Batch
+from grap_seq.distributed import gathered
+from grap_seq.nn.encoder import Encoded
+from grap_seq.objectives.coles import Reduction, check_reduction, contrastive_loss
+from grap_seq.objectives.composite import COLES, Losses, downstream_targets
+from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.schema import Schema
+from grap_seq.weighting.base import DOWNSTREAM, Weighting
+
+
+class ColesAlone(nn.Module):
+    """The contrastive loss on every sub-sequence's last state, and the downstream head.
+
+    Args:
+        schema: the data's schema.
+        weighting: weighting of the one loss, "coles".
+        features: H, width of the encoder's states.
+        width: M, hidden width of the downstream head.
+        margin: margin of the contrastive loss.
+        negatives: hard negatives per sub-sequence.
+        reduction: "mean" per pair, or "sum" as published.
+
+    Attributes:
+        counts: of how many entries the last forward pass's losses are means, shape () each.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        weighting: Weighting,
+        features: int,
+        *,
+        width: int = 128,
+        margin: float = 0.5,
+        negatives: int = 5,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__()
+        check_reduction(reduction)
+        assert weighting.names == (COLES,)
+        self.weighting = weighting
+        self.margin, self.negatives, self.reduction = margin, negatives, reduction
+        self.hidden = nn.Linear(features, width) if schema.classes else None
+        self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+        self.counts: Losses = {}
+
+    def forward(self, batch: Batch, encoded: Encoded) -> Losses:
+        """Losses, shape () each, by name; see `CompositeObjective`."""
+        views: dict[str, Tensor] = self.weighting(encoded.all)
+        ends, owners = encoded.ends[batch.views], batch.owners[batch.views]
+        embeddings = gathered(F.normalize(views[COLES][ends].float(), dim=1))
+        means = {
+            COLES: contrastive_loss(
+                embeddings, gathered(owners), self.margin, self.negatives, self.reduction
+            )
+        }
+        if self.downstream is not None:
+            assert self.hidden is not None
+            hidden = self.hidden(views[DOWNSTREAM])
+            if batch.label_events is not None:
+                hidden = hidden[batch.label_events]
+            means[DOWNSTREAM] = self.downstream(hidden, downstream_targets(batch, encoded))
+        self.counts = {name: mean.count for name, mean in means.items()}
+        return {name: mean.loss for name, mean in means.items()}
