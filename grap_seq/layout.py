@@ -10,7 +10,7 @@ The indices between them are made once for a batch, on the CPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -159,7 +159,7 @@ class Layout:
         rectangles = self.rectangles
         cells = values.new_zeros(rectangles.size, *values.shape[1:])
         cells = cells.index_copy(0, rectangles.cells, values)
-        parts = cells.split([rows * length for rows, length in rectangles.shapes])
+        parts = torch.split(cells, [rows * length for rows, length in rectangles.shapes])
         return [
             part.view(*shape, *values.shape[1:])
             for part, shape in zip(parts, rectangles.shapes, strict=True)
@@ -172,19 +172,10 @@ class Layout:
 
     def by_rectangle(self, *values: Tensor) -> Iterator[tuple[PaddedBatch, ...]]:
         """Flat values as `PaddedBatch`es of pytorch-lifestream, one of each for a rectangle."""
-        lengths = self.lengths[self.rectangles.rows].split([rows for rows, _ in self._shapes()])
+        counts = [rows for rows, _ in self.rectangles.shapes]
+        lengths = torch.split(self.lengths[self.rectangles.rows], counts)
         for size, *parts in zip(lengths, *(self.pad(value) for value in values), strict=True):
             yield tuple(PaddedBatch(part, size) for part in parts)
-
-    def _shapes(self) -> tuple[tuple[int, int], ...]:
-        return self.rectangles.shapes
-
-    def by_row(self, values: Tensor) -> Tensor:
-        """Values of rows in the order of the rectangles, shape (R, ...), in the rows' own order."""
-        rows = self.rectangles.rows
-        order = torch.empty_like(rows)
-        order[rows] = torch.arange(len(rows), device=rows.device)
-        return values[order]
 
     def prepare(self) -> Layout:
         """Make all indices now, where a loader's worker has the time."""
@@ -205,11 +196,8 @@ class Layout:
         copy = object.__new__(Layout)
         for name, value in self.__dict__.items():
             if isinstance(value, (Packing, Rectangles)):
-                inner = {
-                    key: change(item) if isinstance(item, Tensor) else item
-                    for key, item in vars(value).items()
-                }
-                value = type(value)(**inner)
+                tensors = {k: v for k, v in vars(value).items() if isinstance(v, Tensor)}
+                value = replace(value, **{key: change(item) for key, item in tensors.items()})
             copy.__dict__[name] = change(value) if isinstance(value, Tensor) else value
         return copy
 

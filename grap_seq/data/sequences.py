@@ -148,7 +148,8 @@ class Sequences:
 
 def _first_events(batch: pa.RecordBatch) -> Array:
     offsets: Array = batch.column(TIME).offsets.to_numpy()
-    return offsets[:-1] - offsets[0]
+    first: Array = offsets[:-1] - offsets[0]
+    return first
 
 
 def _labels(batch: pa.RecordBatch) -> Array:

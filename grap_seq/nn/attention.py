@@ -125,7 +125,7 @@ def _split(joint: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
 
 def _rotated(joint: Tensor, heads: int, angles: Tensor) -> Tensor:
     """Queries and keys of (..., 3H) turned by angles (..., D / 2)."""
-    parts = joint.unflatten(-1, (3, heads, -1))
+    parts = joint.view(*joint.shape[:-1], 3, heads, -1)
     turned = rotate(parts[..., :2, :, :], angles[..., None, None, :])
     return torch.cat([turned, parts[..., 2:, :, :]], dim=-3).flatten(-3)
 

@@ -72,7 +72,7 @@ class EventEmbedding(nn.Module):
         *,
         numbers: Mapping[str, Number] | None = None,
         normalize: bool = True,
-        gap_table: Sequence[int] | None = None,
+        gap_table: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
         widths = dict(table_widths or {})
@@ -93,7 +93,7 @@ class EventEmbedding(nn.Module):
                 f" those are {sorted(self.categories)}"
             )
         self.max_time_gap = max_time_gap
-        self.gap_table = nn.Embedding(*gap_table) if gap_table else None
+        self.gap_table = nn.Embedding(gap_table[0], gap_table[1]) if gap_table else None
         columns += self.gap_table.embedding_dim if self.gap_table else 0
         self.numbers = [field.name for field in fields if field.kind == "numerical"]
         known = [(numbers or {}).get(name, Number()) for name in self.numbers]

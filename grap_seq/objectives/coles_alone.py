@@ -67,5 +67,5 @@ class ColesAlone(nn.Module):
             if batch.label_events is not None:
                 hidden = hidden[batch.label_events]
             means[DOWNSTREAM] = self.downstream(hidden, downstream_targets(batch, encoded))
-        self.counts = {name: mean.count for name, mean in means.items()}
+        self.counts = {name: mean.entries for name, mean in means.items()}
         return {name: mean.loss for name, mean in means.items()}

@@ -151,7 +151,7 @@ class CompositeObjective(nn.Module):
             means[DOWNSTREAM] = self.downstream(
                 hidden[DOWNSTREAM], downstream_targets(batch, encoded)
             )
-        self.counts = {name: mean.count for name, mean in means.items()}
+        self.counts = {name: mean.entries for name, mean in means.items()}
         return {name: mean.loss for name, mean in means.items()}
 
 

@@ -10,15 +10,15 @@ from grap_seq.distributed import summed, world_size
 
 
 class Mean(NamedTuple):
-    """A mean and of how many entries, so that means of batches can be added up to an epoch's.
+    """A mean and the number of its entries, so that means of batches can be added up to an epoch's.
 
     Attributes:
         loss: this process's share of the mean, shape ().
-        count: number of entries in the whole batch, shape ().
+        entries: their number in the whole batch, shape ().
     """
 
     loss: Tensor
-    count: Tensor
+    entries: Tensor
 
 
 def mean(total: Tensor, count: Tensor) -> Mean:

@@ -164,7 +164,7 @@ def test_without_normalisation_numbers_are_as_prepared() -> None:
 
 
 def test_whole_gaps_can_be_categories() -> None:
-    embedding = EventEmbedding(SCHEMA.fields, width=0, max_time_gap=8.0, gap_table=[800, 3])
+    embedding = EventEmbedding(SCHEMA.fields, width=0, max_time_gap=8.0, gap_table=(800, 3))
     assert embedding.width == default_width(7) + default_width(4) + 3 + 2 + 2
     batch = batch_of(ROWS)
     assert embedding.gap_table is not None

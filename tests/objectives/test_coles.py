@@ -67,8 +67,8 @@ def test_loss_is_that_of_the_loops(
     mean = contrastive_loss(embeddings, numbers, **options)
     pairs = len(positive) + len(negative)
     assert mean.item() == pytest.approx(total / max(1, pairs), rel=1e-4, abs=1e-9)
-    assert coles.contrastive_loss(embeddings, numbers, **options).count == pairs
-    assert coles.contrastive_loss(embeddings, numbers, reduction="sum", **options).count == 1
+    assert coles.contrastive_loss(embeddings, numbers, **options).entries == pairs
+    assert coles.contrastive_loss(embeddings, numbers, reduction="sum", **options).entries == 1
 
 
 @pytest.mark.parametrize("margin", [0.5, 1.0, 2.0])
