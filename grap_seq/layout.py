@@ -10,7 +10,7 @@ The indices between them are made once for a batch, on the CPU.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -195,10 +195,13 @@ class Layout:
     def _mapped(self, change: Callable[[Tensor], Tensor]) -> Layout:
         copy = object.__new__(Layout)
         for name, value in self.__dict__.items():
-            if isinstance(value, (Packing, Rectangles)):
-                tensors = {k: v for k, v in vars(value).items() if isinstance(v, Tensor)}
-                value = replace(value, **{key: change(item) for key, item in tensors.items()})
-            copy.__dict__[name] = change(value) if isinstance(value, Tensor) else value
+            if isinstance(value, Packing):
+                value = Packing(*map(change, (value.order, value.inverse, value.rows)), value.sizes)
+            elif isinstance(value, Rectangles):
+                value = Rectangles(change(value.cells), change(value.rows), value.shapes)
+            elif isinstance(value, Tensor):
+                value = change(value)
+            copy.__dict__[name] = value
         return copy
 
 
