@@ -78,7 +78,7 @@ class Recorder(Callback):
             self._train[name].append(loss.detach())
         self._events += sum(int(group.seq_lens.sum()) for group in batch)
         self._padding.append(padding_share(batch))
-        self._norms.append(pl_module.gradient_norm)
+        self._norms.append(float(pl_module.gradient_norm))
         if self._logged(trainer.global_step):
             place = {"step": trainer.global_step, "epoch": trainer.current_epoch}
             logged = pl_module.objective.weighting.log()

@@ -27,12 +27,12 @@ from grap_seq.files import atomic_write
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.means import mean
-from grap_seq.seeds import derived_seed
+from grap_seq.training.base import TrainingModule
 from grap_seq.training.module import Batch
 from grap_seq.training.selection import SCORE
 
 
-class SupervisedModule(lightning.LightningModule):
+class SupervisedModule(TrainingModule):
     """Model and head (batch norm, linear) under cross-entropy.
 
     Args:
@@ -54,9 +54,8 @@ class SupervisedModule(lightning.LightningModule):
         lr_step: int = 5,
         lr_gamma: float = 0.8,
     ) -> None:
-        super().__init__()
+        super().__init__(seed, lr, lr_step, lr_gamma)
         self.model, self.head = model, head
-        self.seed, self.lr, self.lr_step, self.lr_gamma = seed, lr, lr_step, lr_gamma
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
@@ -72,14 +71,13 @@ class SupervisedModule(lightning.LightningModule):
             ):
                 part.training = False
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
-
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         vectors = self.model.embed(batch)
         labels = torch.cat([group.payload[LABEL] for group in batch])
         total = F.cross_entropy(self.head(vectors), labels, reduction="sum")
-        return mean(total, labels.new_tensor(len(labels)))
+        loss = mean(total, labels.new_tensor(len(labels)))
+        self.losses = {"label": loss.detach()}
+        return loss
 
 
 def build_head(size: int, classes: int) -> nn.Module:

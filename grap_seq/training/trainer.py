@@ -40,7 +40,7 @@ def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Train
         precision=config.trainer.precision,
         max_epochs=config.epochs,
         max_steps=config.trainer.max_steps,
-        gradient_clip_val=config.clip,
+        gradient_clip_val=config.clip or None,
         accumulate_grad_batches=config.accumulate,
         callbacks=[EachProcess(config), *callbacks, *([RichProgressBar()] if shown else [])],
         logger=False,
