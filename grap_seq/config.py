@@ -26,6 +26,8 @@ COUNTS = (
     *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
     "trainer.devices",
 )
+# Numbers that null switches off.
+OPTIONAL = ("clip",)
 # Mappings whose entries the user names; whoever reads them checks the names.
 FREE = (
     "objective.losses",
@@ -192,6 +194,8 @@ def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ValueError(f"{key}={value}: write true or false")
+        elif value is None and key in OPTIONAL:
+            continue
         elif isinstance(default, int | float):
             kinds = int if isinstance(default, int) else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds):

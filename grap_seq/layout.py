@@ -196,7 +196,8 @@ class Layout:
         copy = object.__new__(Layout)
         for name, value in self.__dict__.items():
             if isinstance(value, Packing):
-                value = Packing(*map(change, (value.order, value.inverse, value.rows)), value.sizes)
+                moved = (change(value.order), change(value.inverse), change(value.rows))
+                value = Packing(*moved, value.sizes)
             elif isinstance(value, Rectangles):
                 value = Rectangles(change(value.cells), change(value.rows), value.shapes)
             elif isinstance(value, Tensor):

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
 
+from tests.isolation import isolated
+
 # One slow example on a busy machine is no failure; the same examples in every run are no surprise.
 settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Only the order is random: every test has the same seeds, see `tests.isolation`.
+
+    Reseeding by pytest-randomly fails for large seeds in thinc, which ptls installs.
+    """
+    config.option.randomly_reset_seed = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slow ones first: with two processes, none of them is left over at the end."""
+    """The slow ones first: with two processes, none of them is left over at the end.
+
+    The sort is stable, so within both halves the order stays the random one of pytest-randomly.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Every test, with the fixtures made for it, leaves the process as it was."""
+    del item
+    with isolated():
+        return (yield)
 
 
 @pytest.fixture

@@ -50,6 +50,15 @@ def test_every_shipped_choice_composes() -> None:
     assert len(pairs) >= max(len(config.choices(group)) for group in groups)
 
 
+def test_clipping_is_switched_off_by_null_or_zero() -> None:
+    assert config.compose("pretrain", ["clip=null"]).clip is None
+    assert config.compose("pretrain", ["clip=0"]).clip == 0
+    with pytest.raises(ValueError, match="clip=-1: it must be at least 0"):
+        config.compose("pretrain", ["clip=-1"])
+    with pytest.raises(ValueError, match="epochs=None: write a whole number"):
+        config.compose("pretrain", ["epochs=null"])
+
+
 def test_values_and_interpolations(tmp_path: Path) -> None:
     settings = config.compose(
         "pretrain", ["dataset=table", "dataset.hidden=32", "seed=3", "weighting=equal"]

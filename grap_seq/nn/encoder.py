@@ -43,10 +43,13 @@ class Encoder(nn.Module):
 
     Attributes:
         embedding_size: H, width of the states.
+        needs_times: whether it looks at the times.
+        reads_rectangles: whether it pads rows on its way.
     """
 
     embedding_size: int
     needs_times = False
+    reads_rectangles = True
 
     @abstractmethod
     def encode(self, vectors: Tensor, layout: Layout, times: Tensor) -> Encoded:

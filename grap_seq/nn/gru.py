@@ -17,6 +17,8 @@ class GRUEncoder(Encoder):
         hidden: H, width of the hidden state.
     """
 
+    reads_rectangles = False
+
     def __init__(self, input_size: int, hidden: int = 256) -> None:
         super().__init__()
         self.embedding_size = hidden

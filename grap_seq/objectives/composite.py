@@ -53,6 +53,9 @@ def loss_names(
 class CompositeObjective(nn.Module):
     """Next-event, CoLES and downstream losses of a batch.
 
+    After a forward pass, `counts` has by name the numbers of entries that this process's losses
+    are means over, shape () each; not of the user's own losses.
+
     Args:
         schema: the data's schema.
         weighting: weighting of the losses `loss_names` gives.

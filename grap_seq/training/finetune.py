@@ -97,6 +97,8 @@ def settings_of(config: Any) -> Any:
     given = {str(key): value for key, value in own.items() if value is not None}
     kept = ("batch_size", "max_padding", "lr_step", "lr_gamma", "clip", "accumulate", "prepared")
     defaults = {key: stored[key] for key in kept} | dataset["finetune"]
+    # Here null is the pretrained run's value, so its own null has to be written as 0.
+    defaults["clip"] = defaults["clip"] or 0.0
     configs.check_kinds(defaults, given)
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"

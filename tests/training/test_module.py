@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import lightning
 import pytest
 import torch
+from lightning.pytorch.plugins import MixedPrecision
 
 from grap_seq import config as configs
 from grap_seq.batch import Batch
@@ -53,7 +55,7 @@ def fit(model: PretrainModule, batches: list[Batch], **options: Any) -> lightnin
     return trainer
 
 
-def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> None:
+def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float | None) -> None:
     """Plain PyTorch: mean of each group's losses, clipping of all but the weights, Adam."""
     weights = model.objective.weighting.weights
     others = [p for p in model.parameters() if p is not weights]
@@ -68,7 +70,8 @@ def by_hand(model: PretrainModule, groups: list[list[Batch]], clip: float) -> No
             torch.manual_seed(derived_seed(model.seed, step, step * len(group) + number))
             losses = model.objective(one, model.model(one))
             (sum(losses.values()) / len(group)).backward()
-        torch.nn.utils.clip_grad_norm_(others, clip)
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(others, clip)
         adam.step()
 
 
@@ -82,6 +85,61 @@ def test_clipping_and_accumulation_are_those_of_plain_pytorch(shop: Path, accumu
     for (name, got), want in zip(trained.named_parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7, msg=name)
     assert trained.objective.weighting.weights.detach().std() > 0
+
+
+@pytest.mark.parametrize("clip", [0, 0.0, None])
+def test_clipping_by_zero_or_null_is_none(shop: Path, clip: float | None) -> None:
+    batches = [batch(shop, 0, 1, 2), batch(shop, 3, 4)]
+    trained, expected = module(shop), module(shop)
+    fit(trained, batches, gradient_clip_val=clip)
+    by_hand(expected, [[one] for one in batches], None)
+    for (name, got), want in zip(trained.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-7, msg=name)
+    assert trained.gradient_norm > 0
+
+
+class Scaled(MixedPrecision):
+    """float16 with a scaler, which Lightning refuses to give a CPU by name."""
+
+    def __init__(self, scale: float) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=10**6)
+        super().__init__("16-mixed", "cpu", scaler)
+
+
+def test_a_scaler_backs_off_until_gradients_fit_and_then_trains(shop: Path) -> None:
+    model = module(shop, "encoder=transformer", "encoder.hidden=8", "encoder.heads=2")
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    plugin = Scaled(2.0**60)
+    fit(model, [batch(shop, 0, 1, 2)] * 60, plugins=[plugin], gradient_clip_val=1.0)
+    assert plugin.scaler is not None
+    halvings = 60 - math.log2(plugin.scaler.get_scale())
+    assert model.skipped == halvings > 3
+    assert model.refused == 0
+    moved = [name for name, p in model.named_parameters() if not p.equal(before[name])]
+    assert "model.encoder.layers.0.output.weight" in moved
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(2.0**60, torch.nan), (1.0, torch.inf)])
+def test_a_diverged_run_stops_under_a_scaler_too(
+    shop: Path, monkeypatch: pytest.MonkeyPatch, scale: float, factor: float
+) -> None:
+    model = module(shop)
+    poison(model, monkeypatch, [factor] * 4)
+    with pytest.raises(FloatingPointError, match="losses concerned: amount"):
+        fit(model, [batch(shop, 0, 1, 2)] * 4, plugins=[Scaled(scale)])
+
+
+def test_gradients_that_overflow_at_the_smallest_scale_stop_the_run(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = module(shop)
+    weight = model.model.encoder.get_parameter("rnn.weight_hh_l0")
+    weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(FloatingPointError, match="all finite; the encoder's own gradient"):
+        fit(model, [batch(shop, 0, 1, 2)] * 6, plugins=[Scaled(4.0)])
+    # 4 and 2 are lowered, 1 is not worth lowering: three refusals make five skipped updates.
+    assert (model.refused, model.skipped) == (3, 5)
 
 
 def test_bf16_autocast_trains_and_keeps_the_statistics_in_float32(shop: Path) -> None:

@@ -58,6 +58,29 @@ def test_all_parameters_of_a_gru_learn(runs: dict[str, Path], tmp_path: Path) ->
     assert all(value.equal(again[name]) for name, value in after.items())
 
 
+def test_clipping_is_the_pretrained_runs_unless_it_is_switched_off(tmp_path: Path) -> None:
+    for stored, override, expected in (
+        ("clip=0.5", "clip=null", 0.5),
+        ("clip=0.5", "clip=0", 0),
+        ("clip=null", "clip=null", 0),
+        ("clip=null", "clip=2", 2),
+    ):
+        configs.save(configs.compose("pretrain", [stored]), tmp_path / "config.yaml")
+        chosen = settings_of(configs.compose("finetune", [f"run={tmp_path}", override]))
+        assert chosen.clip == expected
+    with pytest.raises(ValueError, match="clip=-1: it must be at least 0"):
+        settings_of(configs.compose("finetune", [f"run={tmp_path}", "clip=-1"]))
+
+
+def test_fine_tuning_without_clipping(runs: dict[str, Path], tmp_path: Path) -> None:
+    """A clip that no gradient reaches is none."""
+    loose, off = (
+        tuned(runs["gru"], tmp_path / name, clip)
+        for name, clip in (("loose", "clip=1e9"), ("off", "clip=0"))
+    )
+    assert all(value.equal(off[name]) for name, value in loose.items())
+
+
 def test_adapters_change_linear_maps_by_a_low_rank(runs: dict[str, Path], tmp_path: Path) -> None:
     before = load_file(runs["ht_transformer"] / "model.safetensors")
     after = tuned(runs["ht_transformer"], tmp_path / "tuned", "lora.rank=2", "lora.alpha=8")
