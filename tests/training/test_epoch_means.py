@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from grap_seq.nn.positions import flatten
 from torch.nn import functional as F
 
 from grap_seq import config as configs
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.objectives.means import mean
-from grap_seq.objectives.next_event import NextEvents
+from grap_seq.objectives.next_event import following
 from grap_seq.schema import Schema
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.pretrain import build_module, crop_policy, pretrain
@@ -45,7 +44,7 @@ def add(sums: EpochMeans, batch: int, rank: int, world: int) -> None:
     if world == 2:
         values = values[: len(values) // 3] if rank == 0 else values[len(values) // 3 :]
     count = torch.tensor(len(values))
-    loss = mean(values.sum(), count)
+    loss, _ = mean(values.sum(), count)
     none, sure = torch.zeros((), dtype=torch.int64), torch.ones((), dtype=torch.int64)
     level = torch.tensor(float(batch))
     sums.add({"a": loss, "b": loss * 0, "c": level}, {"a": count, "b": none, "c": sure})
@@ -99,18 +98,16 @@ def test_validation_losses_are_means_over_events(shop: Path, tmp_path: Path) -> 
     assert len(batches) > 1
     for batch in (batches[number] for number in range(len(batches))):
         with torch.no_grad():
-            hidden = module.objective.bank(flatten(module.model(batch)))
-            events = NextEvents.of(batch)
-            kept = events.has_next
+            hidden = module.objective.bank(module.model(batch).states)
+            kept, kind = batch.has_next, following(batch.fields["kind"])
             logits.append(heads["kind"].output(F.relu(hidden["kind"]))[kept])
-            kinds.append(events.shifted(flatten(batch, "kind"))[kept])
+            kinds.append(kind[kept])
             condition = heads["amount"].condition
             assert condition is not None
-            given = condition(events.shifted(flatten(batch, "kind")))
-            guess = heads["amount"].output(F.relu(hidden["amount"] + given))[kept, 0]
-            missed.append(guess - events.shifted(flatten(batch, "amount"))[kept])
+            guess = heads["amount"].output(F.relu(hidden["amount"] + condition(kind)))[kept, 0]
+            missed.append(guess - following(batch.fields["amount"])[kept])
     row = pd.read_csv(run / "metrics.csv").iloc[-1]
-    kind = F.cross_entropy(torch.cat(logits), torch.cat(kinds)).item()
-    assert row["val_loss/kind"] == pytest.approx(kind, rel=1e-5)
+    wanted = F.cross_entropy(torch.cat(logits), torch.cat(kinds)).item()
+    assert row["val_loss/kind"] == pytest.approx(wanted, rel=1e-5)
     amount = torch.cat(missed).abs().nanmean().item()
     assert row["val_loss/amount"] == pytest.approx(amount, rel=1e-5)

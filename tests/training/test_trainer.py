@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import lightning
 import pytest
 import torch
@@ -27,6 +29,12 @@ class Net(lightning.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning writes checkpoints into the working directory unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
