@@ -93,18 +93,20 @@ class GraP(Weighting):
         else:
             self.normalize_weights()
 
-    def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
-        reference = self._reference(statistics)
-        return None if reference is None else self.weights * reference
+    @property
+    def needs_gram_first(self) -> bool:
+        # The first norm of a loss is its own unit.
+        return self.units == "gradient" and bool((self.running_norms == 0).any())
 
-    def _reference(self, statistics: GradientStatistics | None) -> Tensor | None:
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
+        return self.weights * self._reference(statistics)
+
+    def _reference(self, statistics: GradientStatistics | None) -> Tensor:
         """Coefficients of equal weights, shape (K,): ones, or one over the running norms."""
         if self.units == "loss":
             return torch.ones_like(self.weights)
         norms = self.running_norms
-        if bool((norms == 0).any()):
-            if statistics is None:
-                return None
+        if statistics is not None:
             norms = torch.where(norms == 0, statistics.norms.to(norms.dtype), norms)
         return torch.where(norms > 0, 1 / norms, 0.0)
 
@@ -112,7 +114,6 @@ class GraP(Weighting):
         gram, coefficients = statistics.gram, coefficients.to(statistics.gram.dtype)
         if self.rescale == "equal":
             reference = self._reference(statistics)
-            assert reference is not None
             return equal_scale(coefficients, reference.to(gram.dtype), gram)
         if self.normalization == "sum":
             return 1 / self.weights.sum().to(gram.dtype)
@@ -124,7 +125,6 @@ class GraP(Weighting):
     @torch.no_grad()
     def update(self, statistics: GradientStatistics) -> Tensor | None:
         reference = self._reference(statistics)
-        assert reference is not None
         if self.units == "gradient":
             self._track_norms(statistics.norms.to(self.running_norms.dtype))
         if statistics.downstream_norm == 0:

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.base import Weighting
-from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
+from grap_seq.weighting.engine import finish, observe, with_downstream
+from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
 
 # Matrix products of fewer positions are slow: with 64 losses of width 256, whose chunks would have
@@ -54,10 +55,12 @@ class HeadBank(nn.Module):
         Args:
             z: embeddings of the valid positions, shape (N, H).
         """
-        self.weighting.begin()
+        state = self.weighting.begin()
+        # The weights learn also where the backbone and the bank are frozen.
+        anchor = torch.empty(0, requires_grad=True)
         # torch declares Function.apply without types.
         hidden = _Bank.apply(  # type: ignore[no-untyped-call]
-            z, self.weight, self.bias, self.weighting
+            self.weighting, state, anchor, z, self.weight, self.bias
         )
         return dict(zip(self.weighting.views, hidden, strict=True))
 
@@ -65,12 +68,21 @@ class HeadBank(nn.Module):
 class _Bank(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, weighting: Weighting
+        ctx: Any,
+        weighting: Weighting,
+        state: PassState,
+        anchor: Tensor,
+        z: Tensor,
+        weight: Tensor,
+        bias: Tensor,
     ) -> tuple[Tensor, ...]:
+        del anchor
+        # `total` looks for these on its way through the graph.
+        ctx.weighting, ctx.state, ctx.tensors_per_view = weighting, state, 1
         device = z.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        ctx.weighting, ctx.z_dtype, ctx.weight_dtype = weighting, z.dtype, weight.dtype
+        ctx.z_dtype, ctx.weight_dtype = z.dtype, weight.dtype
         ctx.set_materialize_grads(False)
         z, weight, bias = z.to(dtype), weight.to(dtype), bias.to(dtype)
         ctx.save_for_backward(z, weight)
@@ -80,35 +92,38 @@ class _Bank(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         # As in `Split.backward`: full precision also for a `backward` called under autocast.
-        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
-            return _backward(ctx, grads)
+        # Asked for once: under activation checkpointing saved tensors can be had only once.
+        z, weight = ctx.saved_tensors
+        with torch.autocast(z.device.type, enabled=False):
+            return None, None, None, *_backward(ctx, z, weight, grads)
 
 
-def _backward(ctx: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+def _backward(
+    ctx: Any, z_NH: Tensor, weight_JMH: Tensor, grads: tuple[Tensor | None, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of z, the weight and the bias from those of the pre-activations."""
     weighting: Weighting = ctx.weighting
-    z_NH, weight_JMH = ctx.saved_tensors
+    state: PassState = ctx.state
     # Gradients of the pre-activations, (N, M) each; None where a loss is absent.
     deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
-    check_heads(weighting, [delta is not None for delta in deltas])
-    coefficients = weighting.coefficients(None)
-    composite, statistics = torch.zeros_like(z_NH), None
-    if weighting.uses_gram:
+    composite, statistics, row = torch.zeros_like(z_NH), None, None
+    if not weighting.needs_gram_first:
+        row = with_downstream(weighting, weighting.coefficients(None))
+    if state.computes_gram:
         full = empty_gram(len(deltas), z_NH)
-        row = None if coefficients is None else with_downstream(weighting, coefficients)
         _chunked(deltas, weight_JMH, full, row, composite)
-        statistics = observe(weighting, full)
-    if statistics is None or coefficients is None:
-        coefficients = weighting.coefficients(statistics)
-        assert coefficients is not None
-        _add_combined(deltas, weight_JMH, with_downstream(weighting, coefficients), composite)
-    finish(weighting, [composite], coefficients, statistics)
+        statistics = observe(weighting, state, full)
+    if statistics is None or row is None:
+        row = with_downstream(weighting, weighting.coefficients(statistics))
+        _add_combined(deltas, weight_JMH, row, composite)
+    finish(weighting, state, [composite], row[: len(weighting.names)])
     weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
     bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
     for j, delta in enumerate(deltas):
         if delta is not None:
             weight_grad[j] = delta.T @ z_NH
             bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
-    return composite.to(ctx.z_dtype), weight_grad, bias_grad, None
+    return composite.to(ctx.z_dtype), weight_grad, bias_grad
 
 
 def _chunked(
