@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -53,7 +53,7 @@ class Weighting(nn.Module):
     needs_losses: bool = False
     # Coefficient of the downstream gradient in the composite.
     downstream: float = 0.0
-    weights: nn.Parameter  # (K,)
+    weights: Tensor  # (K,)
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -64,15 +64,17 @@ class Weighting(nn.Module):
             )
         self.names = tuple(names)
         self.views = (*self.names, DOWNSTREAM)
-        # The backward pass writes `weights.grad` itself, from statistics of the whole batch: to
-        # DistributedDataParallel they are no parameter that it has to average.
-        self.weights = nn.Parameter(torch.ones(len(names)), requires_grad=False)
+        # A buffer: `model.parameters()` would put it among the model's own, with their learning
+        # rate and decay. The backward pass writes `weights.grad`, the same in all processes.
+        self.register_buffer("weights", torch.ones(len(names)))
         self.cosines = watch.RunningCosines(len(names))
         # Whether the forward passes from now on form C and p for the log alone.
         self.watching = False
         # Backward passes so far, and the last of them.
         self.steps = 0
         self.last_pass: PassState | None = None
+        # The weights at which `weights.grad` was taken, shape (K,).
+        self.graded_at: Tensor | None = None
 
     @overload
     def forward(self, z: Tensor) -> dict[str, Tensor]: ...
@@ -138,10 +140,31 @@ class Weighting(nn.Module):
 
     @torch.no_grad()
     def normalize_weights(self) -> None:
-        """Project the weights onto w >= 0 and bring them back to mean 1; all zero: all equal."""
+        """Project the weights onto w >= 0 and bring them back to mean 1; all zero: all equal.
+
+        Weights in range stay as they are, bit by bit: reading them more often changes nothing.
+        """
         positive = self.weights.clamp(min=0)
         mean = positive.mean()
-        self.weights.copy_(torch.where(mean > 0, positive / mean, torch.ones_like(positive)))
+        in_range = (mean - 1).abs() <= 8 * torch.finfo(positive.dtype).eps
+        scaled = torch.where(mean > 0, positive / mean, torch.ones_like(positive))
+        self.weights.copy_(torch.where(in_range, positive, scaled))
+
+    @torch.no_grad()
+    def add_gradient(self, update: Tensor | None) -> None:
+        """Add to `weights.grad`, shape (K,), what a backward pass has found; None: nothing.
+
+        A gradient that an optimiser has stepped with is dropped first: `optimizer.zero_grad()`
+        would have done so, `model.zero_grad()` does not know the weights.
+        """
+        weights, previous = self.weights, self.weights.grad
+        graded_at = weights if self.graded_at is None else self.graded_at.to(weights)
+        if previous is not None and not torch.equal(graded_at, weights):
+            previous = None
+        if update is not None:
+            previous = update if previous is None else previous + update
+        weights.grad = previous
+        self.graded_at = None if previous is None else weights.clone()
 
     def record(self, losses: Mapping[str, Tensor]) -> None:
         """Called with the values of every total in training."""
@@ -180,7 +203,10 @@ class Weighting(nn.Module):
         return None
 
     def parameter_group(self, lr: float = 0.01) -> dict[str, Any]:
-        """The weights as a group of their own for a `torch.optim` optimiser (Adam's keys)."""
+        """The weights as a group of their own for a `torch.optim` optimiser (Adam's keys).
+
+        `model.parameters()` does not list them: an optimiser without this group leaves them alone.
+        """
         return {"params": [self.weights], "lr": lr, "betas": (0.0, 0.99), "weight_decay": 0.0}
 
     @torch.no_grad()
@@ -232,6 +258,19 @@ class Weighting(nn.Module):
         independent of each other.
         """
         return watch.summary(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Weighting:
+        """Keep `weights` one object on its way to another device or type: an optimiser holds it."""
+        weights, gradient = self.weights, self.weights.grad
+        # torch declares it without types.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        moved = self.weights
+        if not (weights.is_meta or moved.is_meta):
+            weights.grad = None
+            weights.data = moved
+            weights.grad = None if gradient is None else fn(gradient)
+            self.weights = weights
+        return self
 
     def get_extra_state(self) -> Tensor:
         """Names of the losses and the number of backward passes, stored beside the weights.

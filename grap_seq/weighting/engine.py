@@ -56,22 +56,21 @@ def finish(
     """
     weighting.steps += 1
     weighting.last_pass = state
-    state.effective = coefficients.detach()
+    # A copy: the weights themselves change with the optimiser's step, before anyone reads the log.
+    state.effective = coefficients.detach().clone()
     statistics = state.statistics
     if statistics is None:
         return
     scale = weighting.scale(coefficients, statistics)
     if scale is not None:
-        state.effective = state.effective * scale.to(coefficients.dtype)
+        state.effective *= scale.to(coefficients.dtype)
         for tensor in composite:
             tensor.mul_(scale.to(tensor.dtype))
-    if not statistics.is_finite():
-        return
-    weighting.cosines.add(statistics)
-    update = weighting.update(statistics)
-    if update is None:
-        return
-    # The optimiser divides the scale out again, or adds up the parts of an accumulated batch.
-    update = (update * state.loss_scale.to(update)).to(weighting.weights.dtype)
-    previous = weighting.weights.grad
-    weighting.weights.grad = update if previous is None else previous + update
+    update = None
+    if statistics.is_finite():
+        weighting.cosines.add(statistics)
+        update = weighting.update(statistics)
+    if update is not None:
+        # The optimiser divides the scale out again, or adds up the parts of an accumulated batch.
+        update = (update * state.loss_scale.to(update)).to(weighting.weights.dtype)
+    weighting.add_gradient(update)

@@ -89,7 +89,7 @@ class GraP(Weighting):
 
     def prepare(self) -> None:
         if self.normalization == "none":
-            self.weights.data.clamp_(min=0)
+            self.weights.clamp_(min=0)
         else:
             self.normalize_weights()
 
