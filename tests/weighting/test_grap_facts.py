@@ -46,6 +46,18 @@ def step(problem: Problem, weights: Tensor, **options: Any) -> tuple[Tensor, Ten
     return encoder, weighting.weights.grad, weighting.weights.detach()
 
 
+def assert_same_update(found: Tensor, wanted: Tensor, problem: Problem) -> None:
+    """Equal up to rounding of the terms of f's gradient, p / n and (w.p) C w / n^3.
+
+    They may cancel down to nothing (with one loss they always do), and what rounding leaves then
+    depends on the order of the sums: on the order of the losses, on the number of threads.
+    """
+    rows, down = problem.stacked()
+    norms = rows.norm(dim=1)
+    terms = float((rows @ down).abs().max() / norms[norms > 0].min())
+    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12 * terms)
+
+
 @given(SIZES, FACTORS)
 @settings(max_examples=40, deadline=None)
 def test_scaling_all_weights_changes_nothing(size: Size, factor: float) -> None:
@@ -99,8 +111,7 @@ def test_the_order_of_the_losses_does_not_matter(size: Size, random: Random) -> 
     other, other_gradient, _ = step(permuted, weights[order])
     largest = float(encoder.abs().max())
     torch.testing.assert_close(other, encoder, rtol=1e-9, atol=1e-12 * largest)
-    largest = float(gradient.abs().max())
-    torch.testing.assert_close(other_gradient, gradient[order], rtol=1e-9, atol=1e-9 * largest)
+    assert_same_update(other_gradient, gradient[order], permuted)
 
 
 @given(SIZES, FACTORS)
