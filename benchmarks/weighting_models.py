@@ -95,9 +95,7 @@ class Trainer:
             self.firsts = nn.ModuleList(nn.Linear(cell.hidden, WIDTH) for _ in self.weighting.views)
         self.seconds = nn.ModuleList(nn.Linear(WIDTH, CLASSES) for _ in self.weighting.views)
         model = nn.ModuleList([self.encoder, self.firsts, self.seconds])
-        # The bank knows its weighting, whose weights belong in a group of their own.
-        weights = self.weighting.weights
-        self.model = [parameter for parameter in model.parameters() if parameter is not weights]
+        self.model = list(model.parameters())
         groups: list[dict[str, Any]] = [{"params": self.model}]
         if self.weighting.learned:
             groups.append(self.weighting.parameter_group())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import warnings
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -13,13 +12,12 @@ from torch import Tensor, nn
 
 from grap_seq.weighting import watch
 from grap_seq.weighting.collective import open_group
-from grap_seq.weighting.engine import Total
+from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.split import Split
 from grap_seq.weighting.statistics import GradientStatistics
+from grap_seq.weighting.total import check_losses, connected_sum
 
 DOWNSTREAM = "downstream"
-# Totals without a backward pass through the node after which something must be wrong.
-UNANSWERED = 20
 
 
 class Weighting(nn.Module):
@@ -55,7 +53,7 @@ class Weighting(nn.Module):
     needs_losses: bool = False
     # Coefficient of the downstream gradient in the composite.
     downstream: float = 0.0
-    weights: nn.Parameter  # (K,)
+    weights: Tensor  # (K,)
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__()
@@ -66,18 +64,17 @@ class Weighting(nn.Module):
             )
         self.names = tuple(names)
         self.views = (*self.names, DOWNSTREAM)
-        # The backward pass writes `weights.grad` itself, from statistics of the whole batch: to
-        # DistributedDataParallel they are no parameter that it has to average.
-        self.weights = nn.Parameter(torch.ones(len(names)), requires_grad=False)
+        # A buffer: `model.parameters()` would put it among the model's own, with their learning
+        # rate and decay. The backward pass writes `weights.grad`, the same in all processes.
+        self.register_buffer("weights", torch.ones(len(names)))
         self.cosines = watch.RunningCosines(len(names))
+        # Whether the forward passes from now on form C and p for the log alone.
         self.watching = False
+        # Backward passes so far, and the last of them.
         self.steps = 0
-        self.losses: dict[str, Tensor] = {}
-        self.declared: frozenset[str] = frozenset()
-        self.unanswered = 0
-        self.loss_scale = torch.ones(())
-        self.statistics: GradientStatistics | None = None
-        self.effective: Tensor | None = None
+        self.last_pass: PassState | None = None
+        # The weights at which `weights.grad` was taken, shape (K,).
+        self.graded_at: Tensor | None = None
 
     @overload
     def forward(self, z: Tensor) -> dict[str, Tensor]: ...
@@ -97,105 +94,102 @@ class Weighting(nn.Module):
             losses share runs once on each of their views and learns from their plain sum. Views
             that no loss uses count as absent losses.
         """
-        self.begin()
+        state = self.begin()
         anchor = torch.empty(0, requires_grad=True)
-        tensors = [z] if isinstance(z, Tensor) else list(z.values())
+        tensors = {"": z} if isinstance(z, Tensor) else z
         # torch declares Function.apply without types.
-        outputs = Split.apply(self, anchor, *tensors)  # type: ignore[no-untyped-call]
+        outputs = Split.apply(self, state, anchor, *tensors.values())  # type: ignore[no-untyped-call]
         size = len(tensors)
-        parts = [outputs[start : start + size] for start in range(0, len(outputs), size)]
-        if isinstance(z, Tensor):
-            return {name: part[0] for name, part in zip(self.views, parts, strict=True)}
-        return {
-            name: dict(zip(z, part, strict=True))
-            for name, part in zip(self.views, parts, strict=True)
+        rows = [outputs[start : start + size] for start in range(0, len(outputs), size)]
+        views = {
+            n: dict(zip(tensors, row, strict=True)) for n, row in zip(self.views, rows, strict=True)
         }
+        return {name: view[""] for name, view in views.items()} if isinstance(z, Tensor) else views
 
     def total(self, losses: Mapping[str, Tensor]) -> Tensor:
         """The sum of the losses, shape (), to call `backward` on.
 
         A plain sum trains the same, but only this one makes the values known to the methods and
         the log that need them, keeps a gradient scaler's factor out of the statistics, and notices
-        a head that is not connected to its view.
+        a head that is not connected to its view. It may come after any number of forward passes:
+        each loss belongs to those that it was computed from.
 
         Args:
             losses: values, shape () each, by name, "downstream" among them; leave out what the
                 batch does not have.
 
         Raises:
-            ValueError: a loss with another name, or one that is not a single number.
+            ValueError: a loss with another name, one that is not a single number, or one that has
+                a gradient but does not depend on its view.
         """
-        if unknown := sorted(set(losses) - set(self.views)):
-            raise ValueError(f"losses {unknown} have no weight; their names are {list(self.views)}")
-        for name, loss in losses.items():
-            if loss.dim() > 0:
-                raise ValueError(
-                    f"the loss {name!r} has shape {tuple(loss.shape)}: take its mean or sum"
-                )
-        if not losses:
-            raise ValueError(f"no loss is given; their names are {list(self.views)}")
-        self.losses = {name: loss.detach() for name, loss in losses.items()}
-        self.declared = frozenset(name for name, loss in losses.items() if loss.requires_grad)
-        if torch.is_grad_enabled():
-            self.record()
-            self.unanswered += 1
-            if self.unanswered == UNANSWERED:
-                warnings.warn(
-                    f"{UNANSWERED} totals in a row and no gradient has come to a view: give every"
-                    " loss's head views[name], and call backward on the total",
-                    stacklevel=2,
-                )
-        # torch declares Function.apply without types.
-        total: Tensor = Total.apply(self, *losses.values())  # type: ignore[no-untyped-call]
+        check_losses(self, losses)
+        if not torch.is_grad_enabled():
+            return torch.stack(list(losses.values())).sum()
+        total: Tensor = connected_sum(self, losses)
         return total
 
-    def begin(self) -> None:
-        """Called by both nodes before every forward pass."""
+    def begin(self) -> PassState:
+        """Called by both nodes before every forward pass; its state."""
         if torch.is_grad_enabled():
             open_group()
         self.prepare()
+        return PassState(computes_gram=self.needs_gram or self.watching)
 
     def prepare(self) -> None:
         """Methods keep their weights in range here."""
 
     @torch.no_grad()
     def normalize_weights(self) -> None:
-        """Project the weights onto w >= 0 and bring them back to mean 1; all zero: all equal."""
+        """Project the weights onto w >= 0 and bring them back to mean 1; all zero: all equal.
+
+        Weights in range stay as they are, bit by bit: reading them more often changes nothing.
+        """
         positive = self.weights.clamp(min=0)
         mean = positive.mean()
-        self.weights.copy_(torch.where(mean > 0, positive / mean, torch.ones_like(positive)))
+        in_range = (mean - 1).abs() <= 8 * torch.finfo(positive.dtype).eps
+        scaled = torch.where(mean > 0, positive / mean, torch.ones_like(positive))
+        self.weights.copy_(torch.where(in_range, positive, scaled))
 
-    def record(self) -> None:
-        """Called with every new `losses` while training."""
+    @torch.no_grad()
+    def add_gradient(self, update: Tensor | None) -> None:
+        """Add to `weights.grad`, shape (K,), what a backward pass has found; None: nothing.
+
+        A gradient that an optimiser has stepped with is dropped first: `optimizer.zero_grad()`
+        would have done so, `model.zero_grad()` does not know the weights.
+        """
+        weights, previous = self.weights, self.weights.grad
+        graded_at = weights if self.graded_at is None else self.graded_at.to(weights)
+        if previous is not None and not torch.equal(graded_at, weights):
+            previous = None
+        if update is not None:
+            previous = update if previous is None else previous + update
+        weights.grad = previous
+        self.graded_at = None if previous is None else weights.clone()
+
+    def record(self, losses: Mapping[str, Tensor]) -> None:
+        """Called with the values of every total in training."""
 
     def start_epoch(self) -> None:
         """Call at the start of every epoch; only methods that work by epochs use it."""
 
+    def losses_unknown(self) -> ValueError:
+        """The error of a method that needs the values of the losses and was not given any."""
+        return ValueError(
+            f"{type(self).__name__} needs the values of the losses: call"
+            " weighting.total(losses).backward() instead of adding them up yourself"
+        )
+
     @property
-    def uses_gram(self) -> bool:
-        """Whether the next backward pass computes C and p: for the method, or to be watched."""
-        return self.needs_gram or self.watching
-
-    def loss_values(self, like: Tensor) -> Tensor:
-        """Values given to `total`, shape (K+1,), NaN where there is none.
-
-        Raises:
-            ValueError: the method needs them and none were given.
-        """
-        if self.needs_losses and not self.losses:
-            raise ValueError(
-                f"{type(self).__name__} needs the values of the losses: call"
-                " weighting.total(losses).backward() instead of adding them up yourself"
-            )
-        missing = torch.full((), torch.nan, dtype=like.dtype, device=like.device)
-        return torch.stack([self.losses.get(name, missing).to(missing) for name in self.views])
+    def needs_gram_first(self) -> bool:
+        """Whether `coefficients` of the next backward pass depend on that batch's statistics."""
+        return False
 
     @abstractmethod
-    def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
         """Coefficients c, shape (K,), of the composite.
 
-        Called first without statistics; a method that needs them answers None and is asked again
-        with them.
+        Args:
+            statistics: those of the batch if the method `needs_gram_first`; else they may be None.
         """
 
     def scale(self, coefficients: Tensor, statistics: GradientStatistics) -> Tensor | None:
@@ -209,7 +203,10 @@ class Weighting(nn.Module):
         return None
 
     def parameter_group(self, lr: float = 0.01) -> dict[str, Any]:
-        """The weights as a group of their own for a `torch.optim` optimiser (Adam's keys)."""
+        """The weights as a group of their own for a `torch.optim` optimiser (Adam's keys).
+
+        `model.parameters()` does not list them: an optimiser without this group leaves them alone.
+        """
         return {"params": [self.weights], "lr": lr, "betas": (0.0, 0.99), "weight_decay": 0.0}
 
     @torch.no_grad()
@@ -217,6 +214,21 @@ class Weighting(nn.Module):
         """Current weight of every loss."""
         self.prepare()
         return dict(zip(self.names, self.weights.tolist(), strict=True))
+
+    @property
+    def statistics(self) -> GradientStatistics | None:
+        """C and p of the last backward pass; None where it had no use for them."""
+        return None if self.last_pass is None else self.last_pass.statistics
+
+    @property
+    def effective(self) -> Tensor | None:
+        """Factor of each loss's gradient in the last backward pass, scale included, shape (K,)."""
+        return None if self.last_pass is None else self.last_pass.effective
+
+    @property
+    def losses(self) -> dict[str, Tensor]:
+        """Values that `total` was given for the last backward pass, by name."""
+        return {} if self.last_pass is None else self.last_pass.losses
 
     def not_finite(self) -> list[str]:
         """Losses whose gradient was not finite in the last backward pass."""
@@ -246,6 +258,19 @@ class Weighting(nn.Module):
         independent of each other.
         """
         return watch.summary(self)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Weighting:
+        """Keep `weights` one object on its way to another device or type: an optimiser holds it."""
+        weights, gradient = self.weights, self.weights.grad
+        # torch declares it without types.
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        moved = self.weights
+        if not (weights.is_meta or moved.is_meta):
+            weights.grad = None
+            weights.data = moved
+            weights.grad = None if gradient is None else fn(gradient)
+            self.weights = weights
+        return self
 
     def get_extra_state(self) -> Tensor:
         """Names of the losses and the number of backward passes, stored beside the weights.

@@ -33,8 +33,8 @@ def whole_batch(full: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
     if world == 1:
         return full, losses
     known = ~losses.isnan()
-    parts = (full.flatten(), losses.nan_to_num(0.0, torch.inf, -torch.inf), known)
-    packed = torch.cat([part.to(full.dtype) for part in parts])
+    vectors = (full.flatten(), losses.nan_to_num(0.0, torch.inf, -torch.inf), known)
+    packed = torch.cat([vector.to(full.dtype) for vector in vectors])
     dist.all_reduce(packed, group=group())
     size = len(losses)
     sums, counts = packed[-2 * size : -size], packed[-size:]

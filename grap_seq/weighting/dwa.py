@@ -5,7 +5,7 @@ Source: Liu, Johns, Davison, "End-to-End Multi-Task Learning with Attention" (20
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -46,9 +46,10 @@ class DWA(Weighting):
         self.register_buffer("previous", torch.full((size,), torch.nan))
 
     @torch.no_grad()
-    def record(self) -> None:
+    def record(self, losses: Mapping[str, Tensor]) -> None:
         # Averaged over processes at once: whatever is saved or broadcast is then the same in all.
-        values = self.loss_values(self.sums)[:-1]
+        missing = torch.full_like(self.sums[0], torch.nan)
+        values = torch.stack([losses.get(name, missing).to(missing) for name in self.names])
         _, values = whole_batch(values.new_empty(0, 0), values)
         # One diverged batch must not decide over an epoch.
         self.sums += values.nan_to_num(0.0, 0.0, 0.0)
@@ -63,7 +64,7 @@ class DWA(Weighting):
         """
         if not self.counts.any():
             if self.steps and self.previous.isnan().all():
-                self.loss_values(self.sums)
+                raise self.losses_unknown()
             return
         means = self.sums / self.counts  # NaN for a loss that no batch had
         ratios = means / self.previous

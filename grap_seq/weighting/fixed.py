@@ -53,7 +53,7 @@ class Fixed(Weighting):
             raise ValueError(
                 f"fixed weights {dict(weights)}: they must be finite, at least 0 and not all 0"
             )
-        self.weights.data.copy_(values)
+        self.weights.copy_(values)
 
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
         del statistics

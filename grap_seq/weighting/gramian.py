@@ -22,10 +22,13 @@ class GramianWeighting(Weighting):
     def solve(self, gram: Tensor) -> Tensor:
         """Coefficients, shape (P,), from the Gram matrix of the present losses, shape (P, P)."""
 
+    @property
+    def needs_gram_first(self) -> bool:
+        return True
+
     @torch.no_grad()
-    def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
-        if statistics is None:
-            return None
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
+        assert statistics is not None
         present = statistics.present
         if not statistics.gram.isfinite().all():
             # Whatever the coefficients, the composite will not be finite: it stays visible.

@@ -18,6 +18,7 @@ from grap_seq.weighting.statistics import GradientStatistics
 
 Normalization = Literal["gradnorm", "sum", "none"]
 Units = Literal["loss", "gradient"]
+DownstreamNorm = Literal["none", "batch"]
 
 
 class GraP(Weighting):
@@ -35,12 +36,15 @@ class GraP(Weighting):
         names: the K losses.
         normalization: what w is divided by in f: "gradnorm" the composite's norm (Algorithm 1),
             "sum" the sum of w, "none" nothing.
-        rescale: "equal" gives the composite the norm that equal weights would give it, so that
-            learning rate, clipping and loss scaling keep their meaning; "unit" passes on the
-            normalized composite of Algorithm 1 to the letter.
+        rescale: "equal" gives the composite the norm of the plain sum of the gradients, whatever
+            the units, so that learning rate, clipping and loss scaling keep their meaning; "unit"
+            passes on the normalized composite of Algorithm 1 to the letter.
         units: what w multiplies: "loss" the gradient itself (Algorithm 1), "gradient" the
             gradient divided by the running mean of its norm, so that the start is balanced and
-            nothing depends on how a loss is scaled.
+            neither the weights nor the composite's direction depend on how a loss is scaled. Its
+            length does with rescale="equal", as the plain sum's; with "unit" nothing does.
+        downstream_norm: "batch" divides d by its norm in every batch, as the authors' code does,
+            so that batches in which it is long do not count more; "none" is Algorithm 1.
         smoothing: decay of a moving average over C and p that the weights' step sees; 0 is
             Algorithm 1. Theorem A.1 gives the hypergradient of a rollout of several steps: the
             product of the last downstream gradient with the sum of each loss's gradients along
@@ -65,6 +69,7 @@ class GraP(Weighting):
         normalization: Normalization = "gradnorm",
         rescale: Rescale = "equal",
         units: Units = "loss",
+        downstream_norm: DownstreamNorm = "none",
         smoothing: float = 0.0,
         every: int = 1,
     ) -> None:
@@ -73,6 +78,7 @@ class GraP(Weighting):
             (normalization, ("gradnorm", "sum", "none")),
             (rescale, ("equal", "unit")),
             (units, ("loss", "gradient")),
+            (downstream_norm, ("none", "batch")),
         ):
             if value not in choices:
                 raise ValueError(f"GraP has no option {value!r}; choose one of {choices}")
@@ -81,7 +87,8 @@ class GraP(Weighting):
         if every < 1:
             raise ValueError(f"every={every}: it must be at least 1")
         self.normalization, self.rescale = normalization, rescale
-        self.units, self.smoothing, self.every = units, smoothing, every
+        self.units, self.downstream_norm = units, downstream_norm
+        self.smoothing, self.every = smoothing, every
         size = len(self.names)
         self.register_buffer("running_norms", torch.zeros(size))
         self.register_buffer("running_gram", torch.zeros(size, size))
@@ -89,31 +96,31 @@ class GraP(Weighting):
 
     def prepare(self) -> None:
         if self.normalization == "none":
-            self.weights.data.clamp_(min=0)
+            self.weights.clamp_(min=0)
         else:
             self.normalize_weights()
 
-    def coefficients(self, statistics: GradientStatistics | None) -> Tensor | None:
-        reference = self._reference(statistics)
-        return None if reference is None else self.weights * reference
+    @property
+    def needs_gram_first(self) -> bool:
+        # The first norm of a loss is its own unit.
+        return self.units == "gradient" and bool((self.running_norms == 0).any())
 
-    def _reference(self, statistics: GradientStatistics | None) -> Tensor | None:
-        """Coefficients of equal weights, shape (K,): ones, or one over the running norms."""
+    def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
+        return self.weights * self._unit(statistics)
+
+    def _unit(self, statistics: GradientStatistics | None) -> Tensor:
+        """What turns a gradient into the units that w multiplies, shape (K,)."""
         if self.units == "loss":
             return torch.ones_like(self.weights)
         norms = self.running_norms
-        if bool((norms == 0).any()):
-            if statistics is None:
-                return None
+        if statistics is not None:
             norms = torch.where(norms == 0, statistics.norms.to(norms.dtype), norms)
         return torch.where(norms > 0, 1 / norms, 0.0)
 
     def scale(self, coefficients: Tensor, statistics: GradientStatistics) -> Tensor | None:
         gram, coefficients = statistics.gram, coefficients.to(statistics.gram.dtype)
         if self.rescale == "equal":
-            reference = self._reference(statistics)
-            assert reference is not None
-            return equal_scale(coefficients, reference.to(gram.dtype), gram)
+            return equal_scale(coefficients, torch.ones_like(coefficients), gram)
         if self.normalization == "sum":
             return 1 / self.weights.sum().to(gram.dtype)
         if self.normalization == "none":
@@ -123,15 +130,15 @@ class GraP(Weighting):
 
     @torch.no_grad()
     def update(self, statistics: GradientStatistics) -> Tensor | None:
-        reference = self._reference(statistics)
-        assert reference is not None
+        unit = self._unit(statistics).to(statistics.gram.dtype)
         if self.units == "gradient":
             self._track_norms(statistics.norms.to(self.running_norms.dtype))
         if statistics.downstream_norm == 0:
             return None
-        unit = reference.to(statistics.gram.dtype)
         gram = unit[:, None] * statistics.gram * unit
         alignment = unit * statistics.alignment
+        if self.downstream_norm == "batch":
+            alignment = alignment / statistics.downstream_norm
         if self.smoothing > 0:
             gram = self._smooth(self.running_gram, gram)
             alignment = self._smooth(self.running_alignment, alignment)

@@ -9,6 +9,7 @@ equal weights cost.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -16,14 +17,16 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.base import Weighting
-from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
+from grap_seq.weighting.engine import finish, observe, with_downstream
+from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
 
 # Matrix products of fewer positions are slow: with 64 losses of width 256, whose chunks would have
 # 63 of them, the Gram matrix then costs 1.7 times as much.
 CHUNK_POSITIONS = 256
 
-# Shapes: N positions, H embedding width, J = K + 1 heads, M head width.
+# Shapes: N positions, H embedding width, J = K + 1 heads, M head width; P positions of one head.
+Indices = list[Tensor | None]
 
 
 class HeadBank(nn.Module):
@@ -48,75 +51,125 @@ class HeadBank(nn.Module):
 
     # torch declares this decorator without types; the node is not for compilers to trace.
     @torch.compiler.disable  # type: ignore[untyped-decorator]
-    def forward(self, z: Tensor, positions=None) -> dict[str, Tensor]:
-        """Hidden pre-activations, shape (N, M) each, by loss name and "downstream".
+    def forward(
+        self, z: Tensor, positions: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Hidden pre-activations by loss name and "downstream", shape (N, M) or (P, M) each.
 
         Args:
             z: embeddings of the valid positions, shape (N, H).
+            positions: by name, sorted indices (P,), int64, of the positions that a head looks at;
+                it is then computed there only. One that stands twice counts twice.
+
+        Raises:
+            ValueError: positions of an unknown name, of another type or shape, or not sorted.
         """
-        self.weighting.begin()
+        positions = positions or {}
+        self._check(positions)
+        state = self.weighting.begin()
+        # The weights learn also where the backbone and the bank are frozen.
+        anchor = torch.empty(0, requires_grad=True)
         # torch declares Function.apply without types.
         hidden = _Bank.apply(  # type: ignore[no-untyped-call]
-            z, self.weight, self.bias, self.weighting
+            self.weighting,
+            state,
+            anchor,
+            [positions.get(name) for name in self.weighting.views],
+            z,
+            self.weight,
+            self.bias,
         )
-        found = dict(zip(self.weighting.views, hidden, strict=True))
-        for k, v in (positions or {}).items():
-            if k in found:
-                found[k] = found[k][v]
-        return found
+        return dict(zip(self.weighting.views, hidden, strict=True))
+
+    def _check(self, positions: Mapping[str, Tensor]) -> None:
+        """See `forward`."""
+        if unknown := sorted(set(positions) - set(self.weighting.views)):
+            raise ValueError(
+                f"positions for {unknown}: the heads are called {list(self.weighting.views)}"
+            )
+        for name, index in positions.items():
+            if index.dim() != 1 or index.dtype != torch.int64:
+                raise ValueError(
+                    f"positions of {name!r} are {index.dtype} of shape {tuple(index.shape)}: give"
+                    " a vector of int64 indices"
+                )
+            # Elsewhere the answer would have to be waited for.
+            if index.device.type == "cpu" and bool((index[1:] < index[:-1]).any()):
+                raise ValueError(f"positions of {name!r} are not sorted: sort them first")
 
 
 class _Bank(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, weighting: Weighting
+        ctx: Any,
+        weighting: Weighting,
+        state: PassState,
+        anchor: Tensor,
+        indices: Indices,
+        z: Tensor,
+        weight: Tensor,
+        bias: Tensor,
     ) -> tuple[Tensor, ...]:
+        del anchor
+        # `total` looks for these on its way through the graph.
+        ctx.weighting, ctx.state, ctx.tensors_per_view = weighting, state, 1
         device = z.device.type
         autocast = torch.is_autocast_enabled(device)
         dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
-        ctx.weighting, ctx.z_dtype, ctx.weight_dtype = weighting, z.dtype, weight.dtype
+        ctx.z_dtype, ctx.weight_dtype, ctx.indices = z.dtype, weight.dtype, indices
         ctx.set_materialize_grads(False)
         z, weight, bias = z.to(dtype), weight.to(dtype), bias.to(dtype)
         ctx.save_for_backward(z, weight)
-        return tuple(torch.addmm(b, z, w.T) for b, w in zip(bias, weight, strict=True))
+        parameters = zip(bias, weight, indices, strict=True)
+        return tuple(torch.addmm(b, _at(z, index), w.T) for b, w, index in parameters)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         # As in `Split.backward`: full precision also for a `backward` called under autocast.
-        with torch.autocast(ctx.saved_tensors[0].device.type, enabled=False):
-            return _backward(ctx, grads)
+        # Asked for once: under activation checkpointing saved tensors can be had only once.
+        z, weight = ctx.saved_tensors
+        with torch.autocast(z.device.type, enabled=False):
+            return None, None, None, None, *_backward(ctx, z, weight, grads)
 
 
-def _backward(ctx: Any, grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+def _backward(
+    ctx: Any, z_NH: Tensor, weight_JMH: Tensor, grads: tuple[Tensor | None, ...]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of z, the weight and the bias from those of the pre-activations."""
     weighting: Weighting = ctx.weighting
-    z_NH, weight_JMH = ctx.saved_tensors
-    # Gradients of the pre-activations, (N, M) each; None where a loss is absent.
+    state: PassState = ctx.state
+    indices: Indices = ctx.indices
+    # Gradients of the pre-activations, (N, M) or (P, M) each; None where a loss is absent.
     deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
-    check_heads(weighting, [delta is not None for delta in deltas])
-    coefficients = weighting.coefficients(None)
-    composite, statistics = torch.zeros_like(z_NH), None
-    if weighting.uses_gram:
+    composite, statistics, row = torch.zeros_like(z_NH), None, None
+    if not weighting.needs_gram_first:
+        row = with_downstream(weighting, weighting.coefficients(None))
+    if state.computes_gram:
         full = empty_gram(len(deltas), z_NH)
-        row = None if coefficients is None else with_downstream(weighting, coefficients)
-        _chunked(deltas, weight_JMH, full, row, composite)
-        statistics = observe(weighting, full)
-    if statistics is None or coefficients is None:
-        coefficients = weighting.coefficients(statistics)
-        assert coefficients is not None
-        _add_combined(deltas, weight_JMH, with_downstream(weighting, coefficients), composite)
-    finish(weighting, [composite], coefficients, statistics)
+        _chunked(deltas, indices, weight_JMH, full, row, composite)
+        statistics = observe(weighting, state, full)
+    if statistics is None or row is None:
+        row = with_downstream(weighting, weighting.coefficients(statistics))
+        _add_combined(deltas, indices, weight_JMH, row, composite)
+    finish(weighting, state, [composite], row[: len(weighting.names)])
     weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
     bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
     for j, delta in enumerate(deltas):
         if delta is not None:
-            weight_grad[j] = delta.T @ z_NH
+            weight_grad[j] = delta.T @ _at(z_NH, indices[j])
             bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
-    return composite.to(ctx.z_dtype), weight_grad, bias_grad, None
+    return composite.to(ctx.z_dtype), weight_grad, bias_grad
+
+
+def _at(z_NH: Tensor, index: Tensor | None) -> Tensor:
+    """Rows of z that a head looks at: (P, H), or all of them."""
+    return z_NH if index is None else z_NH.index_select(0, index)
 
 
 def _chunked(
     deltas: list[Tensor | None],
+    indices: Indices,
     weight_JMH: Tensor,
     full: Tensor,
     row: Tensor | None,
@@ -126,25 +179,54 @@ def _chunked(
     positions, features = composite.shape
     heads = len(deltas)
     step = min(positions, max(CHUNK_POSITIONS, CHUNK_ELEMENTS // (heads * features)))
+    starts = list(range(0, positions, step))
+    slices = _slices(indices, starts, composite.device)
     buffer = composite.new_zeros(heads, step * features)
-    for start in range(0, positions, step):
+    for chunk, start in enumerate(starts):
         size = min(step, positions - start)
         rows = buffer[:, : size * features]
         for j, delta in enumerate(deltas):
-            if delta is not None:
-                gradient = rows[j].view(size, features)
+            if delta is None:
+                continue
+            gradient, index = rows[j].view(size, features), indices[j]
+            if index is None:
                 torch.mm(delta[start : start + size], weight_JMH[j], out=gradient)
+            else:
+                inside = slice(slices[j][chunk], slices[j][chunk + 1])
+                gradient.zero_()
+                gradient.index_add_(0, index[inside] - start, delta[inside] @ weight_JMH[j])
         accumulate(full, rows)
         if row is not None:
             mixed = row.to(rows.dtype) @ rows[: len(row)]
             composite[start : start + size] = mixed.view(size, features)
 
 
+def _slices(indices: Indices, starts: list[int], device: torch.device) -> dict[int, list[int]]:
+    """By head with positions of its own: where each chunk's begin among them, and the end."""
+    sparse = {j: index for j, index in enumerate(indices) if index is not None}
+    if not sparse:
+        return {}
+    edges = torch.tensor(starts, device=device)
+    # One transfer to the host for all heads.
+    begins = torch.stack([torch.searchsorted(index, edges) for index in sparse.values()]).tolist()
+    return {
+        j: [*first, len(index)] for (j, index), first in zip(sparse.items(), begins, strict=True)
+    }
+
+
 def _add_combined(
-    deltas: list[Tensor | None], weight_JMH: Tensor, row: Tensor, composite: Tensor
+    deltas: list[Tensor | None],
+    indices: Indices,
+    weight_JMH: Tensor,
+    row: Tensor,
+    composite: Tensor,
 ) -> None:
     """Add sum_k c_k g_k to `composite` (N, H), without forming the g_k."""
     scaled = weight_JMH[: len(row)] * row.to(weight_JMH.dtype)[:, None, None]
-    for delta, weight in zip(deltas, scaled, strict=False):
-        if delta is not None:
+    for delta, index, weight in zip(deltas, indices, scaled, strict=False):
+        if delta is None:
+            continue
+        if index is None:
             composite.addmm_(delta, weight)
+        else:
+            composite.index_add_(0, index, delta @ weight)

@@ -32,11 +32,12 @@ class PCGrad(GramianWeighting):
         rows = torch.arange(len(gram))
         # orders: (P, P), the projections of each gradient; all gradients take a step at once.
         orders = torch.stack([torch.randperm(len(gram), generator=generator) for _ in rows])
-        own = torch.eye(len(gram), dtype=gram.dtype)  # coefficients of each projected gradient
-        products = gram.clone()  # own @ gram
+        # Coefficients of each projected gradient, and its products with the original ones.
+        projected = torch.eye(len(gram), dtype=gram.dtype)
+        products = gram.clone()
         for others in orders.T:
             lengths = (products[rows, others] / gram[others, others]).clamp(max=0)
             lengths = lengths.masked_fill(others == rows, 0)
-            own[rows, others] -= lengths
+            projected[rows, others] -= lengths
             products -= lengths[:, None] * gram[others]
-        return own.sum(0)
+        return projected.sum(0)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from grap_seq.weighting.engine import check_heads, finish, observe, with_downstream
+from grap_seq.weighting.engine import finish, observe, with_downstream
+from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
 
 if TYPE_CHECKING:
@@ -30,43 +31,43 @@ class Split(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, weighting: Weighting, anchor: Tensor, *tensors: Tensor
+        ctx: Any, weighting: Weighting, state: PassState, anchor: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         del anchor
-        ctx.weighting, ctx.count = weighting, len(tensors)
+        # `total` looks for these on its way through the graph.
+        ctx.weighting, ctx.state, ctx.tensors_per_view = weighting, state, len(tensors)
         ctx.set_materialize_grads(False)
         return tuple(tensor.view_as(tensor) for _ in weighting.views for tensor in tensors)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+        size: int = ctx.tensors_per_view
         some = next((grad for grad in grads if grad is not None), None)
         if some is None:
-            return tuple(None for _ in range(2 + ctx.count))
+            return tuple(None for _ in range(3 + size))
         # By tensor: the gradients of the K+1 losses, None where a loss is absent.
-        by_tensor = [grads[place :: ctx.count] for place in range(ctx.count)]
+        by_tensor = [grads[index::size] for index in range(size)]
         # `backward` may be called under autocast, which would round the K x K algebra to bf16.
         with torch.autocast(some.device.type, enabled=False):
-            composites = _weigh(ctx.weighting, by_tensor, some)
-        return None, None, *composites
+            composites = _weigh(ctx.weighting, ctx.state, by_tensor, some)
+        return None, None, None, *composites
 
 
-def _weigh(weighting: Weighting, by_tensor: list[Grads], some: Tensor) -> list[Tensor | None]:
+def _weigh(
+    weighting: Weighting, state: PassState, by_tensor: list[Grads], some: Tensor
+) -> list[Tensor | None]:
     """Composite of every tensor; `some` is any gradient."""
-    check_heads(
-        weighting, [any(g is not None for g in loss) for loss in zip(*by_tensor, strict=True)]
-    )
     statistics = None
-    if weighting.uses_gram:
+    if state.computes_gram:
         full = empty_gram(len(by_tensor[0]), some)
         for grads in by_tensor:
             _add_gram(full, grads)
-        statistics = observe(weighting, full)
+        statistics = observe(weighting, state, full)
     coefficients = weighting.coefficients(statistics)
-    assert coefficients is not None
     row = with_downstream(weighting, coefficients)
     composites = [_combine(row, grads) for grads in by_tensor]
-    finish(weighting, [part for part in composites if part is not None], coefficients, statistics)
+    finish(weighting, state, [tensor for tensor in composites if tensor is not None], coefficients)
     return composites
 
 
@@ -76,12 +77,12 @@ def _add_gram(full: Tensor, grads: Grads) -> None:
     rows = [grad.reshape(-1) for grad in grads if grad is not None]
     if not rows:
         return
-    part = torch.zeros(len(rows), len(rows), dtype=full.dtype, device=full.device)
+    gram = torch.zeros(len(rows), len(rows), dtype=full.dtype, device=full.device)
     step = max(1, CHUNK_ELEMENTS // len(rows))
     for start in range(0, rows[0].numel(), step):
-        accumulate(part, torch.stack([row[start : start + step] for row in rows]))
+        accumulate(gram, torch.stack([row[start : start + step] for row in rows]))
     index = torch.tensor(present, device=full.device)
-    full[index[:, None], index] += part
+    full[index[:, None], index] += gram
 
 
 def _combine(row: Tensor, grads: Grads) -> Tensor | None:

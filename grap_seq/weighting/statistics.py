@@ -14,6 +14,9 @@ from torch import Tensor
 
 # Elements of a (losses, positions) chunk: 4 MB in float32, small enough to stay in cache.
 CHUNK_ELEMENTS = 1 << 20
+# Losses in a block of the Gram matrix: fewer make slow matrix products. With 65 losses, half the
+# matrix in blocks of 32 takes three quarters of the time of the whole one.
+BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ def empty_gram(size: int, like: Tensor) -> Tensor:
 
 
 def accumulate(full: Tensor, rows: Tensor) -> None:
-    """Add the inner products of `rows`, shape (J, n), to `full`, shape (J, J), in place."""
+    """Add the inner products of `rows`, shape (J, n), to `full`, shape (J, J), in place.
+
+    The matrix is symmetric: of its blocks beside the diagonal, one half is computed.
+    """
     rows = rows.to(full.dtype)
-    full.addmm_(rows, rows.T)
+    for start in range(0, len(rows), BLOCK):
+        end = start + BLOCK
+        products = rows[start:] @ rows[start:end].T
+        full[start:, start:end] += products
+        full[start:end, end:] += products[BLOCK:].T

@@ -15,4 +15,4 @@ class Supervised(Equal):
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(names)
-        self.weights.data.zero_()
+        self.weights.zero_()

@@ -23,12 +23,12 @@ _BASE = next(base for base in MGDAWeighting.__mro__[1:] if base is not Weighting
 
 def methods() -> dict[str, type[Any]]:
     """Classes by lower-case name: "alignedmtl", "upgrad", "cagrad", ..."""
-    found = {}
+    classes = {}
     for name in aggregation.__all__:
         kind = getattr(aggregation, name)
         if name.endswith("Weighting") and isinstance(kind, type) and issubclass(kind, _BASE):
-            found[name.removesuffix("Weighting").lower()] = kind
-    return found
+            classes[name.removesuffix("Weighting").lower()] = kind
+    return classes
 
 
 class TorchJD(GramianWeighting):

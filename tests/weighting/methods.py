@@ -90,8 +90,7 @@ class Net(nn.Module):
         return total
 
     def optimizer(self) -> torch.optim.Optimizer:
-        model = [p for p in self.parameters() if p is not self.weighting.weights]
-        groups = [{"params": model, "lr": 0.01}]
+        groups = [{"params": self.parameters(), "lr": 0.01}]
         if self.weighting.learned:
             groups.append(self.weighting.parameter_group(0.05))
         return torch.optim.Adam(groups)

@@ -188,14 +188,21 @@ def ascent(weights: Tensor, gradients: Tensor, down: Tensor, normalization: str)
 
 
 def rescaled(
-    weights: Tensor, gradients: Tensor, normalization: str = "gradnorm", rescale: str = "equal"
+    weights: Tensor,
+    gradients: Tensor,
+    normalization: str = "gradnorm",
+    rescale: str = "equal",
+    raw: Tensor | None = None,
 ) -> Tensor:
-    """The composite (N*H,) from gradients (K, N*H) in the units that w multiplies."""
+    """The composite (N*H,) from gradients (K, N*H) in the units that w multiplies.
+
+    `raw` are the gradients themselves, where these units are others.
+    """
     composite = weights @ gradients
     divisors = {"gradnorm": composite.norm(), "sum": weights.sum(), "none": torch.tensor(1.0)}
     length: Tensor = divisors[normalization]
     if rescale == "equal":
-        length = composite.norm() / gradients.sum(0).norm()
+        length = composite.norm() / (gradients if raw is None else raw).sum(0).norm()
     return composite / length
 
 

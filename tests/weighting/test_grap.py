@@ -113,10 +113,9 @@ def test_the_backbone_receives_the_rescaled_sum(
     problem, weights = situation
     weighting = grap(problem, weights, normalization=normalization, rescale=rescale, units=units)
     found = through_split(problem, weighting)
-    gradients, _ = problem.stacked()
-    if units == "gradient":
-        gradients = gradients / gradients.norm(dim=1, keepdim=True)
-    composite = rescaled(weighting.weights.detach(), gradients, normalization, rescale)
+    raw, _ = problem.stacked()
+    gradients = raw / raw.norm(dim=1, keepdim=True) if units == "gradient" else raw
+    composite = rescaled(weighting.weights.detach(), gradients, normalization, rescale, raw)
     assert_same(found, expected(problem, composite), 1e-10)
 
 
@@ -136,13 +135,64 @@ def test_units_gradient_divides_by_the_running_mean_of_each_norm(node: Node, res
         used = torch.where(running > 0, running, norms)
         unit = torch.where(used > 0, 1 / used, 0.0)[:, None] * raw
         weights = weighting.weights.detach()
-        assert_same(found, expected(problem, rescaled(weights, unit, "gradnorm", rescale)), 1e-10)
+        assert_same(
+            found, expected(problem, rescaled(weights, unit, "gradnorm", rescale, raw)), 1e-10
+        )
         torch.testing.assert_close(
             update_of(weighting), -ascent(weights, unit, down, "gradnorm"), rtol=1e-9, atol=1e-12
         )
         seen = torch.where(running > 0, 0.99 * running + 0.01 * norms, norms)
         running = torch.where(norms > 0, seen, running)
         torch.testing.assert_close(weighting.running_norms, running)
+
+
+@both_nodes
+@pytest.mark.parametrize("factor", [1.0, 1024.0])
+def test_units_gradient_keeps_the_length_of_the_plain_sum(node: Node, factor: float) -> None:
+    """Equal weights, losses of very different scales, and a gradient scaler's factor."""
+    weighting = grap(Problem.random(), units="gradient")
+    total = weighting.total
+    weighting.total = lambda losses: factor * total(losses)  # type: ignore[method-assign]
+    running = torch.zeros(3).double()
+    for step in range(3):
+        problem = Problem.random(seed=step, scales=[1e-4, 300.0, 1.0, 2.0])
+        found = node(problem, weighting)
+        raw, _ = problem.stacked()
+        unit = torch.where(running > 0, running, raw.norm(dim=1))
+        composite = rescaled(torch.ones(3).double(), raw / unit[:, None], raw=raw)
+        assert composite.norm().item() == pytest.approx(raw.sum(0).norm().item())
+        wanted = problem.encoder_gradient(composite)
+        torch.testing.assert_close(found["encoder"], factor * wanted, rtol=1e-9, atol=0)
+        running = weighting.running_norms.clone()
+
+
+@both_nodes
+@pytest.mark.parametrize("options", [{}, {"normalization": "none"}, {"units": "gradient"}])
+def test_downstream_norm_of_the_batch(node: Node, options: dict[str, Any]) -> None:
+    """p / |d|, also in the average: two batches whose downstream losses differ 1000-fold."""
+    weighting = grap(
+        Problem.random(), [0.5, 1.0, 1.5], downstream_norm="batch", smoothing=0.5, **options
+    )
+    gram, alignment = torch.zeros(3, 3).double(), torch.zeros(3).double()
+    running = torch.zeros(3).double()
+    for step, scale in enumerate([1.0, 1000.0, 0.1]):
+        problem = Problem.random(seed=step, scales=[1.0, 2.0, 3.0, scale])
+        node(problem, weighting)
+        gradients, down = problem.stacked()
+        if options.get("units") == "gradient":
+            norms = torch.where(running > 0, running, gradients.norm(dim=1))
+            gradients = gradients / norms[:, None]
+        running = weighting.running_norms.clone()
+        keep = 0.5 if step else 0.0
+        gram = keep * gram + (1 - keep) * gradients @ gradients.T
+        alignment = keep * alignment + (1 - keep) * gradients @ (down / down.norm())
+        weights = weighting.weights.detach().clone().requires_grad_()
+        norm = (weights @ gram @ weights).sqrt()
+        value = weights @ alignment
+        if options.get("normalization") != "none":
+            value = value / norm
+        (wanted,) = torch.autograd.grad(value, weights)
+        torch.testing.assert_close(-update_of(weighting), wanted, rtol=1e-9, atol=1e-12)
 
 
 @both_nodes
@@ -200,10 +250,10 @@ def test_a_batch_without_labels_trains_the_backbone_and_leaves_the_weights(
     problem = Problem.random(seed=1, absent=[3])
     found = node(problem, weighting)
     assert weighting.weights.grad is None
-    gradients, _ = problem.stacked()
-    if options.get("units") == "gradient":
-        gradients = gradients / norms[:, None]
-    assert_same(found, expected(problem, rescaled(weighting.weights.detach(), gradients)), 1e-10)
+    raw, _ = problem.stacked()
+    gradients = raw / norms[:, None] if options.get("units") == "gradient" else raw
+    composite = rescaled(weighting.weights.detach(), gradients, raw=raw)
+    assert_same(found, expected(problem, composite), 1e-10)
     torch.testing.assert_close((weighting.running_gram, weighting.running_alignment), before)
 
 
@@ -233,8 +283,6 @@ def test_one_loss_alone_keeps_weight_one_and_its_plain_gradient(options: dict[st
     weighting = grap(problem, **options)
     found = through_split(problem, weighting)
     gradients, _ = problem.stacked()
-    if options.get("units") == "gradient":
-        gradients = gradients / gradients.norm()
     assert_same(found, expected(problem, gradients[0]), 1e-12)
     torch.testing.assert_close(update_of(weighting), torch.zeros(1).double(), rtol=0, atol=1e-12)
 
@@ -245,6 +293,7 @@ def test_one_loss_alone_keeps_weight_one_and_its_plain_gradient(options: dict[st
         {"normalization": "norm"},
         {"rescale": "none"},
         {"units": "batch"},
+        {"downstream_norm": "mean"},
         {"smoothing": 1.0},
         {"smoothing": -0.1},
     ],

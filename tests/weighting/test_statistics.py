@@ -35,9 +35,10 @@ def test_every_entry_counts_for_finiteness(place: tuple[int, int], bad: float) -
     assert not GradientStatistics.from_full_gram(full).is_finite()
 
 
-def test_chunks_add_up() -> None:
-    rows = torch.randn(4, 101, dtype=torch.float64)
-    full = empty_gram(4, rows)
+@pytest.mark.parametrize("losses", [1, 4, 32, 33, 65])
+def test_chunks_add_up(losses: int) -> None:
+    rows = torch.randn(losses, 101, dtype=torch.float64)
+    full = empty_gram(losses, rows)
     for part in torch.split(rows, 10, dim=1):
         accumulate(full, part)
     torch.testing.assert_close(full, rows @ rows.T)
