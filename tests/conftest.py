@@ -16,6 +16,14 @@ settings.register_profile("default", deadline=None, derandomize=True)
 settings.load_profile("default")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Only the order is random: every test has the same seeds, see `tests.isolation`.
+
+    Reseeding by pytest-randomly fails for large seeds in thinc, which ptls installs.
+    """
+    config.option.randomly_reset_seed = False
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The slow ones first: with two processes, none of them is left over at the end.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ def isolated() -> Iterator[None]:
     default dtype and gradient mode. Filters of warnings are pytest's to restore.
     """
     environment, folder, errors = dict(os.environ), os.getcwd(), np.geterr()
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - for libraries that use the global generator
     with _torch():
         yield
     for name in os.environ.keys() - environment.keys() - {"PYTEST_CURRENT_TEST"}:

@@ -10,7 +10,8 @@ from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor, nn
 
 from grap_seq.data.batch import OWNER, WINDOW
-from grap_seq.data.labels import LABEL
+from grap_seq.data.labels import LABEL, UNLABELLED
+from grap_seq.distributed import gathered
 from grap_seq.nn.build import build
 from grap_seq.nn.positions import flatten, label_positions, last_positions, lengths
 from grap_seq.objectives.coles import ColesHead, Reduction
@@ -53,6 +54,9 @@ def loss_names(
 
 class CompositeObjective(nn.Module):
     """Next-event, CoLES and downstream losses of a batch.
+
+    After a forward pass, `counts` has by name the numbers of entries that this process's losses
+    are means over, shape () each; not of the user's own losses.
 
     Args:
         schema: the data's schema.
@@ -114,6 +118,7 @@ class CompositeObjective(nn.Module):
         self.own_names, self.own = list(own), nn.ModuleList(own.values())
         self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
         self.local_labels = schema.local_labels
+        self.counts: dict[str, Tensor] = {}
 
     @property
     def weighting(self) -> Weighting:
@@ -131,17 +136,23 @@ class CompositeObjective(nn.Module):
         """
         hidden = self.bank(flatten(states))
         losses: Losses = {}
+        self.counts = {}
         owners, windows = (
             torch.cat([group.payload[name] for group in groups]) for name in (OWNER, WINDOW)
         )
         if self.coles is not None:
             ends = last_positions(groups)[~windows]
             losses[COLES] = self.coles(hidden[COLES][ends], owners[~windows])
+            self.counts[COLES] = _pairs(gathered(owners[~windows]), self.coles)
         if self.next_event:
             # Where windows come beside their sub-sequences, the next events are theirs.
             events = NextEvents.of(groups, windows if windows.any() else None)
             for name, head in zip(self.next_event_names, self.next_event, strict=True):
                 losses[name] = head(hidden[name], events)
+                valid = events.has_next
+                if isinstance(head, NumberHead):
+                    valid = valid & ~events.shifted(flatten(groups, name)).isnan()
+                self.counts[name] = valid.sum()
         for name, head in zip(self.own_names, self.own, strict=True):
             losses[name] = head(hidden[name], groups)
         if self.downstream is not None:
@@ -149,6 +160,16 @@ class CompositeObjective(nn.Module):
             if self.local_labels:
                 labelled = hidden[DOWNSTREAM][label_positions(groups)]
                 losses[DOWNSTREAM] = self.downstream.loss(labelled, labels)
+                self.counts[DOWNSTREAM] = (labels != UNLABELLED).sum()
             else:
                 losses[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels, lengths(groups))
+                self.counts[DOWNSTREAM] = (lengths(groups) * (labels != UNLABELLED)).sum()
         return losses
+
+
+def _pairs(owners: Tensor, head: ColesHead) -> Tensor:
+    """Entries of the mean that the contrastive loss of all rows is; a sum is one entry."""
+    if head.reduction == "sum":
+        return torch.ones_like(owners.sum())
+    same = owners[:, None] == owners[None, :]
+    return same.triu(1).sum() + (~same).sum(1).clamp(max=head.negatives).sum()

@@ -27,6 +27,7 @@ class TrainingModule(lightning.LightningModule):
 
     Attributes:
         losses: losses of the last batch, shape () each, by name.
+        counts: numbers of their entries in this process's part of it, shape () each.
         gradient_norm: norm of the last update's gradient before clipping, shape ().
         refused: updates in a row that were refused.
         skipped: all updates that were not made, a gradient scaler's included.
@@ -36,6 +37,7 @@ class TrainingModule(lightning.LightningModule):
         super().__init__()
         self.seed, self.lr, self.lr_step, self.lr_gamma = seed, lr, lr_step, lr_gamma
         self.losses: dict[str, Tensor] = {}
+        self.counts: dict[str, Tensor] = {}
         self.gradient_norm = torch.zeros(())
         self.refused, self.skipped = 0, 0
 

@@ -63,12 +63,16 @@ class PretrainModule(TrainingModule):
         self.objective.weighting.start_epoch()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        losses = self.objective(batch, self.model(batch))
-        self.losses = {name: loss.detach() for name, loss in losses.items()}
-        return self.objective.weighting.total(losses)
+        return self.objective.weighting.total(self._losses(batch))
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> Losses:
-        return dict(self.objective(batch, self.model(batch)))
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._losses(batch)
+
+    def _losses(self, batch: Batch) -> Losses:
+        losses: Losses = self.objective(batch, self.model(batch))
+        self.losses = {name: loss.detach() for name, loss in losses.items()}
+        self.counts = dict(self.objective.counts)
+        return losses
 
     def not_finite(self) -> set[str]:
         return set(self.objective.weighting.not_finite())

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 
 from grap_seq import config as configs
 from grap_seq.files import write_json
+from grap_seq.training.trainer import DECISIVE
 
 PACKAGES = (
     "grap-seq",
@@ -44,13 +45,17 @@ def open_run(run: Path, config: Any) -> Path | None:
             for key in given
             if key not in ("resume", "overwrite", "trainer") and given[key] != stored.get(str(key))
         ]
-        if config.trainer.devices != stored["trainer"].get("devices", 1):
-            # A batch is batch_size sequences for every process.
-            changed.append("trainer.devices")
+        # A run from before a setting existed had today's default.
+        earlier = stored["trainer"]
+        changed += [
+            f"trainer.{key}"
+            for key in DECISIVE
+            if key in earlier and earlier[key] != given["trainer"].get(key)
+        ]
         if changed:
             raise ValueError(
-                f"resume=true, but {', '.join(changed)} differ from {run}/config.yaml;"
-                " repeat the original arguments"
+                f"resume=true, but {', '.join(changed)} differ from {run}/config.yaml; repeat the"
+                " original arguments, of which trainer.max_steps, threads and workers are free"
             )
         return last
     if run.exists() and any(run.iterdir()) and not (config.overwrite or config.resume):

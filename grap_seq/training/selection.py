@@ -16,6 +16,7 @@ from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.protocol import probe
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
+from grap_seq.training.stop import inside_epoch
 
 Criterion = Literal["probe", "loss", "last"]
 SCORE = "score"
@@ -79,15 +80,15 @@ class Selection(Callback):
     ) -> None:
         assert isinstance(pl_module, PretrainModule)
         extra: dict[str, float] = {}
+        losses = self.recorder.validation_losses()
         if (trainer.current_epoch + 1) % self.every == 0:
             if self.by == "probe":
                 # One process does it; its embeddings need no collective.
-                found = self._probe(pl_module) if trainer.is_global_zero else 0.0
-                extra["val_probe"] = trainer.strategy.broadcast(found)
-            losses = self.recorder.validation_losses(trainer)
+                value = self._probe(pl_module) if trainer.is_global_zero else 0.0
+                extra["val_probe"] = trainer.strategy.broadcast(value)
             if losses:
                 extra["val_loss"] = pl_module.total_loss(losses)
-        self.recorder.end_epoch(trainer, **extra)
+        self.recorder.close(trainer, losses, extra)
         score = {"probe": extra.get("val_probe"), "loss": extra.get("val_loss")}.get(self.by)
         if score is not None:
             pl_module.log(SCORE, score, prog_bar=True, sync_dist=True)
@@ -112,6 +113,19 @@ class Selection(Callback):
         )
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """The best of the whole epochs.
+
+    One that the run stops in is no candidate: a run that goes on never comes back to its score.
+    """
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        if not inside_epoch(trainer):
+            super().on_train_epoch_end(trainer, pl_module)
+
+
 def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoint]:
     """Checkpoints of a run, written atomically by Lightning: the best epoch's, then the last one's.
 
@@ -123,7 +137,7 @@ def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoin
     )
     if by == "last":
         return [last]
-    best = ModelCheckpoint(
+    best = BestCheckpoint(
         folder,
         filename="best",
         monitor=SCORE,

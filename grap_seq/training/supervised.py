@@ -5,17 +5,13 @@ From random weights it is the supervised baseline, from a pretrained model it is
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
-import pandas as pd
 import torch
-from lightning.pytorch.callbacks import Callback
 from numpy.typing import NDArray
-from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,11 +19,11 @@ from grap_seq.data.labels import LABEL
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
-from grap_seq.files import atomic_write
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.means import mean
 from grap_seq.training.base import TrainingModule
+from grap_seq.training.curves import Curves
 from grap_seq.training.module import Batch
 from grap_seq.training.selection import SCORE
 
@@ -63,6 +59,10 @@ class SupervisedModule(TrainingModule):
             torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
         ]
 
+    def on_train_start(self) -> None:
+        # A run that goes on inside an epoch does not start it.
+        self.on_train_epoch_start()
+
     def on_train_epoch_start(self) -> None:
         # A frozen normalisation keeps its statistics too.
         for part in self.model.modules():
@@ -75,8 +75,9 @@ class SupervisedModule(TrainingModule):
         vectors = self.model.embed(batch)
         labels = torch.cat([group.payload[LABEL] for group in batch])
         total = F.cross_entropy(self.head(vectors), labels, reduction="sum")
-        loss = mean(total, labels.new_tensor(len(labels)))
-        self.losses = {"label": loss.detach()}
+        count = torch.ones_like(labels).sum()
+        loss = mean(total, count)
+        self.losses, self.counts = {"label": loss.detach()}, {"label": count}
         return loss
 
 
@@ -85,7 +86,7 @@ def build_head(size: int, classes: int) -> nn.Module:
     return nn.Sequential(BatchNorm(size), nn.Linear(size, classes))
 
 
-class HeadScore(Callback):
+class HeadScore(Curves):
     """Scores the head on validation after every epoch, and keeps metrics.csv.
 
     Args:
@@ -95,31 +96,8 @@ class HeadScore(Callback):
     """
 
     def __init__(self, run: Path, val: Sequences, eval_length: int) -> None:
-        self.run, self.val, self.eval_length = run, val, eval_length
-        self.metrics: list[dict[str, float]] = []
-        self._losses: list[Tensor] = []
-        self._began = 0.0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"metrics": self.metrics}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.metrics = state_dict["metrics"]
-
-    def on_train_epoch_start(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        self._losses, self._began = [], time.perf_counter()
-
-    def on_train_batch_end(
-        self,
-        trainer: lightning.Trainer,
-        pl_module: lightning.LightningModule,
-        outputs: Any,
-        batch: Batch,
-        batch_idx: int,
-    ) -> None:
-        self._losses.append(outputs["loss"].detach())
+        super().__init__(run)
+        self.val, self.eval_length = val, eval_length
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -127,23 +105,10 @@ class HeadScore(Callback):
         assert isinstance(pl_module, SupervisedModule)
         # One process does it; its embeddings need no collective.
         first = trainer.is_global_zero
-        found = head_score(pl_module, self.val, self.eval_length) if first else 0.0
-        found = trainer.strategy.broadcast(found)
-        pl_module.log(SCORE, found, prog_bar=True, sync_dist=True)
-        own = torch.stack(self._losses).mean()
-        loss = float(trainer.strategy.reduce(own, reduce_op="mean"))
-        seconds = time.perf_counter() - self._began
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step, "loss/label": loss}
-        self.metrics.append({**row, "val_score": found, "seconds": seconds})
-        if not first:
-            return
-        with atomic_write(self.run / "metrics.csv") as temporary:
-            pd.DataFrame(self.metrics).to_csv(temporary, index=False)
-        Console().print(
-            f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {loss:.4f}"
-            f"  val_score {found:.4f}  {seconds:.0f} s",
-            highlight=False,
-        )
+        value = head_score(pl_module, self.val, self.eval_length) if first else 0.0
+        value = trainer.strategy.broadcast(value)
+        pl_module.log(SCORE, value, prog_bar=True, sync_dist=True)
+        self.close(trainer, {}, {"val_score": value})
 
 
 def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int) -> float:

@@ -16,8 +16,15 @@ from rich.console import Console
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from grap_seq.evaluation.model import set_threads
+from grap_seq.training.stop import StopAfter
 
-PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+CHOICES = {
+    "accelerator": ("cpu", "gpu"),
+    "precision": ("32-true", "bf16-mixed", "16-mixed"),
+    "matmul_precision": ("highest", "high", "medium"),
+}
+# Settings of `trainer` that change what comes out, by more than the order of sums does.
+DECISIVE = (*CHOICES, "devices", "compile")
 # Errors that a user can mend: they are one line, whichever process raised them.
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 
@@ -25,6 +32,7 @@ MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Trainer:
     """A trainer with the epochs, clipping and `trainer` section of a config."""
     shown = Console().is_terminal
+    ours = [EachProcess(config), StopAfter(config.trainer.max_steps), *callbacks]
     _quiet()
     several = config.trainer.devices > 1
     return lightning.Trainer(
@@ -39,10 +47,9 @@ def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Train
         use_distributed_sampler=False,
         precision=config.trainer.precision,
         max_epochs=config.epochs,
-        max_steps=config.trainer.max_steps,
         gradient_clip_val=config.clip or None,
         accumulate_grad_batches=config.accumulate,
-        callbacks=[EachProcess(config), *callbacks, *([RichProgressBar()] if shown else [])],
+        callbacks=[*ours, *([RichProgressBar()] if shown else [])],
         logger=False,
         enable_progress_bar=shown,
         enable_model_summary=False,
@@ -52,10 +59,11 @@ def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Train
 
 
 class EachProcess(Callback):
-    """What every process that trains does before it begins: CPU threads, compilation."""
+    """What every process that trains does before it begins: threads, precision, compilation."""
 
     def __init__(self, config: Any) -> None:
         self.threads, self.compile = config.trainer.threads, config.trainer.compile
+        self.matmul_precision = config.trainer.matmul_precision
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A process that Lightning started; its first words would come before `setup`.
@@ -67,6 +75,7 @@ class EachProcess(Callback):
     ) -> None:
         model: Any = pl_module.model
         set_threads(self.threads)
+        torch.set_float32_matmul_precision(self.matmul_precision)
         if self.compile:
             # Batches differ in shape: one program for all of them.
             model.encoder.compile(dynamic=True)
@@ -98,6 +107,8 @@ def _quiet() -> None:
         ".*could not find the monitored key.*",
         ".*no `val_dataloader`.*",
         ".*have no `validation_step`.*",
+        # They begin where a stopped epoch goes on, see `PretrainData`.
+        ".*your dataloader is not resumable.*",
     ):
         warnings.filterwarnings("ignore", message=text)
 
@@ -106,11 +117,21 @@ def check_trainer(trainer: Any) -> None:
     """Refuse a trainer that this machine cannot run.
 
     Raises:
-        ValueError: fewer GPUs than are asked for, or a precision that is unknown or not for them.
+        ValueError: an unknown choice, a number that is none, fewer GPUs than are asked for, or a
+            precision that is not for them.
     """
-    if trainer.precision not in PRECISIONS:
-        choices = ", ".join(PRECISIONS)
-        raise ValueError(f"trainer.precision={trainer.precision}: choose one of {choices}")
+    for key, choices in CHOICES.items():
+        if trainer.get(key) not in choices:
+            raise ValueError(
+                f"trainer.{key}={trainer.get(key)}: choose one of {', '.join(choices)}"
+            )
+    if trainer.max_steps != -1 and trainer.max_steps < 1:
+        raise ValueError(
+            f"trainer.max_steps={trainer.max_steps}: give a number of steps, or -1 for all epochs"
+        )
+    threads = trainer.threads
+    if threads is not None and (type(threads) is not int or threads < 1):
+        raise ValueError(f"trainer.threads={threads}: give a number of at least 1, or null")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError(
             f"trainer={trainer.name}: PyTorch finds no GPU on this machine; use trainer=cpu"

@@ -141,5 +141,5 @@ def test_resume_refuses_another_number_of_processes(tmp_path: Path) -> None:
     (run / "checkpoints").mkdir()
     (run / "checkpoints" / "last.ckpt").touch()
     assert open_run(run, settings(tmp_path, run, "resume=true", "trainer=smoke")) is not None
-    with pytest.raises(ValueError, match=r"trainer\.devices"):
+    with pytest.raises(ValueError, match=r"but trainer\.devices differ"):
         open_run(run, settings(tmp_path, run, "resume=true", "trainer=ddp2_cpu"))

@@ -99,3 +99,31 @@ def test_resume_refuses_other_settings(tmp_path: Path) -> None:
     assert open_run(run, settings(run, "resume=true")) == run / "checkpoints" / "last.ckpt"
     with pytest.raises(ValueError, match="seed"):
         open_run(run, settings(run, "resume=true", "seed=7"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "refused"),
+    [
+        ("precision=bf16-mixed", True),
+        ("matmul_precision=high", True),
+        ("compile=true", True),
+        ("accelerator=gpu", True),
+        ("max_steps=100", False),
+        ("workers=2", False),
+        ("threads=2", False),
+    ],
+)
+def test_resume_compares_what_of_the_trainer_changes_the_result(
+    tmp_path: Path, changed: str, refused: bool
+) -> None:
+    run = tmp_path / "run"
+    open_run(run, settings(run))
+    (run / "checkpoints").mkdir()
+    (run / "checkpoints" / "last.ckpt").touch()
+    again = settings(run, "resume=true", f"trainer.{changed}")
+    if not refused:
+        assert open_run(run, again) is not None
+        return
+    key = changed.partition("=")[0]
+    with pytest.raises(ValueError, match=rf"but trainer\.{key} differ from .*repeat the original"):
+        open_run(run, again)

@@ -50,6 +50,11 @@ def test_last_keeps_the_last_epoch_alone(shop: Path, tmp_path: Path) -> None:
     [
         ("select=best", "choose one of probe, loss, last"),
         ("trainer.precision=16", "choose one of 32-true"),
+        ("trainer.matmul_precision=low", "choose one of highest, high, medium"),
+        ("trainer.accelerator=tpu", "choose one of cpu, gpu"),
+        ("trainer.max_steps=0", "max_steps=0: give a number of steps, or -1"),
+        ("trainer.threads=0", "threads=0: give a number of at least 1, or null"),
+        ("trainer.threads=two", "threads=two: give a number"),
         ("pooling=median", "choose one of last"),
         ("objective.coles_reduction=max", "choose mean or sum"),
         ("weighting.normalization=l2", "choose one of"),

@@ -1,0 +1,107 @@
+"""`trainer.max_steps` inside an epoch: the run that goes on equals the uninterrupted one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from grap_seq import cli
+from grap_seq.training.trajectory import append
+
+# Batches of an epoch.
+BATCHES = 6
+SMALL = ["batch_size=8", "log_every=1", "dataset.hidden=8", "event_width=8", "trainer.threads=1"]
+
+
+def train(shop: Path, run: Path, *extra: str) -> None:
+    names = ["dataset=table", f"prepared={shop}", f"run={run}", "epochs=3"]
+    cli.pretrain([*names, *SMALL, *extra])
+
+
+def assert_same_runs(expected: Path, got: Path) -> None:
+    left, right = (load_file(run / "model.safetensors") for run in (expected, got))
+    assert left.keys() == right.keys()
+    assert not [name for name, tensor in left.items() if not tensor.equal(right[name])]
+    timings = ["seconds", "events_per_second"]
+    one, two = (pd.read_csv(run / "metrics.csv").drop(columns=timings) for run in (expected, got))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    if (expected / "weights.parquet").is_file():
+        one, two = (pd.read_parquet(run / "weights.parquet") for run in (expected, got))
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "stops"),
+    [
+        # In the first epoch, twice in the second, at the end of one, in the last.
+        (["select=probe", "weighting=dwa"], [3, BATCHES + 2, BATCHES + 5, 2 * BATCHES, 16]),
+        (["select=loss", "accumulate=2", "trainer.workers=1"], [2, 5]),
+        (["mode=supervised"], [BATCHES + 3]),
+    ],
+)
+def test_stopped_and_continued_is_bit_equal(
+    shop: Path, tmp_path: Path, extra: list[str], stops: list[int]
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train(shop, whole, *extra)
+    for steps in stops:
+        train(shop, broken, *extra, f"trainer.max_steps={steps}", "resume=true")
+        assert int(pd.read_csv(broken / "metrics.csv")["step"].iloc[-1]) == steps
+    # Nothing is left to do: nothing changes.
+    before = (broken / "checkpoints" / "last.ckpt").read_bytes()
+    train(shop, broken, *extra, f"trainer.max_steps={stops[-1]}", "resume=true")
+    assert (broken / "checkpoints" / "last.ckpt").read_bytes() == before
+    train(shop, broken, *extra, "resume=true")
+    assert_same_runs(whole, broken)
+
+
+def test_a_stopped_run_is_a_run(shop: Path, tmp_path: Path) -> None:
+    train(shop, tmp_path / "run", f"trainer.max_steps={BATCHES + 2}", "select=probe")
+    rows = pd.read_csv(tmp_path / "run" / "metrics.csv")
+    assert rows["epoch"].tolist() == [0, 1]
+    assert rows["step"].tolist() == [BATCHES, BATCHES + 2]
+    assert rows["val_probe"].notna().all()
+    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    assert best["global_step"] == BATCHES
+
+
+def test_one_row_for_every_logged_step(shop: Path, tmp_path: Path) -> None:
+    train(shop, tmp_path / "run", "accumulate=3", "log_every=2", "select=last")
+    # Six batches are two updates.
+    steps = pd.read_parquet(tmp_path / "run" / "weights.parquet")["step"].tolist()
+    assert steps == [1, 2, 4, 6]
+
+
+def test_checkpoints_do_not_grow_with_the_steps(shop: Path, tmp_path: Path) -> None:
+    sizes, rows = [], []
+    for epochs in (1, 5):
+        run = tmp_path / f"run{epochs}"
+        train(shop, run, f"epochs={epochs}", "select=last")
+        state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+        (kept,) = (v for k, v in state["callbacks"].items() if k.startswith("Recorder"))
+        sizes.append((run / "checkpoints" / "last.ckpt").stat().st_size)
+        rows.append(len(pd.read_parquet(run / "weights.parquet")))
+        assert len(kept.pop("metrics")) == epochs
+        assert len(str(kept)) < 200
+    assert rows == [BATCHES, 5 * BATCHES]
+    # Four more rows of metrics.csv.
+    assert sizes[1] - sizes[0] < 4 * 1000
+
+
+def test_rows_behind_a_checkpoint_are_cut(tmp_path: Path) -> None:
+    rows = [{"step": float(step), "a": step / 8} for step in range(6)]
+    append(tmp_path, rows[:3], after=0)
+    append(tmp_path, rows[3:5], after=2)
+    # Killed before the checkpoint of step 4: the one of step 2 goes on, with another column.
+    append(tmp_path, [{"step": 3.0, "a": 1.0, "b": 2.0}], after=2)
+    found = pd.read_parquet(tmp_path / "weights.parquet")
+    expected = pd.DataFrame([*rows[:3], {"step": 3.0, "a": 1.0, "b": 2.0}])
+    pd.testing.assert_frame_equal(found, expected)
+    append(tmp_path, [], after=1)
+    assert pd.read_parquet(tmp_path / "weights.parquet")["step"].tolist() == [0, 1]
+    append(tmp_path, [], after=0)
+    assert not (tmp_path / "weights.parquet").exists()
