@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from grap_seq.data.batch import OWNER, WINDOW
 from grap_seq.data.labels import LABEL, UNLABELLED
-from grap_seq.distributed import gathered
+from grap_seq.distributed import gathered, world_size
 from grap_seq.nn.build import build
 from grap_seq.nn.positions import flatten, label_positions, last_positions, lengths
 from grap_seq.objectives.coles import ColesHead, Reduction
@@ -168,8 +168,12 @@ class CompositeObjective(nn.Module):
 
 
 def _pairs(owners: Tensor, head: ColesHead) -> Tensor:
-    """Entries of the mean that the contrastive loss of all rows is; a sum is one entry."""
+    """This process's share of the pairs that the contrastive loss of all rows is a mean over.
+
+    Every process computes the whole of it. A sum is one entry.
+    """
     if head.reduction == "sum":
-        return torch.ones_like(owners.sum())
+        return torch.ones_like(owners.sum()) / world_size()
     same = owners[:, None] == owners[None, :]
-    return same.triu(1).sum() + (~same).sum(1).clamp(max=head.negatives).sum()
+    pairs = same.triu(1).sum() + (~same).sum(1).clamp(max=head.negatives).sum()
+    return pairs / world_size()

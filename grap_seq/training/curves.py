@@ -77,8 +77,8 @@ class Curves(Callback):
         assert isinstance(pl_module, TrainingModule)
         values, counts = entries(pl_module, batch, "loss/")
         norm = pl_module.gradient_norm.to(pl_module.device)
-        # With accumulated gradients only some batches end in an update.
-        updates = torch.full_like(norm, self.updated(trainer))
+        # With accumulated gradients only some batches end in an update, which is all processes'.
+        updates = torch.full_like(norm, self.updated(trainer) / trainer.world_size)
         finite = norm.isfinite()
         values |= {"gradient_norm": norm.nan_to_num(0, 0, 0), "skipped": 1.0 - finite.to(norm)}
         counts |= {"gradient_norm": updates * finite, "skipped": updates}
@@ -103,7 +103,7 @@ class Curves(Callback):
         row |= {f"val_loss/{name}": value for name, value in validation.items()}
         row |= {
             "gradient_norm": means["gradient_norm"],
-            "skipped_updates": round(totals["skipped"] / trainer.world_size),
+            "skipped_updates": round(totals["skipped"]),
             "padding": 1 - totals["events"] / totals["cells"],
             "seconds": seconds,
             "events_per_second": totals["events"] / seconds,

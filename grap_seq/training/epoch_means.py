@@ -23,8 +23,8 @@ class EpochMeans:
 
         mean = sum over batches (sum_r v_r / W) (sum_r c_r) / sum over batches (sum_r c_r),
 
-    which is the total of all entries over their number. A value that every process computes of the
-    whole batch, such as CoLES, fits in: its counts are then all W times too large.
+    which is the total of all entries over their number. Of a value that every process computes of
+    the whole batch, such as CoLES, each counts one W-th of the entries.
 
     Until then nothing waits for the device.
     """

@@ -41,14 +41,14 @@ def settings(shop: Path, run: Path, *extra: str) -> Any:
 def test_epochs_of_two_processes_are_those_of_one_with_the_doubled_batch(
     shop: Path, tmp_path: Path
 ) -> None:
-    """Also where a run is stopped and resumed in between: the state is that of one process."""
+    """Also where a run is stopped inside an epoch and resumed: the state is that of one process."""
     one = pretrain(settings(shop, tmp_path / "one", "batch_size=16"))
     steps = int(pd.read_csv(one / "metrics.csv")["step"].iloc[0])
     two = tmp_path / "two"
     ways = ("batch_size=16", "trainer.devices=1"), ("batch_size=8", "trainer=ddp2_cpu")
-    for epoch, way in enumerate([ways[0], ways[1], ways[0]]):
-        chosen = settings(shop, two, *way, f"epochs={epoch + 1}", "resume=true")
-        if epoch:
+    for number, (stop, way) in enumerate(((steps + 1, 0), (2 * steps + 1, 1), (-1, 0))):
+        chosen = settings(shop, two, *ways[way], f"trainer.max_steps={stop}", "resume=true")
+        if number:
             # A user may not resume with other settings.
             configs.save(chosen, two / "config.yaml")
         pretrain(chosen)

@@ -85,6 +85,25 @@ def test_clipping_and_accumulation_are_those_of_plain_pytorch(shop: Path, accumu
     assert trained.objective.weighting.weights.detach().std() > 0
 
 
+def test_losses_come_with_their_numbers_of_entries(shop: Path) -> None:
+    model, sequences = module(shop), Sequences(shop, "train")
+    rows = (0, 1, 2)
+    model.training_step(batch(shop, *rows), 0)
+    lengths = [int(sequences.lengths[row]) - start for row in rows for start in (0, 1)]
+    following = sum(length - 1 for length in lengths)
+    # A pair of each sequence; of the four rows of others, all are among the five nearest.
+    expected = {
+        "coles": 3 + 6 * 4,
+        "time": following,
+        "kind": following,
+        "downstream": sum(lengths),
+    }
+    counts = {name: int(count) for name, count in model.counts.items()}
+    assert counts.pop("amount") <= following
+    assert counts == expected
+    assert (sequences.labels[list(rows)] >= 0).all()
+
+
 @pytest.mark.parametrize("clip", [0, 0.0, None])
 def test_clipping_by_zero_or_null_is_none(shop: Path, clip: float | None) -> None:
     batches = [batch(shop, 0, 1, 2), batch(shop, 3, 4)]

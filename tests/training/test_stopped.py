@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -56,6 +57,23 @@ def test_stopped_and_continued_is_bit_equal(
     train(shop, broken, *extra, f"trainer.max_steps={stops[-1]}", "resume=true")
     assert (broken / "checkpoints" / "last.ckpt").read_bytes() == before
     train(shop, broken, *extra, "resume=true")
+    assert_same_runs(whole, broken)
+
+
+def test_files_that_are_ahead_of_the_checkpoint_do_no_harm(shop: Path, tmp_path: Path) -> None:
+    """As after a kill between the files of an epoch and its checkpoint."""
+    whole, broken, ahead = (tmp_path / name for name in ("whole", "broken", "ahead"))
+    train(shop, whole, "select=last")
+    train(shop, broken, "select=last", f"trainer.max_steps={BATCHES + 1}")
+    train(shop, ahead, "select=last", f"trainer.max_steps={BATCHES + 4}", "seed=1")
+    for name in ("weights.parquet", "metrics.csv"):
+        shutil.copy(ahead / name, broken / name)
+    # Up to the checkpoint's step the rows are those of the run.
+    rows, late = (pd.read_parquet(run / "weights.parquet") for run in (whole, ahead))
+    joined = pd.concat([rows[: BATCHES + 1], late[BATCHES + 1 :]])
+    joined.to_parquet(broken / "weights.parquet", index=False)
+    assert len(pd.read_parquet(broken / "weights.parquet")) == BATCHES + 4
+    train(shop, broken, "select=last", "resume=true")
     assert_same_runs(whole, broken)
 
 
