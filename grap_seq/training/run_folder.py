@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import subprocess
+import zipfile
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,9 +34,12 @@ def open_run(run: Path, config: Any) -> Path | None:
 
     Raises:
         FileExistsError: the folder exists and neither `overwrite` nor `resume` is set.
-        ValueError: `resume` with a config that differs from the stored one.
+        ValueError: `resume` with a config that differs from the stored one, or without a checkpoint
+            that a run of more than one epoch must have.
     """
     last = last_checkpoint(run)
+    if config.resume:
+        _check_checkpoint(run)
     if config.resume and last.is_file():
         stored = configs.load(run / "config.yaml")
         given = OmegaConf.to_container(config, resolve=True)
@@ -71,6 +75,21 @@ def open_run(run: Path, config: Any) -> Path | None:
     configs.save(config, run / "config.yaml")
     write_json(run / "environment.json", environment(config.seed))
     return None
+
+
+def _check_checkpoint(run: Path) -> None:
+    """Refuse to continue a run whose checkpoint is damaged or gone, instead of starting it anew."""
+    last, best = last_checkpoint(run), last_checkpoint(run).with_name("best.ckpt")
+    copy = f", or copy {best} to it to go on from that epoch" if best.is_file() else ""
+    remedy = f"restore it from a copy{copy}; overwrite=true starts the run anew"
+    # A checkpoint is a zip archive, whose directory stands at its end.
+    if last.is_file() and not zipfile.is_zipfile(last):
+        raise ValueError(f"resume=true, but {last} is damaged: {remedy}")
+    metrics = run / "metrics.csv"
+    # Killed before its first checkpoint, a run may have the first epoch's row.
+    epochs = len(metrics.read_text("utf-8").splitlines()) - 1 if metrics.is_file() else 0
+    if not last.is_file() and (epochs > 1 or (run / "model.safetensors").is_file()):
+        raise ValueError(f"resume=true, but {last} is gone: {remedy}")
 
 
 def last_checkpoint(run: Path) -> Path:

@@ -139,7 +139,7 @@ def test_resume_refuses_another_number_of_processes(tmp_path: Path) -> None:
     run = tmp_path / "run"
     open_run(run, settings(tmp_path, run))
     (run / "checkpoints").mkdir()
-    (run / "checkpoints" / "last.ckpt").touch()
+    torch.save({}, run / "checkpoints" / "last.ckpt")
     assert open_run(run, settings(tmp_path, run, "resume=true", "trainer=smoke")) is not None
     with pytest.raises(ValueError, match=r"but trainer\.devices differ"):
         open_run(run, settings(tmp_path, run, "resume=true", "trainer=ddp2_cpu"))

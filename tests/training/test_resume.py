@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from grap_seq import cli
@@ -95,7 +96,7 @@ def test_resume_refuses_other_settings(tmp_path: Path) -> None:
     run = tmp_path / "run"
     open_run(run, settings(run))
     (run / "checkpoints").mkdir()
-    (run / "checkpoints" / "last.ckpt").touch()
+    torch.save({}, run / "checkpoints" / "last.ckpt")
     assert open_run(run, settings(run, "resume=true")) == run / "checkpoints" / "last.ckpt"
     with pytest.raises(ValueError, match="seed"):
         open_run(run, settings(run, "resume=true", "seed=7"))
@@ -119,7 +120,7 @@ def test_resume_compares_what_of_the_trainer_changes_the_result(
     run = tmp_path / "run"
     open_run(run, settings(run))
     (run / "checkpoints").mkdir()
-    (run / "checkpoints" / "last.ckpt").touch()
+    torch.save({}, run / "checkpoints" / "last.ckpt")
     again = settings(run, "resume=true", f"trainer.{changed}")
     if not refused:
         assert open_run(run, again) is not None
@@ -127,3 +128,26 @@ def test_resume_compares_what_of_the_trainer_changes_the_result(
     key = changed.partition("=")[0]
     with pytest.raises(ValueError, match=rf"but trainer\.{key} differ from .*repeat the original"):
         open_run(run, again)
+
+
+def test_a_damaged_or_lost_checkpoint_is_named(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    open_run(run, settings(run))
+    last, best = run / "checkpoints" / "last.ckpt", run / "checkpoints" / "best.ckpt"
+    last.parent.mkdir()
+    torch.save({"a": torch.zeros(1000)}, last)
+    whole = last.read_bytes()
+    for damaged in (b"", whole[:2000]):
+        last.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"last\.ckpt is damaged: restore it from a copy;"):
+            open_run(run, settings(run, "resume=true"))
+    best.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"copy .*best\.ckpt to it to go on from that epoch"):
+        open_run(run, settings(run, "resume=true"))
+    last.unlink()
+    (run / "metrics.csv").write_text("epoch,step\n0,5\n1,10\n")
+    with pytest.raises(ValueError, match=r"last\.ckpt is gone: .*overwrite=true"):
+        open_run(run, settings(run, "resume=true"))
+    # Killed between the first epoch's row and its checkpoint, nothing is lost but that epoch.
+    (run / "metrics.csv").write_text("epoch,step\n0,5\n")
+    assert open_run(run, settings(run, "resume=true")) is None
