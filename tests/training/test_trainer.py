@@ -38,6 +38,7 @@ def test_precision_of_matrix_products(precision: str) -> None:
     assert net.seen == precision
 
 
+@pytest.mark.slow
 def test_every_process_sets_it() -> None:
     chosen = ["trainer=ddp2_cpu", "trainer.matmul_precision=medium", "epochs=1"]
     trainer = build_trainer(configs.compose("pretrain", [*chosen, "trainer.threads=1"]), [])
