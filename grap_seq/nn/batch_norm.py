@@ -47,7 +47,8 @@ class BatchNorm(nn.BatchNorm1d):
         variance = summed(centred.square().sum(0)) / count
         self._track(mean.detach(), variance.detach(), sums[1].detach())
         normal = centred * (variance + self.eps).rsqrt()
-        return (normal * self.weight + self.bias).to(input.dtype)
+        scaled = normal * self.weight
+        return (scaled if self.bias is None else scaled + self.bias).to(input.dtype)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:

@@ -102,10 +102,12 @@ class EventEmbedding(nn.Module):
         self.register_buffer("high", torch.tensor([n.high for n in known]), persistent=False)
         self.flagged = [index for index, number in enumerate(known) if number.missing]
         scalars = len(self.numbers) + (0 if self.gap_table else 1)
-        self.scalar_norm = BatchNorm(scalars) if scalars and (normalize or width) else None
+        # No bias: the next layer takes it out again, or has one of its own.
+        normed = scalars if normalize or width else 0
+        self.scalar_norm = BatchNorm(normed, bias=False) if normed else None
         inputs = columns + scalars + len(self.flagged)
         self.width = width or inputs
-        self.table_norm = BatchNorm(columns) if width and columns else None
+        self.table_norm = BatchNorm(columns, bias=False) if width and columns else None
         self.block = nn.Sequential()
         if width:
             self.block.extend(

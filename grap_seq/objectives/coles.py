@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.distributed import gathered
+from grap_seq.distributed import gathered, world_size
 from grap_seq.objectives.means import Mean
 
 Reduction = Literal["mean", "sum"]
@@ -54,6 +54,11 @@ def contrastive_loss(
     return Mean(total if reduction == "sum" else total / max(1, pairs), count)
 
 
+def in_each_process(found: Mean) -> Mean:
+    """A mean that every process has computed of the whole batch, whose entries they share."""
+    return Mean(found.loss, found.entries / world_size())
+
+
 def check_reduction(reduction: str) -> None:
     """Refuse an unknown reduction.
 
@@ -87,6 +92,8 @@ class ColesHead(nn.Module):
         the whole batch. Owners must be numbered across processes.
         """
         embeddings = gathered(F.normalize(self.output(F.relu(hidden)).float(), dim=1))
-        return contrastive_loss(
-            embeddings, gathered(owners), self.margin, self.negatives, self.reduction
+        return in_each_process(
+            contrastive_loss(
+                embeddings, gathered(owners), self.margin, self.negatives, self.reduction
+            )
         )

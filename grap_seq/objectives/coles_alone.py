@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from grap_seq.batch import Batch
 from grap_seq.distributed import gathered
 from grap_seq.nn.encoder import Encoded
-from grap_seq.objectives.coles import Reduction, check_reduction, contrastive_loss
+from grap_seq.objectives.coles import Reduction, check_reduction, contrastive_loss, in_each_process
 from grap_seq.objectives.composite import COLES, Losses, downstream_targets
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.schema import Schema
@@ -28,7 +28,7 @@ class ColesAlone(nn.Module):
         reduction: "mean" per pair, or "sum" as published.
 
     Attributes:
-        counts: of how many entries the last forward pass's losses are means, shape () each.
+        counts: this process's entries of the last forward pass's means, shape () each.
     """
 
     def __init__(
@@ -56,11 +56,8 @@ class ColesAlone(nn.Module):
         views: dict[str, Tensor] = self.weighting(encoded.all)
         ends, owners = encoded.ends[batch.views], batch.owners[batch.views]
         embeddings = gathered(F.normalize(views[COLES][ends].float(), dim=1))
-        means = {
-            COLES: contrastive_loss(
-                embeddings, gathered(owners), self.margin, self.negatives, self.reduction
-            )
-        }
+        options = self.margin, self.negatives, self.reduction
+        means = {COLES: in_each_process(contrastive_loss(embeddings, gathered(owners), *options))}
         if self.downstream is not None:
             assert self.hidden is not None
             hidden = self.hidden(views[DOWNSTREAM])

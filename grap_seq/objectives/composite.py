@@ -72,8 +72,8 @@ class CompositeObjective(nn.Module):
             events and the batch to a loss of shape ().
 
     Attributes:
-        counts: of how many entries the last forward pass's losses are means, shape () each, over
-            all processes; a loss of the user's counts as a mean over events.
+        counts: this process's entries of the last forward pass's means, shape () each; a loss of
+            the user's counts as a mean over events.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class CompositeObjective(nn.Module):
         """
         # The bank wants the positions of a view in rising order.
         ends, order = encoded.ends[batch.views].sort()
-        positions = {COLES: ends}
+        positions = {} if self.coles is None else {COLES: ends}
         if batch.label_events is not None:
             positions[DOWNSTREAM] = batch.label_events
         hidden = self.bank(encoded.all, positions)

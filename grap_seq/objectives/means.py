@@ -14,7 +14,7 @@ class Mean(NamedTuple):
 
     Attributes:
         loss: this process's share of the mean, shape ().
-        entries: their number in the whole batch, shape ().
+        entries: of this process; those of all processes add up to the whole batch's, shape ().
     """
 
     loss: Tensor
@@ -31,5 +31,4 @@ def mean(total: Tensor, count: Tensor) -> Mean:
         total: sum over this process's entries, shape ().
         count: their number, shape ().
     """
-    whole = summed(count)
-    return Mean(total * world_size() / whole.clamp(min=1), whole)
+    return Mean(total * world_size() / summed(count).clamp(min=1), count)

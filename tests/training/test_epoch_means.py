@@ -18,7 +18,7 @@ from grap_seq.objectives.means import mean
 from grap_seq.objectives.next_event import following
 from grap_seq.schema import Schema
 from grap_seq.training.epoch_means import EpochMeans
-from grap_seq.training.pretrain import build_module, crop_policy, pretrain
+from grap_seq.training.pretrain import build_module, crop_policy, numbers_of, pretrain
 from tests.processes import in_two_processes, together
 
 pytestmark = together
@@ -86,7 +86,7 @@ def test_validation_losses_are_means_over_events(shop: Path, tmp_path: Path) -> 
         "pretrain", [*small, "select=last", f"prepared={shop}", f"run={tmp_path / 'run'}"]
     )
     run = pretrain(config)
-    module, _ = build_module(config, Schema.load(shop))
+    module, _ = build_module(config, Schema.load(shop), numbers_of(shop))
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     module.eval()
