@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -170,6 +170,13 @@ class Weighting(nn.Module):
 
     def start_epoch(self) -> None:
         """Call at the start of every epoch; only methods that work by epochs use it."""
+
+    def observe_backbone(self, parameters: Iterable[Tensor]) -> None:
+        """Call with the backbone's parameters after `backward`, before clipping or a step.
+
+        Only methods that steer the length of their gradient use it; with a gradient scaler,
+        unscale first.
+        """
 
     def losses_unknown(self) -> ValueError:
         """The error of a method that needs the values of the losses and was not given any."""
