@@ -14,6 +14,7 @@ from grap_seq.weighting.fixed import Fixed
 from grap_seq.weighting.gradnorm import GradNorm
 from grap_seq.weighting.gramian import GramianWeighting
 from grap_seq.weighting.grap import GraP
+from grap_seq.weighting.grap_published import GraPPublished
 from grap_seq.weighting.head_bank import HeadBank
 from grap_seq.weighting.mgda import MGDA
 from grap_seq.weighting.pcgrad import PCGrad
@@ -28,6 +29,7 @@ __all__ = [
     "Equal",
     "Fixed",
     "GraP",
+    "GraPPublished",
     "GradNorm",
     "GradientStatistics",
     "GramianWeighting",

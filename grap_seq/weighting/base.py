@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -16,6 +16,7 @@ from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.split import Split
 from grap_seq.weighting.statistics import GradientStatistics
 from grap_seq.weighting.total import check_losses, connected_sum
+from grap_seq.weighting.untraced import untraced
 
 DOWNSTREAM = "downstream"
 
@@ -80,8 +81,7 @@ class Weighting(nn.Module):
     def forward(self, z: Tensor) -> dict[str, Tensor]: ...
     @overload
     def forward(self, z: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]: ...
-    # torch declares this decorator without types; the node is not for compilers to trace.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @untraced
     def forward(self, z: Tensor | Mapping[str, Tensor]) -> dict[str, Any]:
         """Views of the embedding, one for each loss and one named "downstream".
 
@@ -125,8 +125,7 @@ class Weighting(nn.Module):
         check_losses(self, losses)
         if not torch.is_grad_enabled():
             return torch.stack(list(losses.values())).sum()
-        total: Tensor = connected_sum(self, losses)
-        return total
+        return connected_sum(self, losses)
 
     def begin(self) -> PassState:
         """Called by both nodes before every forward pass; its state."""
@@ -171,6 +170,13 @@ class Weighting(nn.Module):
 
     def start_epoch(self) -> None:
         """Call at the start of every epoch; only methods that work by epochs use it."""
+
+    def observe_backbone(self, parameters: Iterable[Tensor]) -> None:
+        """Call with the backbone's parameters after `backward`, before clipping or a step.
+
+        Only methods that steer the length of their gradient use it; with a gradient scaler,
+        unscale first.
+        """
 
     def losses_unknown(self) -> ValueError:
         """The error of a method that needs the values of the losses and was not given any."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -73,5 +72,8 @@ def medians(run: Path) -> dict[str, float]:
             f"{path} does not exist: name the folder of a `grap-seq pretrain` run, or give a weight"
             " for each loss"
         )
+    # Imported here: it takes longer than torch, and most weightings have no use for it.
+    import pandas as pd
+
     weights = pd.read_parquet(path).filter(regex="^weight/").median()
     return {str(name).removeprefix("weight/"): float(value) for name, value in weights.items()}

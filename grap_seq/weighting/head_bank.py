@@ -20,6 +20,7 @@ from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.engine import finish, observe, with_downstream
 from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
+from grap_seq.weighting.untraced import untraced
 
 # Matrix products of fewer positions are slow: with 64 losses of width 256, whose chunks would have
 # 63 of them, the Gram matrix then costs 1.7 times as much.
@@ -49,8 +50,7 @@ class HeadBank(nn.Module):
         nn.init.uniform_(self.weight, -bound, bound)
         nn.init.uniform_(self.bias, -bound, bound)
 
-    # torch declares this decorator without types; the node is not for compilers to trace.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @untraced
     def forward(
         self, z: Tensor, positions: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from scipy.optimize import nnls
 from torch import Tensor
 
 from grap_seq.weighting.gramian import GramianWeighting
@@ -51,6 +50,9 @@ def shortest(gram: Tensor) -> Tensor:
     whose active-set solver is exact. In units of each gradient's length its matrix is well
     conditioned whatever the scales of the losses.
     """
+    # Imported here: it takes half as long as torch, and other weightings have no use for it.
+    from scipy.optimize import nnls
+
     norms = gram.diagonal().sqrt()
     values, vectors = torch.linalg.eigh(gram / norms / norms[:, None])
     root = (vectors * values.clamp(min=0).sqrt()).T  # root.T @ root = correlations

@@ -11,22 +11,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchjd import aggregation
-from torchjd.aggregation import MGDAWeighting, Weighting
 
 from grap_seq.seeds import derived_seed
 from grap_seq.weighting.gramian import GramianWeighting
 
-# The library's base class of weightings that take a Gram matrix has no public name.
-_BASE = next(base for base in MGDAWeighting.__mro__[1:] if base is not Weighting)
-
 
 def methods() -> dict[str, type[Any]]:
     """Classes by lower-case name: "alignedmtl", "upgrad", "cagrad", ..."""
+    # Imported here: it takes as long as torch, and other weightings have no use for it.
+    from torchjd import aggregation
+
+    # The library's base class of weightings that take a Gram matrix has no public name.
+    above = aggregation.MGDAWeighting.__mro__[1:]
+    gramian = next(base for base in above if base is not aggregation.Weighting)
     classes = {}
     for name in aggregation.__all__:
         kind = getattr(aggregation, name)
-        if name.endswith("Weighting") and isinstance(kind, type) and issubclass(kind, _BASE):
+        if name.endswith("Weighting") and isinstance(kind, type) and issubclass(kind, gramian):
             classes[name.removesuffix("Weighting").lower()] = kind
     return classes
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from grap_seq.weighting.pass_state import PassState
+from grap_seq.weighting.untraced import untraced
 
 if TYPE_CHECKING:
     from grap_seq.weighting.base import Weighting
@@ -60,8 +61,7 @@ def check_losses(weighting: Weighting, losses: Mapping[str, Tensor]) -> None:
         raise ValueError(f"no loss is given; their names are {list(weighting.views)}")
 
 
-# torch declares this decorator without types; the graph is not for compilers to trace.
-@torch.compiler.disable  # type: ignore[untyped-decorator]
+@untraced
 def connected_sum(weighting: Weighting, losses: Mapping[str, Tensor]) -> Tensor:
     """The sum of the losses, shape (), tied to the passes that they belong to.
 

@@ -189,3 +189,17 @@ def test_activation_checkpointing_of_encoder_and_heads() -> None:
     backward(checkpoint(saving, batch(0), use_reentrant=False))
     for ours, theirs in zip(saving.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_a_compiled_model_finds_its_passes(fused: bool) -> None:
+    """The node and `total` are left to Python; what is between them is compiled."""
+    plain, compiled = Net(GradNorm, fused), Net(GradNorm, fused)
+    call: Any = torch.compile(compiled, backend="aot_eager")
+    for seed in range(2):
+        backward(plain(batch(seed)))
+        backward(call(batch(seed)))
+    for ours, theirs in zip(compiled.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad)
+    torch.testing.assert_close(compiled.weighting.weights.grad, plain.weighting.weights.grad)
+    assert compiled.weighting.losses.keys() == plain.weighting.losses.keys()
