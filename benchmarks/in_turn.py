@@ -15,7 +15,6 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 from grap_seq.prep.prepare import prepare
@@ -107,15 +106,8 @@ class Worker:
             raise RuntimeError(f"the worker stopped with {self.process.wait()}; see its message")
         return json.loads(line)
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the process."""
         self.process.communicate()
 
 
@@ -151,3 +143,9 @@ def prepared(dataset: str, folder: Path) -> Path:
     with contextlib.redirect_stdout(io.StringIO()):
         prepare(dataset, folder / "prepared", source=source)
     return folder / "prepared"
+
+
+def commit(checkout: Path) -> str:
+    """Short name of a checkout's commit."""
+    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -12,12 +12,12 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils import flop_counter
 
 import grap_seq
 from grap_seq import config as configs
@@ -102,10 +102,8 @@ class Training:
 
     def operations(self, number: int) -> float:
         """Floating-point operations of the matrix products in a step."""
-        # torch counts `addmm`, but not the same product in place.
-        in_place = {torch.ops.aten.addmm_: product_operations}
         batch = self.data[number % len(self.data)]
-        with FlopCounterMode(display=False, custom_mapping=in_place) as counter:
+        with flop_counter.FlopCounterMode(display=False, custom_mapping=uncounted()) as counter:
             self.train(batch, number, {})
         return float(counter.get_total_flops())
 
@@ -137,9 +135,25 @@ def measured(seconds: dict[str, float], name: str) -> Iterator[None]:
     seconds[name] = time.process_time() - start
 
 
-def product_operations(out: Any, left: Any, right: Any, *_: Any, **__: Any) -> int:
-    """Of out += left right, from their shapes."""
-    return 2 * int(left[0]) * int(left[1]) * int(right[1])
+def uncounted() -> dict[Any, Callable[..., int]]:
+    """Products that torch's counter does not know: their operations from their arguments' shapes.
+
+    It knows `addmm`, but not the same in place, and attention on a GPU, but not on a CPU. As there,
+    causal attention counts as a whole.
+    """
+    aten = torch.ops.aten
+    # Declared without types.
+    forward: Callable[..., int] = flop_counter.sdpa_flop_count
+    backward: Callable[..., int] = flop_counter.sdpa_backward_flop_count
+    return {
+        aten.addmm_: lambda out, *pair, **_: flop_counter.mm_flop(*pair[:2]),
+        aten._scaled_dot_product_flash_attention_for_cpu: (
+            lambda *tensors, **_: forward(*tensors[:3])
+        ),
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: (
+            lambda *tensors, **_: backward(*tensors[:4])
+        ),
+    }
 
 
 def resident(key: str) -> int:

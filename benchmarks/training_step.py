@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.in_turn import HERE, Case, Worker, prepared, quartiles, spread, take_turns
+from benchmarks.in_turn import HERE, Case, Worker, commit, prepared, quartiles, spread, take_turns
 from grap_seq.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -81,7 +80,7 @@ def speed(folder: Path, case: Case, options: argparse.Namespace) -> list[dict[st
         rows[1]["rate_over_other"] = quartiles([rate(a) / rate(b) for a, b in pairs])
         rows[1]["other"] = figures(answers["other"])
     for worker in workers.values():
-        worker.process.communicate()
+        worker.close()
     return rows
 
 
@@ -99,12 +98,15 @@ def figures(answers: Answers) -> dict[str, Any]:
 
 def add_memory(rows: list[dict[str, Any]], folder: Path, case: Case, options: Any) -> None:
     """Peak of a process of its own for each row, in MB."""
-    chosen = {"precision": options.precision, "matmul_precision": options.matmul_precision}
+    chosen: dict[str, Any] = {
+        "precision": options.precision,
+        "matmul_precision": options.matmul_precision,
+        "environment": MEMORY_ENVIRONMENT,
+    }
     for row in rows:
-        with Worker(
-            HERE, folder, case, row["weighting"], **chosen, environment=MEMORY_ENVIRONMENT
-        ) as worker:
-            peak = worker.ask("memory", MEMORY_STEPS)
+        worker = Worker(HERE, folder, case, row["weighting"], **chosen)
+        peak = worker.ask("memory", MEMORY_STEPS)
+        worker.close()
         row["peak_megabytes"], row["step_megabytes"] = peak["peak"] / 1e6, peak["step"] / 1e6
     equal, grap = rows
     for key in ("peak", "step"):
@@ -131,12 +133,6 @@ def show(rows: list[dict[str, Any]]) -> None:
             *(f"{row['shares'][part]:.0%}" for part in PARTS),
         )
     Console(width=180).print(table)
-
-
-def commit(checkout: Path) -> str:
-    """Short name of a checkout's commit."""
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def main() -> None:
