@@ -43,6 +43,16 @@ class Case(NamedTuple):
         return [f"dataset={self.data}", f"encoder={self.encoder}", *sizes, f"weighting={weighting}"]
 
 
+class Precision(NamedTuple):
+    """Of a step: as Lightning's `precision`, and as `torch.set_float32_matmul_precision`'s."""
+
+    training: str = "32-true"
+    products: str = "highest"
+
+
+EXACT = Precision()
+
+
 class Worker:
     """A process with one checkout's code, ready to fetch batches and to train.
 
@@ -51,7 +61,7 @@ class Worker:
         folder: prepared data.
         case: what to train.
         weighting: and how.
-        precision: as Lightning's; products of float32 as in `torch.set_float32_matmul_precision`.
+        precision: of the steps.
         environment: variables of the process.
 
     Raises:
@@ -65,8 +75,7 @@ class Worker:
         case: Case,
         weighting: str = "grap",
         *,
-        precision: str = "32-true",
-        matmul_precision: str = "highest",
+        precision: Precision = EXACT,
         environment: dict[str, str] | None = None,
     ) -> None:
         checkout = checkout.resolve()
@@ -85,8 +94,8 @@ class Worker:
             "folder": str(folder.resolve()),
             "overrides": case.overrides(weighting),
             "batch_size": BATCH,
-            "precision": precision,
-            "matmul_precision": matmul_precision,
+            "precision": precision.training,
+            "matmul_precision": precision.products,
         }
         root = self._exchange(settings)
         assert root == str(checkout), f"imported {root} in place of {checkout}"

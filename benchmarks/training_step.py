@@ -25,7 +25,18 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.in_turn import HERE, Case, Worker, commit, prepared, quartiles, spread, take_turns
+from benchmarks.in_turn import (
+    EXACT,
+    HERE,
+    Case,
+    Precision,
+    Worker,
+    commit,
+    prepared,
+    quartiles,
+    spread,
+    take_turns,
+)
 from grap_seq.files import write_json
 
 RESULTS = Path(__file__).parent / "results"
@@ -47,6 +58,11 @@ QUICK_KEYS = (
 Answers = list[dict[str, float]]
 
 
+def precision(options: argparse.Namespace) -> Precision:
+    """Of this commit's steps; the other one's are exact."""
+    return Precision(options.precision, options.matmul_precision)
+
+
 def rate(answer: dict[str, float]) -> float:
     """Events per CPU second."""
     return answer["events"] / (answer["data"] + answer["step"])
@@ -54,19 +70,20 @@ def rate(answer: dict[str, float]) -> float:
 
 def speed(folder: Path, case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for equal weights and one for GraP, the other commit's GraP beside it."""
-    chosen = {"precision": options.precision, "matmul_precision": options.matmul_precision}
-    workers = {name: Worker(HERE, folder, case, name, **chosen) for name in ("equal", "grap")}
+    workers = {
+        name: Worker(HERE, folder, case, name, precision=precision(options))
+        for name in ("equal", "grap")
+    }
     if options.against is not None:
         workers["other"] = Worker(options.against, folder, case)
     # GraP is in the middle, next to both that it is compared with.
-    answers = dict(
-        zip(workers, take_turns(list(workers.values()), "step", options.steps), strict=True)
-    )
+    taken = take_turns(list(workers.values()), "step", options.steps, options.warm)
+    answers = dict(zip(workers, taken, strict=True))
     rows = []
     for name in ("equal", "grap"):
         row = figures(answers[name])
         product = workers[name].ask("product", 10)
-        number = options.steps + 1
+        number = options.warm + options.steps - 1
         operations = workers[name].ask("operations", number) / answers[name][-1]["events"]
         each = [operations * one["events"] / one["step"] / product for one in answers[name]]
         row["share_of_product"] = statistics.median(each)
@@ -96,15 +113,19 @@ def figures(answers: Answers) -> dict[str, Any]:
     }
 
 
-def add_memory(rows: list[dict[str, Any]], folder: Path, case: Case, options: Any) -> None:
+def add_memory(
+    rows: list[dict[str, Any]], folder: Path, case: Case, options: argparse.Namespace
+) -> None:
     """Peak of a process of its own for each row, in MB."""
-    chosen: dict[str, Any] = {
-        "precision": options.precision,
-        "matmul_precision": options.matmul_precision,
-        "environment": MEMORY_ENVIRONMENT,
-    }
     for row in rows:
-        worker = Worker(HERE, folder, case, row["weighting"], **chosen)
+        worker = Worker(
+            HERE,
+            folder,
+            case,
+            row["weighting"],
+            precision=precision(options),
+            environment=MEMORY_ENVIRONMENT,
+        )
         peak = worker.ask("memory", MEMORY_STEPS)
         worker.close()
         row["peak_megabytes"], row["step_megabytes"] = peak["peak"] / 1e6, peak["step"] / 1e6
@@ -140,35 +161,43 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warm", type=int, default=2, help="steps before those")
     parser.add_argument("--against", type=Path, help="a checkout of another commit")
     parser.add_argument("--quick", action="store_true", help="a few steps, this checkout alone")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument(
         "--matmul-precision", choices=("highest", "high", "medium"), default="highest"
     )
-    parser.add_argument("--cases", type=int, nargs="+", default=range(len(CASES)), help="of the 4")
+    parser.add_argument(
+        "--cases", type=int, nargs="+", default=range(len(CASES)), help="which of the 4"
+    )
     options = parser.parse_args()
     if options.quick:
-        options.steps, options.against = QUICK_STEPS, None
+        options.steps, options.warm, options.against = QUICK_STEPS, 1, None
     rows = []
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as root:
         cases = [CASES[index] for index in options.cases]
-        folders = {data: prepared(data, Path(name) / data) for data in {c.data for c in cases}}
+        folders = {data: prepared(data, Path(root) / data) for data in {c.data for c in cases}}
         for case in cases:
             added = speed(folders[case.data], case, options)
             if not options.quick:
                 add_memory(added, folders[case.data], case, options)
             rows += added
     show(rows)
+    exact = precision(options) == EXACT
+    name = "training_step" if exact else "_".join(["training_step", *precision(options)])
     if options.quick:
         quick = [{key: row[key] for key in QUICK_KEYS} for row in rows]
-        write_json(RESULTS / "training_step_quick.json", quick)
+        write_json(RESULTS / f"{name}_quick.json", quick)
         return
-    about = {"commit": commit(HERE), "precision": options.precision}
-    about["matmul_precision"] = options.matmul_precision
+    about = {
+        "commit": commit(HERE),
+        "precision": options.precision,
+        "matmul_precision": options.matmul_precision,
+    }
     if options.against is not None:
         about["against"] = commit(options.against)
-    write_json(RESULTS / "training_step.json", about | {"rows": rows})
+    write_json(RESULTS / f"{name}.json", about | {"rows": rows})
 
 
 if __name__ == "__main__":
