@@ -24,9 +24,9 @@ from rich.table import Table
 from benchmarks.memory import resident
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
-from grap_seq.data.sequences import TIME, Sequences
+from grap_seq.data.sequences import Sequences
 from grap_seq.files import write_json
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import TIME, Field, Schema
 
 RESULTS = Path(__file__).parent / "results" / "loader_memory.json"
 EVENTS = 120

@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from grap_seq import config as configs
+from grap_seq.batch import Batch
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import write_json
 from grap_seq.schema import Field, Schema
-from grap_seq.batch import Batch
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 

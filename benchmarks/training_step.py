@@ -1,171 +1,159 @@
-"""A training step: milliseconds, events per CPU second, and where the time goes.
+"""A training step: events per CPU second, GraP beside equal weights, this commit beside another.
 
-GRU 256 and HT-Transformer 128 x 4 on artificial data like Churn's (6 fields, about 100 events a
+GRU and HT-Transformer (128 x 4) on artificial data like Churn's (6 fields, about 100 events a
 sequence) and AlfaBattle's (18 fields, about 230), 32 sequences a batch, 5 sub-sequences of each as
-in the paper, one thread. Equal weights and GraP take the same batches in turns; medians over steps.
-The parts of a step are timed apart ("encoder" and "heads" are their forward passes). The matrix
-products of a step are counted by PyTorch's own counter and set beside the speed of one large
-product on the same machine in the same run.
+in the paper, one thread. Steps are handed out in turn to a process for each weighting and commit.
+Events are real ones, no padding; their CPU seconds include the making of the batch. Ratios are
+medians, with quartiles, over steps next to each other. The share of a product is how many
+floating-point operations of matrix products the step does in a CPU second, without the making of
+the batch, divided by those of one large float32 product in the same run.
 
-    python benchmarks/training_step.py [--steps 10] [--compile]
+    git worktree add ../old 3f8384e
+    python benchmarks/training_step.py --against ../old
+    python benchmarks/training_step.py --quick
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
-from grap_seq import config as configs
-from grap_seq.data.loader import EpochBatches
-from grap_seq.data.sequences import Sequences
+from benchmarks.in_turn import (
+    EXACT,
+    HERE,
+    Case,
+    Precision,
+    Worker,
+    commit,
+    prepared,
+    quartiles,
+    spread,
+    take_turns,
+)
 from grap_seq.files import write_json
-from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
-from grap_seq.schema import Schema
-from grap_seq.batch import Batch
-from grap_seq.training.module import PretrainModule
-from grap_seq.training.pretrain import build_module, crop_policy
 
-RESULTS = Path(__file__).parent / "results" / "training_step.json"
-DATA = {"churn": 100_000, "alfabattle": 150_000}
-SIZES = {
-    "gru": ["encoder.hidden=256"],
-    "ht_transformer": ["encoder.hidden=128", "encoder.layers=4", "encoder.feedforward=512"],
-}
-WEIGHTINGS = ("equal", "grap")
-BATCH = 32
+RESULTS = Path(__file__).parent / "results"
+CASES = (
+    Case("churn", "gru", 256),
+    Case("alfabattle", "gru", 256),
+    Case("churn", "gru", 1024),
+    Case("churn", "ht_transformer", 128),
+)
 PARTS = ("data", "encoder", "heads", "backward", "optimiser")
+MEMORY_STEPS = 3
+# Freed tensors go back to the system at once: what stays is not for the allocator to choose.
+MEMORY_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+QUICK_STEPS = 4
+QUICK_KEYS = (
+    *("data", "encoder", "hidden", "weighting"),
+    *("events_per_cpu_second", "share_of_product"),
+)
+Answers = list[dict[str, float]]
 
 
-@dataclass
-class Run:
-    """A module with its optimiser."""
-
-    module: PretrainModule
-    optimizer: torch.optim.Optimizer
-
-    @classmethod
-    def of(cls, schema: Schema, overrides: list[str], compiled: bool) -> Run:
-        module, _ = build_module(configs.compose("pretrain", overrides), schema)
-        if compiled:
-            module.model.encoder.compile(dynamic=True)
-        optimizers, _ = module.configure_optimizers()
-        return cls(module, optimizers[0])
-
-    def step(self, batch: Batch) -> dict[str, float]:
-        """One optimiser step; CPU seconds of its parts."""
-        seconds: dict[str, float] = {}
-        model, objective = self.module.model, self.module.objective
-        with measured(seconds, "whole"):
-            self.optimizer.zero_grad()
-            with measured(seconds, "encoder"):
-                states = model(batch)
-            with measured(seconds, "heads"):
-                losses = objective(batch, states)
-            with measured(seconds, "backward"):
-                objective.weighting.total(losses).backward()  # type: ignore[no-untyped-call]
-            with measured(seconds, "optimiser"):
-                self.module.configure_gradient_clipping(self.optimizer, 1.0)
-                self.optimizer.step()
-        return seconds
+def precision(options: argparse.Namespace) -> Precision:
+    """Of this commit's steps; the other one's are exact."""
+    return Precision(options.precision, options.matmul_precision)
 
 
-@contextlib.contextmanager
-def measured(seconds: dict[str, float], name: str) -> Iterator[None]:
-    cpu, wall = time.process_time(), time.perf_counter()
-    yield
-    seconds[name] = time.process_time() - cpu
-    seconds[f"{name}_wall"] = time.perf_counter() - wall
+def rate(answer: dict[str, float]) -> float:
+    """Events per CPU second."""
+    return answer["events"] / (answer["data"] + answer["step"])
 
 
-def product_speed(size: int = 1024, times: int = 10) -> float:
-    """Floating-point operations per CPU second of one large product; the best of some."""
-    left, right = torch.randn(size, size), torch.randn(size, size)
-    taken = []
-    for _ in range(times):
-        start = time.process_time()
-        torch.mm(left, right)
-        taken.append(time.process_time() - start)
-    return 2 * size**3 / min(taken)
-
-
-def operations(step: Callable[[], Any]) -> float:
-    """Floating-point operations of the matrix products in a step."""
-    counter = FlopCounterMode(display=False)
-    with counter:
-        step()
-    return float(counter.get_total_flops())
-
-
-def prepared(dataset: str, place: Path) -> Path:
-    source = synth(dataset, place / "raw", DATA[dataset], 0)
-    with contextlib.redirect_stdout(io.StringIO()):
-        prepare(dataset, place / "prepared", source=source)
-    return place / "prepared"
-
-
-def measure(dataset: str, folder: Path, encoder: str, steps: int, compiled: bool) -> list[Any]:
-    """A row for every weighting."""
-    overrides = [f"dataset={dataset}", f"encoder={encoder}", *SIZES[encoder]]
-    settings = configs.compose("pretrain", overrides)
-    sequences = Sequences(folder, "train")
-    data = EpochBatches(sequences, crop_policy(settings), BATCH, seed=0, epoch=0)
-    schema = sequences.schema
-    runs = {
-        name: Run.of(schema, [*overrides, f"weighting={name}"], compiled) for name in WEIGHTINGS
+def speed(folder: Path, case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row for equal weights and one for GraP, the other commit's GraP beside it."""
+    workers = {
+        name: Worker(HERE, folder, case, name, precision=precision(options))
+        for name in ("equal", "grap")
     }
-    taken: dict[str, list[dict[str, float]]] = {name: [] for name in WEIGHTINGS}
-    for number in range(steps + 2):
-        fetched: dict[str, float] = {}
-        with measured(fetched, "data"):
-            batch = data[number % len(data)]
-        events = sum(int(group.seq_lens.sum()) for group in batch)
-        for name in WEIGHTINGS if number % 2 else WEIGHTINGS[::-1]:
-            seconds = runs[name].step(batch) | fetched | {"events": events}
-            if number > 1:
-                taken[name].append(seconds)
+    if options.against is not None:
+        workers["other"] = Worker(options.against, folder, case)
+    # GraP is in the middle, next to both that it is compared with.
+    taken = take_turns(list(workers.values()), "step", options.steps, options.warm)
+    answers = dict(zip(workers, taken, strict=True))
     rows = []
-    for name, found in taken.items():
-        middle = {key: statistics.median(one[key] for one in found) for key in found[0]}
-        rate = statistics.median(one["events"] / (one["whole"] + one["data"]) for one in found)
-        flops = 0.0 if compiled else operations(partial(runs[name].step, batch))
-        rows.append(
-            {
-                "data": dataset,
-                "encoder": encoder,
-                "weighting": name,
-                "compiled": compiled,
-                "milliseconds": 1e3 * (middle["whole"] + middle["data"]),
-                "events": middle["events"],
-                "events_per_cpu_second": rate,
-                "grap_over_equal": statistics.median(
-                    one["whole"] / other["whole"]
-                    for one, other in zip(found, taken["equal"], strict=True)
-                ),
-                **{
-                    f"{part}_share": middle[part] / (middle["whole"] + middle["data"])
-                    for part in PARTS
-                },
-                "gflops_per_cpu_second": flops / (found[-1]["whole"]) / 1e9,
-                "steps": steps,
-            }
-        )
+    for name in ("equal", "grap"):
+        row = figures(answers[name])
+        product = workers[name].ask("product", 10)
+        number = options.warm + options.steps - 1
+        operations = workers[name].ask("operations", number) / answers[name][-1]["events"]
+        each = [operations * one["events"] / one["step"] / product for one in answers[name]]
+        row["share_of_product"] = statistics.median(each)
+        row["product_gflops"] = product / 1e9
+        row["step_gflops"] = row["share_of_product"] * product / 1e9
+        rows.append({**case._asdict(), "weighting": name, **row})
+    pairs = zip(answers["grap"], answers["equal"], strict=True)
+    rows[1]["seconds_over_equal"] = quartiles([a["step"] / b["step"] for a, b in pairs])
+    if "other" in answers:
+        pairs = zip(answers["grap"], answers["other"], strict=True)
+        rows[1]["rate_over_other"] = quartiles([rate(a) / rate(b) for a, b in pairs])
+        rows[1]["other"] = figures(answers["other"])
+    for worker in workers.values():
+        worker.close()
     return rows
+
+
+def figures(answers: Answers) -> dict[str, Any]:
+    """Medians over steps."""
+    whole = sum(one["data"] + one["step"] for one in answers)
+    return {
+        "events_per_cpu_second": statistics.median(rate(one) for one in answers),
+        "milliseconds": 1e3 * statistics.median(one["data"] + one["step"] for one in answers),
+        "events": statistics.median(one["events"] for one in answers),
+        "shares": {part: sum(one[part] for one in answers) / whole for part in PARTS},
+        "steps": len(answers),
+    }
+
+
+def add_memory(
+    rows: list[dict[str, Any]], folder: Path, case: Case, options: argparse.Namespace
+) -> None:
+    """Peak of a process of its own for each row, in MB."""
+    for row in rows:
+        worker = Worker(
+            HERE,
+            folder,
+            case,
+            row["weighting"],
+            precision=precision(options),
+            environment=MEMORY_ENVIRONMENT,
+        )
+        peak = worker.ask("memory", MEMORY_STEPS)
+        worker.close()
+        row["peak_megabytes"], row["step_megabytes"] = peak["peak"] / 1e6, peak["step"] / 1e6
+    equal, grap = rows
+    for key in ("peak", "step"):
+        grap[f"{key}_memory_over_equal"] = grap[f"{key}_megabytes"] / equal[f"{key}_megabytes"]
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    table = Table(box=MARKDOWN)
+    titles = ("case", "events/CPU s", "other", "÷ other", "time ÷ equal", "memory ÷ equal")
+    for title in (*titles, "MB", "of product", *PARTS):
+        table.add_column(title, justify="right")
+    for row in rows:
+        other = f"{row['other']['events_per_cpu_second']:,.0f}" if "other" in row else ""
+        memory = f"{row['step_memory_over_equal']:.2f}" if "step_memory_over_equal" in row else ""
+        table.add_row(
+            f"{row['data']} {row['encoder']} {row['hidden']} {row['weighting']}",
+            f"{row['events_per_cpu_second']:,.0f}",
+            other,
+            spread(row["rate_over_other"]) if other else "",
+            spread(row["seconds_over_equal"]) if "seconds_over_equal" in row else "",
+            memory,
+            f"{row['peak_megabytes']:,.0f}" if "peak_megabytes" in row else "",
+            f"{row['share_of_product']:.2f}",
+            *(f"{row['shares'][part]:.0%}" for part in PARTS),
+        )
+    Console(width=180).print(table)
 
 
 def main() -> None:
@@ -173,34 +161,43 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--compile", action="store_true", help="torch.compile of the encoder too")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    parser.add_argument("--warm", type=int, default=2, help="steps before those")
+    parser.add_argument("--against", type=Path, help="a checkout of another commit")
+    parser.add_argument("--quick", action="store_true", help="a few steps, this checkout alone")
+    parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
+    parser.add_argument(
+        "--matmul-precision", choices=("highest", "high", "medium"), default="highest"
+    )
+    parser.add_argument(
+        "--cases", type=int, nargs="+", default=range(len(CASES)), help="which of the 4"
+    )
+    options = parser.parse_args()
+    if options.quick:
+        options.steps, options.warm, options.against = QUICK_STEPS, 1, None
     rows = []
-    for dataset in DATA:
-        with tempfile.TemporaryDirectory() as name:
-            folder = prepared(dataset, Path(name))
-            for encoder in SIZES:
-                for compiled in (False, True) if arguments.compile else (False,):
-                    rows += measure(dataset, folder, encoder, arguments.steps, compiled)
-    speed = product_speed() / 1e9
-    table = Table(box=MARKDOWN)
-    for title in ("data", "encoder", "weighting", "compiled", "ms", "events/CPU s", "÷ equal"):
-        table.add_column(title, justify="right")
-    for title in (*PARTS, "GFLOP/s"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        table.add_row(
-            *(str(row[key]) for key in ("data", "encoder", "weighting", "compiled")),
-            f"{row['milliseconds']:.0f}",
-            f"{row['events_per_cpu_second']:,.0f}",
-            f"{row['grap_over_equal']:.2f}",
-            *(f"{row[f'{part}_share']:.0%}" for part in PARTS),
-            f"{row['gflops_per_cpu_second']:.0f}",
-        )
-    Console(width=150).print(table)
-    print(f"one large matrix product: {speed:.0f} GFLOP per CPU second")
-    write_json(RESULTS, {"product_gflops": speed, "rows": rows})
+    with tempfile.TemporaryDirectory() as root:
+        cases = [CASES[index] for index in options.cases]
+        folders = {data: prepared(data, Path(root) / data) for data in {c.data for c in cases}}
+        for case in cases:
+            added = speed(folders[case.data], case, options)
+            if not options.quick:
+                add_memory(added, folders[case.data], case, options)
+            rows += added
+    show(rows)
+    exact = precision(options) == EXACT
+    name = "training_step" if exact else "_".join(["training_step", *precision(options)])
+    if options.quick:
+        quick = [{key: row[key] for key in QUICK_KEYS} for row in rows]
+        write_json(RESULTS / f"{name}_quick.json", quick)
+        return
+    about = {
+        "commit": commit(HERE),
+        "precision": options.precision,
+        "matmul_precision": options.matmul_precision,
+    }
+    if options.against is not None:
+        about["against"] = commit(options.against)
+    write_json(RESULTS / f"{name}.json", about | {"rows": rows})
 
 
 if __name__ == "__main__":

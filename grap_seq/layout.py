@@ -158,7 +158,7 @@ class Layout:
         """Flat values (N, ...) as rectangles (B, T, ...), zero where padded."""
         rectangles = self.rectangles
         cells = values.new_zeros(rectangles.size, *values.shape[1:])
-        cells = cells.index_copy(0, rectangles.cells, values)
+        cells.index_copy_(0, rectangles.cells, values)
         parts = torch.split(cells, [rows * length for rows, length in rectangles.shapes])
         return [
             part.view(*shape, *values.shape[1:])
