@@ -125,4 +125,5 @@ def test_a_layout_travels_to_workers_and_devices() -> None:
 def test_no_rows() -> None:
     layout = Layout([])
     assert (layout.events, len(layout)) == (0, 0)
-    assert layout.packing.sizes == layout.rectangles.shapes == ()
+    assert layout.packing.sizes == ()
+    assert layout.rectangles.shapes == ()

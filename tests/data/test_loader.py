@@ -45,7 +45,7 @@ def test_an_epoch_holds_every_sequence_with_a_next_event_once() -> None:
         # Each sequence of the batch gives three crops.
         assert sorted(batch.owners.tolist()) == sorted(list(range(len(batch) // 3)) * 3)
         owners += len(batch) // 3
-        crops += [part.numpy() for part in batch.times.split(batch.layout.sizes.tolist())]
+        crops += [part.numpy() for part in torch.split(batch.times, batch.layout.sizes.tolist())]
     usable = [row[TIME] for row in rows if len(row[TIME]) >= 2]
     assert owners == len(usable) == 13
     starts = np.array([times[0] for times in usable])
@@ -90,7 +90,7 @@ def labelled_by_length(lengths: list[int]) -> Sequences:
 
 def heavy_tailed(count: int) -> list[int]:
     rng = np.random.default_rng(0)
-    return np.clip(rng.lognormal(3.5, 1.0, count), 2, 400).astype(int).tolist()
+    return [int(size) for size in np.clip(rng.lognormal(3.5, 1.0, count), 2, 400)]
 
 
 def test_batches_are_random_samples_of_sequences() -> None:

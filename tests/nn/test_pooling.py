@@ -18,7 +18,7 @@ def test_each_row_is_pooled_over_its_own_events(pooling: str) -> None:
     # All negative: a maximum that begins at zero would be wrong.
     states, last = -torch.rand(14, 3) - 0.1, torch.randn(5, 3)
     pooled = pool(states, last, layout, pooling)
-    for row, events in enumerate(states.split(LENGTHS)):
+    for row, events in enumerate(torch.split(states, LENGTHS)):
         parts = {
             "last": last[row],
             "mean": sum(events[1:], events[0]) / len(events),

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from grap_seq import config as configs
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
+from grap_seq.objectives.composite import CompositeObjective
 from grap_seq.objectives.means import mean
 from grap_seq.objectives.next_event import following
 from grap_seq.schema import Schema
@@ -90,6 +91,7 @@ def test_validation_losses_are_means_over_events(shop: Path, tmp_path: Path) -> 
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     module.eval()
+    assert isinstance(module.objective, CompositeObjective)
     heads: dict[str, Any] = dict(
         zip(module.objective.next_event_names, module.objective.next_event, strict=True)
     )

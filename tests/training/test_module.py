@@ -15,6 +15,7 @@ from grap_seq import config as configs
 from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
+from grap_seq.objectives.composite import CompositeObjective
 from grap_seq.objectives.means import Mean
 from grap_seq.schema import Schema
 from grap_seq.seeds import derived_seed
@@ -175,6 +176,7 @@ def test_bf16_autocast_trains_and_keeps_the_statistics_in_float32(shop: Path) ->
 
 def poison(model: PretrainModule, monkeypatch: pytest.MonkeyPatch, factors: list[float]) -> None:
     """Multiply the loss of "amount" in successive batches."""
+    assert isinstance(model.objective, CompositeObjective)
     head = model.objective.next_event[model.objective.next_event_names.index("amount")]
     forward, left = head.forward, iter(factors)
 
