@@ -174,8 +174,7 @@ class Weighting(nn.Module):
     def observe_backbone(self, parameters: Iterable[Tensor]) -> None:
         """Call with the backbone's parameters after `backward`, before clipping or a step.
 
-        Only methods that steer the length of their gradient use it; with a gradient scaler,
-        unscale first.
+        Only GraPPublished uses it; with a gradient scaler, unscale first.
         """
 
     def losses_unknown(self) -> ValueError:

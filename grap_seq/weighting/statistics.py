@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Elements of a (losses, positions) chunk: 4 MB in float32, small enough to stay in cache.
-CHUNK_ELEMENTS = 1 << 20
+# Elements of a (losses, positions) chunk: 2 MB in float32, small enough to stay in cache.
+CHUNK_ELEMENTS = 1 << 19
 # Losses in a block of the Gram matrix: fewer make slow matrix products. With 65 losses, half the
 # matrix in blocks of 32 takes three quarters of the time of the whole one.
 BLOCK = 32

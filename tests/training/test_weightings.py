@@ -12,7 +12,7 @@ from tests.training.test_module import batch, fit, module
 
 SETTINGS = {"fixed": ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]}
 CONSTANT = ("equal", "fixed", "searched", "auxiliary", "supervised")
-LABELLED = ("grap", "auxiliary", "supervised")
+LABELLED = ("grap", "grap_published", "auxiliary", "supervised")
 
 
 @pytest.mark.parametrize("name", configs.choices("weighting"))
