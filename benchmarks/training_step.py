@@ -153,7 +153,7 @@ def show(rows: list[dict[str, Any]]) -> None:
             f"{row['share_of_product']:.2f}",
             *(f"{row['shares'][part]:.0%}" for part in PARTS),
         )
-    Console(width=180).print(table)
+    Console(width=200).print(table)
 
 
 def main() -> None:
