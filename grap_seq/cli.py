@@ -113,7 +113,10 @@ def embed(arguments: list[str]) -> None:
 
     set_threads(settings.threads)
     given = None if settings.output is None else Path(settings.output)
-    output = load(run).embed_folder(prepared, settings.batch_events, given)
+    model = load(run)
+    if settings.eval_length is not None:
+        model.eval_length = settings.eval_length
+    output = model.embed_folder(prepared, settings.batch_events, given)
     _say(f"Embeddings: {output}." + ("" if given else f" Next: grap-seq evaluate run={run}"))
 
 

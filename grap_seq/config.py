@@ -140,6 +140,8 @@ def experiments() -> dict[str, list[str]]:
             settings = dict(published["all"])
             if method == "coles":
                 settings |= published["coles"] | {"weighting": "equal"}
+            if method == "grap_published":
+                settings["lr_gamma"] = 0.6
             if encoder == "ht_transformer":
                 settings["trainer.precision"] = "32-true"
             found[f"{dataset}_{encoder}_{method}"] = [

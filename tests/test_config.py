@@ -99,6 +99,8 @@ def test_experiments_are_the_published_settings() -> None:
     assert (plain.objective.coles_reduction, plain.gap_table) == ("mean", None)
     settings = config.compose("pretrain", ["experiment=agepred_gru_grap"])
     assert (settings.objective.coles_reduction, settings.gap_table) == ("sum", [800, 16])
+    published = config.compose("pretrain", ["experiment=churn_gru_grap_published"])
+    assert (published.weighting.decay, published.lr_gamma) == (True, 0.6)
     for dataset, normalize in (("alfabattle", False), ("mbd_mini", False), ("churn", True)):
         settings = config.compose("pretrain", [f"experiment={dataset}_transformer_equal"])
         assert settings.normalize is normalize

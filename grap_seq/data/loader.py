@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
 
@@ -86,6 +88,12 @@ class EpochBatches(Dataset[Batch]):
             for crop in self._crops(int(number), owner)
         ]
         return collate(self.sequences, crops, self.max_padding)
+
+    def sequence(self, step: int, owner: int) -> Any:
+        """Id of the sequence that `owner` numbers in a batch."""
+        number = int(self.batches[step][owner])
+        row = number if self.examples is None else int(self.examples.rows[number])
+        return self.sequences.ids(row, row + 1)[0].as_py()
 
     def _crops(self, number: int, owner: int) -> list[Crop]:
         chosen = self.examples

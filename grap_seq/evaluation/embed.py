@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
+from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import LABEL, UNLABELLED
 
@@ -38,6 +39,9 @@ def embed_rows(
 ) -> NDArray[np.float32]:
     """Embeddings of some rows, shape (len(rows), E), in evaluation mode.
 
+    Raises:
+        ValueError: no rows, or a batch that does not fit into memory; names its longest sequence.
+
     Args:
         model: the trained model; left in evaluation mode.
         sequences: a split.
@@ -56,14 +60,33 @@ def embed_rows(
     with torch.inference_mode():
         for chosen in _by_events(order, stops - starts, batch_events):
             crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in chosen]
-            batch = collate(sequences, crops).to(device)
-            parts.append(model.embed(batch).float().cpu().numpy())
+            try:
+                batch = collate(sequences, crops).to(device)
+                parts.append(model.embed(batch).float().cpu().numpy())
+            except (MemoryError, RuntimeError) as error:
+                if is_out_of_memory(error):
+                    raise ValueError(_too_long(sequences, crops)) from error
+                raise
     if not parts:
         raise ValueError("there are no sequences to embed")
     stacked: NDArray[np.float32] = np.concatenate(parts)
     result = np.empty_like(stacked)
     result[order] = stacked
     return result
+
+
+def _too_long(sequences: Sequences, crops: list[Crop]) -> str:
+    """What to do about a batch that does not fit into memory."""
+    longest = max(crops, key=lambda crop: crop.length)
+    name = sequences.ids(longest.row, longest.row + 1)[0].as_py()
+    if len(crops) > 1:
+        events = sum(crop.length for crop in crops)
+        remedy = f"{len(crops)} sequences with {events:,} events; lower batch_events"
+    else:
+        remedy = "lower eval_length, the number of last events of a sequence that are used"
+    return (
+        f"memory is not enough to embed sequence {name!r} with {longest.length:,} events: {remedy}"
+    )
 
 
 def _by_events(order: Rows, lengths: Rows, events: int) -> Iterator[Rows]:

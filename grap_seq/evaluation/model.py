@@ -57,6 +57,7 @@ class EmbeddingModel:
         model: the PyTorch module.
         schema: the data it reads.
         description: how it was built, from model.json.
+        eval_length: last events of a sequence that are used; the run's, unless set anew.
     """
 
     def __init__(self, run: Path) -> None:
@@ -75,7 +76,7 @@ class EmbeddingModel:
             events: a table of events (pandas, polars or pyarrow, a list of records with an array a
                 field, or the path of a parquet or CSV file) with the columns of the dataset's
                 description, in any row order.
-            batch_events: cells in a batch.
+            batch_events: events in a batch.
 
         Returns:
             One row for each id, indexed by id in ascending order, columns emb_0000, ...
@@ -101,7 +102,7 @@ class EmbeddingModel:
 
         Args:
             prepared: the folder that the run was trained on, or one prepared with `like`.
-            batch_events: cells in a batch.
+            batch_events: events in a batch.
             output: by default run/embeddings.
 
         Raises:

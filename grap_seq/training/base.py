@@ -31,6 +31,8 @@ class TrainingModule(lightning.LightningModule):
         gradient_norm: norm of the last update's gradient before clipping, shape ().
         refused: updates in a row that were refused.
         skipped: all updates that were not made, a gradient scaler's included.
+        batch: the batch that is being trained on.
+        batch_number: its number in the epoch.
     """
 
     def __init__(self, seed: int, lr: float, lr_step: int, lr_gamma: float) -> None:
@@ -40,8 +42,11 @@ class TrainingModule(lightning.LightningModule):
         self.counts: dict[str, Tensor] = {}
         self.gradient_norm = torch.zeros(())
         self.refused, self.skipped = 0, 0
+        self.batch: Any = None
+        self.batch_number = 0
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        self.batch, self.batch_number = batch, batch_idx
         # Jitter and dropout become a function of these: a resumed run draws the same.
         torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
 

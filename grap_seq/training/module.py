@@ -29,7 +29,8 @@ class PretrainModule(TrainingModule):
         objective: losses and weighting.
         seed: seed of the run; random numbers of a step depend on it, the step and the process.
         lr: learning rate of everything but the weights.
-        weights_lr: learning rate of the loss weights; it does not decay.
+        weights_lr: learning rate of the loss weights.
+        weights_decay: whether it decays with the model's.
         lr_step: epochs between decays.
         lr_gamma: factor of a decay.
     """
@@ -42,11 +43,13 @@ class PretrainModule(TrainingModule):
         seed: int = 0,
         lr: float = 1e-3,
         weights_lr: float = 0.01,
+        weights_decay: bool = False,
         lr_step: int = 5,
         lr_gamma: float = 0.8,
     ) -> None:
         super().__init__(seed, lr, lr_step, lr_gamma)
-        self.model, self.objective, self.weights_lr = model, objective, weights_lr
+        self.model, self.objective = model, objective
+        self.weights_lr, self.weights_decay = weights_lr, weights_decay
 
     def configure_optimizers(self) -> Any:
         weighting = self.objective.weighting
@@ -54,12 +57,21 @@ class PretrainModule(TrainingModule):
         decays = [lambda epoch: self.lr_gamma ** (epoch // self.lr_step)]
         if weighting.learned:
             groups.append(weighting.parameter_group(self.weights_lr))
-            decays.append(lambda epoch: 1.0)
+            decays.append(decays[0] if self.weights_decay else lambda epoch: 1.0)
         optimizer = torch.optim.Adam(groups, lr=self.lr)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, decays)]
 
     def on_train_epoch_start(self) -> None:
         self.objective.weighting.start_epoch()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: int | float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        self.objective.weighting.observe_backbone(self.model.parameters())
+        super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         return self.objective.weighting.total(self._losses(batch))

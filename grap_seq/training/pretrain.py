@@ -157,7 +157,7 @@ def build_module(
     description = describe(config, numbers)
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
-    weighting: Weighting = build(options["weighting"], names, without=("lr",))
+    weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
     if weighting.needs_labels and not schema.classes:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
@@ -170,6 +170,7 @@ def build_module(
         seed=options["seed"],
         lr=options["lr"],
         weights_lr=options["weighting"].get("lr", 0.01),
+        weights_decay=options["weighting"].get("decay", False),
         lr_step=options["lr_step"],
         lr_gamma=options["lr_gamma"],
     )

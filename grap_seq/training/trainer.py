@@ -16,6 +16,7 @@ from rich.console import Console
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from grap_seq.evaluation.model import set_threads
+from grap_seq.memory import is_out_of_memory
 from grap_seq.training.stop import StopAfter
 
 CHOICES = {
@@ -86,6 +87,7 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, checkpoint: Path | N
 
     Raises:
         ValueError, FloatingPointError: as in training with one process.
+        ValueError: memory is not enough for a batch; names its longest sequence.
         ProcessRaisedException: another error; its message has that process's traceback.
     """
     try:
@@ -95,6 +97,23 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, checkpoint: Path | N
         if name in MENDABLE:
             raise MENDABLE[name](message) from error
         raise
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error) and module.batch is not None:
+            raise ValueError(_too_large(trainer, module)) from error
+        raise
+
+
+def _too_large(trainer: lightning.Trainer, module: Any) -> str:
+    """What to do about a batch that does not fit into memory."""
+    sizes: Any = module.batch.layout.sizes
+    row = int(sizes.argmax())
+    dataset: Any = trainer.train_dataloader
+    name = dataset.dataset.sequence(module.batch_number, int(module.batch.owners[row]))
+    return (
+        f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
+        f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. Lower"
+        " dataset.crops.max_length, the longest crop, or batch_size"
+    )
 
 
 def _quiet() -> None:

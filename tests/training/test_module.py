@@ -225,6 +225,26 @@ def test_learning_rate_decays_for_the_model_but_not_for_the_weights(shop: Path) 
     assert rates == [[1e-3, 0.01], [1e-3, 0.01], [5e-4, 0.01], [5e-4, 0.01], [2.5e-4, 0.01]]
 
 
+def test_published_weights_decay_with_the_model(shop: Path) -> None:
+    model = module(shop, "weighting=grap_published", "lr_step=1", "lr_gamma=0.5")
+    (optimizer,), (schedule,) = model.configure_optimizers()
+    optimizer.step()
+    schedule.step()
+    assert [group["lr"] for group in optimizer.param_groups] == [5e-4, 5e-3]
+
+
+def test_published_weights_know_how_gradients_shrink_on_their_way(shop: Path) -> None:
+    """The running ratio of the composite to what reaches the model's parameters."""
+    model = module(shop, "weighting=grap_published", "clip=0")
+    fit(model, [batch(shop, 0, 1, 2)])
+    weighting: Any = model.objective.weighting
+    norms = [p.grad.norm() for p in model.model.parameters() if p.grad is not None]
+    received = torch.stack(norms).norm()
+    statistics, effective = weighting.statistics, weighting.effective
+    composite = (effective @ statistics.gram @ effective).sqrt()
+    torch.testing.assert_close(weighting.transmission, composite / received)
+
+
 def test_equal_weights_are_not_optimised(shop: Path) -> None:
     model = module(shop, "weighting=equal")
     fit(model, [batch(shop, 0, 1, 2)])

@@ -1,0 +1,66 @@
+"""Too little memory is an error that names the sequence and the setting that shortens it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from grap_seq import cli, load
+from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.embed import embed_rows
+from grap_seq.memory import is_out_of_memory
+from grap_seq.nn.gru import GRUEncoder
+
+SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "select=last"]
+
+
+def test_the_allocators_own_words() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 58)
+    assert is_out_of_memory(caught.value)
+    with pytest.raises(MemoryError) as numpys:
+        np.empty(1 << 55)
+    assert is_out_of_memory(numpys.value)
+    assert not is_out_of_memory(RuntimeError("shapes do not fit"))
+
+
+def allocate_too_much(*arguments: Any) -> None:
+    torch.empty(1 << 58)
+
+
+def longest(shop: Path) -> tuple[int, Any]:
+    """Row and id of the training split's longest sequence."""
+    sequences = Sequences(shop, "train")
+    row = int(sequences.lengths.argmax())
+    return row, sequences.ids(row, row + 1)[0].as_py()
+
+
+def test_training(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, name = longest(shop)
+    monkeypatch.setattr(GRUEncoder, "encode", allocate_too_much)
+    # One batch of all sequences, in windows: the longest crop is of the longest sequence.
+    whole = ["objective=ntp", "batch_size=1000", f"prepared={shop}", f"run={tmp_path / 'run'}"]
+    with pytest.raises(
+        ValueError, match=rf"from sequence {name!r}\. Lower dataset\.crops\.max_length"
+    ):
+        cli.pretrain([*SMALL, *whole])
+
+
+def test_embedding(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, (row, name) = tmp_path / "run", longest(shop)
+    cli.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
+    plain = load(run)
+    cli.embed([f"run={run}", "eval_length=2"])
+    (column,) = pq.read_table(run / "embeddings" / "train.parquet", columns=["emb_0000"])
+    last = embed_rows(plain.model, Sequences(shop, "train"), np.array([row]), eval_length=2)
+    assert column[row].as_py() == pytest.approx(last[0, 0], abs=1e-6)
+    monkeypatch.setattr(GRUEncoder, "encode", allocate_too_much)
+    with pytest.raises(ValueError, match=rf"sequence {name!r}.*lower batch_events"):
+        cli.embed([f"run={run}", "batch_events=1000000"])
+    with pytest.raises(ValueError, match=rf"sequence {name!r}.*lower eval_length"):
+        cli.embed([f"run={run}", "batch_events=1"])
