@@ -145,10 +145,9 @@ class CompositeObjective(nn.Module):
         if self.coles is not None:
             means[COLES] = self.coles(hidden[COLES], batch.owners[batch.views][order])
         for name, head in zip(self.next_event_names, self.next_event, strict=True):
-            # Behind the events stand tokens that have no next one.
-            means[name] = head(hidden[name][: batch.events], batch)
+            means[name] = head(_of_events(hidden[name], batch), batch)
         for name, head in zip(self.user_names, self.users, strict=True):
-            loss = head(hidden[name][: batch.events], batch)
+            loss = head(_of_events(hidden[name], batch), batch)
             means[name] = Mean(loss, loss.new_tensor(float(batch.events)))
         if self.downstream is not None:
             means[DOWNSTREAM] = self.downstream(
@@ -156,6 +155,12 @@ class CompositeObjective(nn.Module):
             )
         self.counts = {name: mean.entries for name, mean in means.items()}
         return {name: mean.loss for name, mean in means.items()}
+
+
+def _of_events(hidden: Tensor, batch: Batch) -> Tensor:
+    """Rows (N, M) of events; behind them may stand tokens that have no next event."""
+    # A slice of everything would still cost a copy on the way back.
+    return hidden if len(hidden) == batch.events else hidden[: batch.events]
 
 
 def downstream_targets(batch: Batch, encoded: Encoded) -> Tensor:
