@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from ptls.data_load.padded_batch import PaddedBatch
@@ -65,6 +66,9 @@ class Encoder(nn.Module):
         """States (N, H), and what stands for each row's last one in an embedding, (R, H)."""
         states = self.encode(vectors, layout, times).states
         return states, states[layout.ends]
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile what has one shape but for the number of events; options of `torch.compile`."""
 
     def forward(self, batch: PaddedBatch, times: Tensor | None = None) -> PaddedBatch:
         """Payload (B, T, D) to (B, T, H), zero behind a row's end.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,12 @@ class TransformerEncoder(Encoder):
         """Give the encoder a fresh end token, shape (H,)."""
         self.end = nn.Parameter(torch.randn_like(self.start))
         return self.end
+
+    def compile_parts(self, **options: Any) -> None:
+        # Attention sees other rectangles in every batch.
+        for layer in self.layers:
+            assert isinstance(layer, TransformerLayer)
+            layer.compile_parts(**options)
 
     def encode(self, vectors: Tensor, layout: Layout, times: Tensor) -> Encoded:
         tokens = Tokens.plain(layout)

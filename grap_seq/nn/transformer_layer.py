@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from grap_seq.nn.dropout import Dropout
@@ -42,7 +44,20 @@ class TransformerLayer(nn.Module):
             attention: from queries, keys and values side by side (..., 3H) to attended values
                 (..., H).
         """
-        attended = attention(self.queries_keys_values(self.attention_norm(tokens)))
+        return self.after(tokens, attention(self.before(tokens)))
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile what comes before attention and behind it, with options of `torch.compile`."""
+        self.before = torch.compile(self.before, **options)  # type: ignore[method-assign]
+        self.after = torch.compile(self.after, **options)  # type: ignore[method-assign]
+
+    def before(self, tokens: Tensor) -> Tensor:
+        """Queries, keys and values side by side, shape (..., 3H)."""
+        joint: Tensor = self.queries_keys_values(self.attention_norm(tokens))
+        return joint
+
+    def after(self, tokens: Tensor, attended: Tensor) -> Tensor:
+        """Next layer's tokens from tokens and attended values, shape (..., H)."""
         tokens = tokens + self.dropout(self.output(attended))
         result: Tensor = tokens + self.feedforward(self.feedforward_norm(tokens))
         return result

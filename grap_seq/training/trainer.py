@@ -17,6 +17,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 
 from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
+from grap_seq.nn.encoder import Encoder
 from grap_seq.training.stop import StopAfter
 
 CHOICES = {
@@ -78,8 +79,18 @@ class EachProcess(Callback):
         set_threads(self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
         if self.compile:
-            # Batches differ in shape: one program for all of them.
-            model.encoder.compile(dynamic=True)
+            compile_encoder(model.encoder)
+
+
+def compile_encoder(encoder: Any, **options: Any) -> None:
+    """Compile an encoder in place: batches differ in shape, and one program is for all of them.
+
+    Args:
+        encoder: one of the toolkit's, whose parts are compiled, or any other, as a whole.
+        options: of `torch.compile`.
+    """
+    change = encoder.compile_parts if isinstance(encoder, Encoder) else encoder.compile
+    change(dynamic=True, **options)
 
 
 def fit(trainer: lightning.Trainer, module: Any, data: Any, checkpoint: Path | None) -> None:

@@ -21,6 +21,7 @@ from grap_seq.schema import Schema
 from grap_seq.seeds import derived_seed
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
+from grap_seq.training.trainer import compile_encoder
 from tests.weighting.oracle import backward
 
 
@@ -256,12 +257,15 @@ def test_a_compiled_encoder_trains_as_the_plain_one(shop: Path) -> None:
     chosen = ["encoder=transformer", *layers, "encoder.dropout=0"]
     plain, compiled = (module(shop, *chosen) for _ in range(2))
     # Traced, with its backward pass, as for Inductor, whose C++ would take a minute to compile.
-    compiled.model.encoder.compile(dynamic=True, backend="aot_eager")
+    compile_encoder(compiled.model.encoder, backend="aot_eager")
+    torch._dynamo.utils.counters.clear()
     gradients = []
     for model in (plain, compiled):
         torch.manual_seed(0)
         backward(model.training_step(batch(shop, 0, 1, 2), 0))
         gradients.append({name: p.grad for name, p in model.named_parameters()})
+    # What comes before attention and behind it.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
     expected, found = gradients
     assert plain.state_dict().keys() == compiled.state_dict().keys()
     for name, value in expected.items():
