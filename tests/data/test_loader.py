@@ -13,6 +13,7 @@ from grap_seq.batch import Batch
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, loader
 from grap_seq.data.sequences import Sequences
+from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.schema import TIME, UNLABELLED
 from tests.data.toy import random_rows, sequences
 
@@ -108,6 +109,27 @@ def test_batches_are_random_samples_of_sequences() -> None:
     assert np.var(shares) == pytest.approx(1 / 64, rel=0.5)
     within = np.var(np.log(found.lengths))
     assert np.var(lengths) == pytest.approx(within / 16, rel=0.5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_running_statistics_are_those_of_random_batches(seed: int) -> None:
+    """Long sequences have large numbers; sorted by length, the last batches would be all alike."""
+    rows = random_rows(heavy_tailed(800), seed)
+    for row in rows:
+        noise = np.random.default_rng(len(row[TIME])).normal(size=len(row[TIME]))
+        row["score"] = (np.log(len(row[TIME])) + 0.1 * noise).astype(np.float32)
+    found = sequences(rows)
+    embedding = EventEmbedding(found.schema.fields, width=8)
+    whole = CropPolicy(views=1, view_min=1.0, view_max=1.0)
+    for batch in every(EpochBatches(found, whole, 32, seed=seed, epoch=0)):
+        embedding(batch)
+    every_event = np.concatenate([row["score"] for row in rows])
+    assert embedding.scalar_norm is not None
+    mean = embedding.scalar_norm.running_mean
+    assert mean is not None
+    # From zero, 25 batches with a momentum of 0.1 come as close as 0.9^25.
+    expected = every_event.mean() * (1 - 0.9**25)
+    assert abs(mean[-1].item() - expected) < 0.3 * every_event.std()
 
 
 def test_padding_stays_below_a_tenth_wherever_rectangles_are_read() -> None:
