@@ -126,8 +126,8 @@ def experiments() -> dict[str, list[str]]:
     """Overrides of every `experiment=DATASET_ENCODER_METHOD`: the published settings.
 
     A method is a weighting, a mode, or "coles", which is CoLES alone. Published are the last state
-    as the embedding of a sequence, CoLES as a sum, history tokens in float32, and what a dataset's
-    config lists under `published` (protocol, sections 3, 5 and 7).
+    as the embedding of a sequence, CoLES as a sum, dropout of attention weights, history tokens in
+    float32, and what a dataset's config lists under `published` (protocol, sections 2, 3, 5 and 7).
     """
     methods = {name: f"weighting={name}" for name in choices("weighting")}
     methods |= {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
@@ -142,6 +142,8 @@ def experiments() -> dict[str, list[str]]:
                 settings |= published["coles"] | {"weighting": "equal"}
             if method == "grap_published":
                 settings["lr_gamma"] = 0.6
+            if encoder.endswith("transformer"):
+                settings["encoder.attention_dropout"] = "${dataset.transformer.dropout}"
             if encoder == "ht_transformer":
                 settings["trainer.precision"] = "32-true"
             found[f"{dataset}_{encoder}_{method}"] = [

@@ -104,6 +104,11 @@ def test_experiments_are_the_published_settings() -> None:
     for dataset, normalize in (("alfabattle", False), ("mbd_mini", False), ("churn", True)):
         settings = config.compose("pretrain", [f"experiment={dataset}_transformer_equal"])
         assert settings.normalize is normalize
+    supervised = config.compose("pretrain", ["experiment=alfabattle_gru_supervised"])
+    assert supervised.head_hidden == 128
+    dropped = config.compose("pretrain", ["experiment=churn_transformer_grap"]).encoder
+    assert dropped.attention_dropout == dropped.dropout == 0.3
+    assert config.compose("pretrain", ["encoder=transformer"]).encoder.attention_dropout == 0
     settings = config.compose("pretrain", ["trainer=ddp2", "experiment=churn_ht_transformer_grap"])
     assert settings.trainer.precision == "32-true"
     assert config.compose("pretrain", ["trainer=ddp2"]).trainer.precision == "bf16-mixed"

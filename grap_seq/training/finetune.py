@@ -142,7 +142,7 @@ def _train(
         fraction=config.labels.fraction,
     )
     schema = data.train.schema
-    head = build_head(model.embedding_size, len(schema.classes))
+    head = build_head(model.embedding_size, len(schema.classes), config.head_hidden)
     module = SupervisedModule(
         model,
         head,

@@ -78,9 +78,12 @@ class SupervisedModule(TrainingModule):
         return loss
 
 
-def build_head(size: int, classes: int) -> nn.Module:
-    """Embeddings (B, size) to logits (B, classes)."""
-    return nn.Sequential(BatchNorm(size), nn.Linear(size, classes))
+def build_head(size: int, classes: int, hidden: int = 0) -> nn.Module:
+    """Embeddings (B, size) to logits (B, classes), through a hidden layer where it has a width."""
+    if not hidden:
+        return nn.Sequential(BatchNorm(size), nn.Linear(size, classes))
+    layers = nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, classes)
+    return nn.Sequential(BatchNorm(size), *layers)
 
 
 class HeadScore(Curves):
