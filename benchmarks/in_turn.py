@@ -62,6 +62,7 @@ class Worker:
         case: what to train.
         weighting: and how.
         precision: of the steps.
+        same: batches that do not depend on the commit, instead of its own.
         environment: variables of the process.
 
     Raises:
@@ -76,6 +77,7 @@ class Worker:
         weighting: str = "grap",
         *,
         precision: Precision = EXACT,
+        same: bool = False,
         environment: dict[str, str] | None = None,
     ) -> None:
         checkout = checkout.resolve()
@@ -94,6 +96,7 @@ class Worker:
             "folder": str(folder.resolve()),
             "overrides": case.overrides(weighting),
             "batch_size": BATCH,
+            "same": same,
             "precision": precision.training,
             "matmul_precision": precision.products,
         }

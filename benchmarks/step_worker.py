@@ -2,12 +2,13 @@
 
 `benchmarks.in_turn.Worker` starts it, writes a line of JSON for each request and reads one for each
 answer. It imports nothing else from here, so that it runs in the checkout of another commit too:
-what differs between commits is in the three functions at the top.
+what differs between commits is at the top.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import re
 import sys
@@ -16,6 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch.utils import flop_counter
 
@@ -48,11 +50,48 @@ def build_module(config: Any, folder: Path, sequences: Sequences) -> Any:
     return pretrain.build_module(config, sequences.schema, *known)[0]
 
 
+class SameBatches:
+    """Random batches that do not depend on the commit: sequences and sub-sequences are drawn here.
+
+    Args:
+        sequences: a split.
+        policy: bounds of the lengths; shares of a sequence or numbers of events.
+        batch_size: sequences in a batch.
+    """
+
+    def __init__(self, sequences: Sequences, policy: Any, batch_size: int) -> None:
+        try:
+            self.collate = importlib.import_module("grap_seq.data.collate")
+        except ModuleNotFoundError:  # until commit 3f8384e
+            self.collate = importlib.import_module("grap_seq.data.batch")
+        self.sequences, self.policy, self.batch_size = sequences, policy, batch_size
+        self.usable = np.flatnonzero(sequences.lengths >= 2)
+
+    def __len__(self) -> int:
+        return len(self.usable) // self.batch_size
+
+    def __getitem__(self, number: int) -> Any:
+        rng = np.random.default_rng(number)
+        crops = []
+        for owner, row in enumerate(rng.choice(self.usable, self.batch_size, replace=False)):
+            whole = min(int(self.sequences.lengths[row]), self.policy.max_length)
+            unit = whole if self.policy.view_max <= 1 else 1
+            least, most = (
+                min(whole, max(2, round(bound * unit)))
+                for bound in (self.policy.view_min, self.policy.view_max)
+            )
+            for length in rng.integers(least, most + 1, self.policy.views).tolist():
+                start = int(rng.integers(0, whole - length + 1))
+                crops.append(self.collate.Crop(int(row), start, start + length, owner))
+        return self.collate.collate(self.sequences, crops)
+
+
 class Training:
     """A module, its optimiser and the training batches of an epoch.
 
     Args:
         settings: "folder" of prepared data; "overrides" of the config; "batch_size" in sequences;
+            "same" for batches that do not depend on the commit;
             "precision" as Lightning's; "matmul_precision" as torch's.
     """
 
@@ -63,7 +102,10 @@ class Training:
         torch.set_float32_matmul_precision(settings["matmul_precision"])
         sequences = Sequences(folder, "train")
         policy = pretrain.crop_policy(config)
-        self.data = EpochBatches(sequences, policy, settings["batch_size"], seed=0, epoch=0)
+        size = settings["batch_size"]
+        self.data: Any = EpochBatches(sequences, policy, size, seed=0, epoch=0)
+        if settings["same"]:
+            self.data = SameBatches(sequences, policy, size)
         self.module = build_module(config, folder, sequences)
         optimizers, _ = self.module.configure_optimizers()
         self.optimizer = optimizers[0]

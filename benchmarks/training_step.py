@@ -9,7 +9,8 @@ floating-point operations of matrix products the step does in a CPU second, with
 the batch, divided by those of one large float32 product in the same run.
 
     git worktree add ../old 3f8384e
-    python benchmarks/training_step.py --against ../old
+    python benchmarks/training_step.py --against ../old           # each with its own batches
+    python benchmarks/training_step.py --against ../old --same    # on the same random ones
     python benchmarks/training_step.py --quick
 """
 
@@ -71,11 +72,11 @@ def rate(answer: dict[str, float]) -> float:
 def speed(folder: Path, case: Case, options: argparse.Namespace) -> list[dict[str, Any]]:
     """A row for equal weights and one for GraP, the other commit's GraP beside it."""
     workers = {
-        name: Worker(HERE, folder, case, name, precision=precision(options))
+        name: Worker(HERE, folder, case, name, precision=precision(options), same=options.same)
         for name in ("equal", "grap")
     }
     if options.against is not None:
-        workers["other"] = Worker(options.against, folder, case)
+        workers["other"] = Worker(options.against, folder, case, same=options.same)
     # GraP is in the middle, next to both that it is compared with.
     taken = take_turns(list(workers.values()), "step", options.steps, options.warm)
     answers = dict(zip(workers, taken, strict=True))
@@ -163,6 +164,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warm", type=int, default=2, help="steps before those")
     parser.add_argument("--against", type=Path, help="a checkout of another commit")
+    parser.add_argument(
+        "--same", action="store_true", help="the same random batches for both, not each one's own"
+    )
     parser.add_argument("--quick", action="store_true", help="a few steps, this checkout alone")
     parser.add_argument("--precision", choices=("32-true", "bf16-mixed"), default="32-true")
     parser.add_argument(
@@ -186,6 +190,8 @@ def main() -> None:
     show(rows)
     exact = precision(options) == EXACT
     name = "training_step" if exact else "_".join(["training_step", *precision(options)])
+    if options.same:
+        name += "_same"
     if options.quick:
         quick = [{key: row[key] for key in QUICK_KEYS} for row in rows]
         write_json(RESULTS / f"{name}_quick.json", quick)
