@@ -63,6 +63,7 @@ class Worker:
         weighting: and how.
         precision: of the steps.
         environment: variables of the process.
+        batch: sequences in a batch.
 
     Raises:
         ValueError: `checkout` has no `grap_seq`.
@@ -77,6 +78,7 @@ class Worker:
         *,
         precision: Precision = EXACT,
         environment: dict[str, str] | None = None,
+        batch: int = BATCH,
     ) -> None:
         checkout = checkout.resolve()
         if not (checkout / "grap_seq").is_dir():
@@ -93,7 +95,7 @@ class Worker:
         settings = {
             "folder": str(folder.resolve()),
             "overrides": case.overrides(weighting),
-            "batch_size": BATCH,
+            "batch_size": batch,
             "precision": precision.training,
             "matmul_precision": precision.products,
         }

@@ -49,7 +49,7 @@ def build_module(config: Any, folder: Path, sequences: Sequences) -> Any:
 
 
 class Training:
-    """A module, its optimiser and the training batches of an epoch.
+    """A module, its optimiser and the training batches of epochs.
 
     Args:
         settings: "folder" of prepared data; "overrides" of the config; "batch_size" in sequences;
@@ -63,23 +63,34 @@ class Training:
         torch.set_float32_matmul_precision(settings["matmul_precision"])
         sequences = Sequences(folder, "train")
         policy = pretrain.crop_policy(config)
-        self.data = EpochBatches(sequences, policy, settings["batch_size"], seed=0, epoch=0)
+        self.batch_size = settings["batch_size"]
+        self.data = EpochBatches(sequences, policy, self.batch_size, seed=0, epoch=0)
         self.module = build_module(config, folder, sequences)
         optimizers, _ = self.module.configure_optimizers()
         self.optimizer = optimizers[0]
 
+    def turn_to(self, number: int) -> int:
+        """Open the epoch of a run's step; its place there. Every epoch has batches of its own."""
+        epoch, place = divmod(number, len(self.data))
+        if epoch != self.data.epoch:
+            known = self.data.sequences, self.data.policy, self.batch_size
+            self.data = EpochBatches(*known, seed=0, epoch=epoch)
+        return place
+
     def fetch(self, number: int) -> dict[str, float]:
         """CPU seconds of making a batch, its events and padding."""
         seconds: dict[str, float] = {}
+        place = self.turn_to(number)
         with measured(seconds, "data"):
-            batch = self.data[number % len(self.data)]
+            batch = self.data[place]
         return seconds | {"events": events(batch), "padding": padding(batch)}
 
     def step(self, number: int) -> dict[str, float]:
         """CPU seconds of an optimiser step, of its parts and of making its batch; its events."""
         seconds: dict[str, float] = {}
+        place = self.turn_to(number)
         with measured(seconds, "data"):
-            batch = self.data[number % len(self.data)]
+            batch = self.data[place]
         with measured(seconds, "step"):
             self.train(batch, number, seconds)
         return seconds | {"events": events(batch)}
@@ -102,7 +113,7 @@ class Training:
 
     def operations(self, number: int) -> float:
         """Floating-point operations of the matrix products in a step."""
-        batch = self.data[number % len(self.data)]
+        batch = self.data[self.turn_to(number)]
         with flop_counter.FlopCounterMode(display=False, custom_mapping=uncounted()) as counter:
             self.train(batch, number, {})
         return float(counter.get_total_flops())
