@@ -64,6 +64,7 @@ class Worker:
         precision: of the steps.
         same: batches that do not depend on the commit, instead of its own.
         environment: variables of the process.
+        batch: sequences in a batch.
 
     Raises:
         ValueError: `checkout` has no `grap_seq`.
@@ -79,6 +80,7 @@ class Worker:
         precision: Precision = EXACT,
         same: bool = False,
         environment: dict[str, str] | None = None,
+        batch: int = BATCH,
     ) -> None:
         checkout = checkout.resolve()
         if not (checkout / "grap_seq").is_dir():
@@ -95,7 +97,7 @@ class Worker:
         settings = {
             "folder": str(folder.resolve()),
             "overrides": case.overrides(weighting),
-            "batch_size": BATCH,
+            "batch_size": batch,
             "same": same,
             "precision": precision.training,
             "matmul_precision": precision.products,

@@ -1,4 +1,4 @@
-"""Memory of this process, as Linux counts it."""
+"""Memory of a process, as Linux counts it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 
-def resident(key: str) -> int:
-    """Bytes of a line of /proc/self/status: VmRSS, its maximum VmHWM, RssAnon, RssFile."""
+def resident(key: str, process: int | str = "self") -> int:
+    """Bytes of a line of /proc/PROCESS/status: VmRSS, its maximum VmHWM, RssAnon, RssFile."""
     # Not `ru_maxrss`: a child starts with the maximum of the process that spawned it.
-    found = re.search(rf"{key}:\s+(\d+) kB", Path("/proc/self/status").read_text("utf-8"))
+    found = re.search(rf"{key}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text("utf-8"))
     assert found is not None
     return 1024 * int(found[1])

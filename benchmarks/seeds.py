@@ -24,6 +24,7 @@ from rich.table import Column, Table
 
 from grap_seq import cli
 from grap_seq.files import write_json
+from grap_seq.onednn import bound_caches
 
 RESULTS = Path(__file__).parent / "results"
 SCORES = ("embedding", "aggregates", "both", "last", "mean", "max")
@@ -55,6 +56,7 @@ def summary(values: list[float]) -> str:
 
 
 def main() -> None:
+    bound_caches()
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

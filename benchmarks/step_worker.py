@@ -14,6 +14,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,6 @@ class SameBatches:
         self.sequences, self.policy, self.batch_size = sequences, policy, batch_size
         self.usable = np.flatnonzero(sequences.lengths >= 2)
 
-    def __len__(self) -> int:
-        return len(self.usable) // self.batch_size
-
     def __getitem__(self, number: int) -> Any:
         rng = np.random.default_rng(number)
         crops = []
@@ -87,7 +85,7 @@ class SameBatches:
 
 
 class Training:
-    """A module, its optimiser and the training batches of an epoch.
+    """A module, its optimiser and the training batches of epochs.
 
     Args:
         settings: "folder" of prepared data; "overrides" of the config; "batch_size" in sequences;
@@ -102,26 +100,35 @@ class Training:
         torch.set_float32_matmul_precision(settings["matmul_precision"])
         sequences = Sequences(folder, "train")
         policy = pretrain.crop_policy(config)
-        size = settings["batch_size"]
-        self.data: Any = EpochBatches(sequences, policy, size, seed=0, epoch=0)
-        if settings["same"]:
-            self.data = SameBatches(sequences, policy, size)
+        known = sequences, policy, settings["batch_size"]
+        self.epoch = partial(EpochBatches, *known, seed=0)
+        self.data = self.epoch(epoch=0)
+        self.same = SameBatches(*known) if settings["same"] else None
         self.module = build_module(config, folder, sequences)
         optimizers, _ = self.module.configure_optimizers()
         self.optimizer = optimizers[0]
+
+    def batch(self, number: int) -> Any:
+        """The batch of a run's step; every epoch has others."""
+        if self.same is not None:
+            return self.same[number]
+        epoch, index = divmod(number, len(self.data))
+        if epoch != self.data.epoch:
+            self.data = self.epoch(epoch=epoch)
+        return self.data[index]
 
     def fetch(self, number: int) -> dict[str, float]:
         """CPU seconds of making a batch, its events and padding."""
         seconds: dict[str, float] = {}
         with measured(seconds, "data"):
-            batch = self.data[number % len(self.data)]
+            batch = self.batch(number)
         return seconds | {"events": events(batch), "padding": padding(batch)}
 
     def step(self, number: int) -> dict[str, float]:
         """CPU seconds of an optimiser step, of its parts and of making its batch; its events."""
         seconds: dict[str, float] = {}
         with measured(seconds, "data"):
-            batch = self.data[number % len(self.data)]
+            batch = self.batch(number)
         with measured(seconds, "step"):
             self.train(batch, number, seconds)
         return seconds | {"events": events(batch)}
@@ -144,7 +151,7 @@ class Training:
 
     def operations(self, number: int) -> float:
         """Floating-point operations of the matrix products in a step."""
-        batch = self.data[number % len(self.data)]
+        batch = self.batch(number)
         with flop_counter.FlopCounterMode(display=False, custom_mapping=uncounted()) as counter:
             self.train(batch, number, {})
         return float(counter.get_total_flops())

@@ -12,6 +12,7 @@ from typing import Any
 
 from grap_seq import __version__, config
 from grap_seq.names import nearest
+from grap_seq.onednn import bound_caches
 
 Command = Callable[[list[str]], None]
 
@@ -220,6 +221,7 @@ def usage(command: str | None = None) -> str:
 
 def main() -> None:
     """Entry point: errors that a user can mend are one line, everything else a traceback."""
+    bound_caches()
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
