@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from grap_seq.onednn import BOUNDS
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.synth import synth
 
@@ -85,7 +86,8 @@ class Worker:
         checkout = checkout.resolve()
         if not (checkout / "grap_seq").is_dir():
             raise ValueError(f"{checkout} is no checkout of this repository: it has no grap_seq/")
-        variables = {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"} | (environment or {})
+        variables = {"PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1", **BOUNDS}
+        variables |= environment or {}
         self.process = subprocess.Popen(
             [sys.executable, str(HERE / "benchmarks" / "step_worker.py")],
             cwd=checkout,

@@ -40,6 +40,7 @@ def load(run: str | Path) -> EmbeddingModel:
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
+        ValueError: another version made it.
     """
     folder = Path(run)
     if not (folder / "model.safetensors").is_file():
@@ -65,7 +66,13 @@ class EmbeddingModel:
         self.schema = Schema.load(run)
         self.description: dict[str, Any] = json.loads((run / "model.json").read_text("utf-8"))
         self.model = build_model(self.schema, self.description)
-        self.model.load_state_dict(load_file(run / "model.safetensors"))
+        try:
+            self.model.load_state_dict(load_file(run / "model.safetensors"))
+        except RuntimeError as error:
+            raise ValueError(
+                f"{run} was trained by another version of grap_seq, whose models have other"
+                " parameters; train it again, or install that version"
+            ) from error
         self.model.eval()
         self.eval_length = int(self.description["eval_length"])
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from grap_seq import cli, load
 from grap_seq.evaluation.model import EmbeddingModel
@@ -61,3 +62,13 @@ def test_training_survives_an_absurd_value_and_a_constant(tmp_path: Path) -> Non
     vectors = model.embed(few.assign(amount=4.0))
     pd.testing.assert_frame_equal(vectors, model.embed(few.assign(amount=5.0)))
     assert np.isfinite(vectors.to_numpy()).all()
+
+
+def test_a_model_of_another_version_is_named(tmp_path: Path) -> None:
+    train(tmp_path, purchases(80))
+    path = tmp_path / "run" / "model.safetensors"
+    tensors = load_file(path)
+    del tensors["embedding.table_norm.weight"]
+    save_file(tensors, path)
+    with pytest.raises(ValueError, match="trained by another version of grap_seq"):
+        load(tmp_path / "run")
