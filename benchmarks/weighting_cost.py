@@ -138,7 +138,7 @@ def cells(quick: bool) -> Iterator[Cell]:
     every = [(method, "fused") for method in METHODS] + both[2:]
     engine = [(method, "torchjd") for method in ENGINE]
     if quick:
-        yield from (Cell("gru", 256, losses, tuple(both)) for losses in (4, 19))
+        yield from (Cell("gru", 256, losses, tuple(both)) for losses in (4, 19, 64))
         return
     for encoder, hidden in (("gru", 256), ("transformer", 256), ("gru", 1024)):
         for losses in (4, 7, 19, 64):
@@ -151,7 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="two cells, and no results file")
+    parser.add_argument("--quick", action="store_true", help="three cells, and no results file")
     parser.add_argument("--steps", type=int, default=10, help="at least so many for each run")
     parser.add_argument("--seconds", type=float, default=60, help="of CPU, at least, for a cell")
     arguments = parser.parse_args()
