@@ -116,6 +116,7 @@ def embed(arguments: list[str]) -> None:
     given = None if settings.output is None else Path(settings.output)
     model = load(run)
     if settings.eval_length is not None:
+        config.check_kinds({"eval_length": model.eval_length}, dict(settings))
         model.eval_length = settings.eval_length
     output = model.embed_folder(prepared, settings.batch_events, given)
     _say(f"Embeddings: {output}." + ("" if given else f" Next: grap-seq evaluate run={run}"))

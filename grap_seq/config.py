@@ -20,6 +20,7 @@ COUNTS = (
         "lr_step",
         "probe_sequences",
         "batch_events",
+        "eval_length",
         "dataset.hidden",
         "dataset.eval_length",
     ),

@@ -52,6 +52,8 @@ class EpochBatches(Dataset[Batch]):
         rank: int = 0,
         world: int = 1,
     ) -> None:
+        if max_padding > 1:
+            raise ValueError(f"max_padding={max_padding}: give a share of padded cells in [0, 1]")
         lengths, wanted = sequences.lengths, (sequences.labels != UNLABELLED) | (not labelled)
         self.examples = sequences.examples() if labelled and sequences.local is not None else None
         if self.examples is not None:

@@ -39,9 +39,6 @@ def embed_rows(
 ) -> NDArray[np.float32]:
     """Embeddings of some rows, shape (len(rows), E), in evaluation mode.
 
-    Raises:
-        ValueError: no rows, or a batch that does not fit into memory; names its longest sequence.
-
     Args:
         model: the trained model; left in evaluation mode.
         sequences: a split.
@@ -49,6 +46,9 @@ def embed_rows(
         eval_length: last events of a sequence that are used.
         batch_events: events in a batch.
         stops: how many events of each row there are to see, shape (len(rows),); None: all.
+
+    Raises:
+        ValueError: no rows, or a batch that does not fit into memory; names its longest sequence.
     """
     model.eval()
     device = next(model.parameters()).device

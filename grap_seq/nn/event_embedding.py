@@ -36,6 +36,15 @@ class Number:
         return asdict(self)
 
 
+def _is_shape(value: Any) -> bool:
+    """Whether a value is two whole numbers above zero."""
+    return (
+        isinstance(value, Sequence)
+        and len(value) == 2
+        and all(isinstance(size, int) and size > 0 for size in value)
+    )
+
+
 def default_width(size: int) -> int:
     """Columns of a category table with `size` codes: 1.6 size^0.56, at most 64."""
     return int(min(64, round(1.6 * size**0.56)))
@@ -57,7 +66,8 @@ class EventEmbedding(nn.Module):
         width: D.
 
     Raises:
-        ValueError: `table_widths` names something that is no categorical field.
+        ValueError: `table_widths` names something that is no categorical field, or `gap_table` is
+            no pair of whole numbers above zero.
     """
 
     low: Tensor  # (numbers,)
@@ -91,6 +101,11 @@ class EventEmbedding(nn.Module):
             raise ValueError(
                 f"table_widths names {sorted(widths)}, which are not categorical fields;"
                 f" those are {sorted(self.categories)}"
+            )
+        if gap_table is not None and not _is_shape(gap_table):
+            raise ValueError(
+                f"gap_table={gap_table}: give the rows and columns of a table, such as [800,16], or"
+                " null for a gap that is a number"
             )
         self.max_time_gap = max_time_gap
         self.gap_table = nn.Embedding(gap_table[0], gap_table[1]) if gap_table else None

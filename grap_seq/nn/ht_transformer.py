@@ -79,12 +79,13 @@ class HTTransformerEncoder(TransformerEncoder):
         ):
             if value not in choices:
                 raise ValueError(f"{name}={value}: choose one of {', '.join(choices)}")
-        self.positions = torch.tensor(sorted(set(positions)), dtype=torch.int64)
-        if placement == "fixed" and (not len(self.positions) or self.positions[0] < 0):
+        whole = all(isinstance(position, int) and position >= 0 for position in positions)
+        if not whole or (placement == "fixed" and not positions):
             raise ValueError(
-                f"placement=fixed positions={list(positions)}: give the tokens behind which a"
+                f"placement={placement} positions={list(positions)}: give the tokens behind which a"
                 " history token stands, such as positions=[8,16]"
             )
+        self.positions = torch.tensor(sorted(set(positions)), dtype=torch.int64)
         self.frequency, self.apply_probability = frequency, apply_probability
         self.placement: Placement = placement
         self.selection: Selection = selection

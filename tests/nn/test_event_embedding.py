@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,6 +214,12 @@ def test_fields_of_one_kind_are_enough() -> None:
 @pytest.mark.parametrize(("size", "columns"), [(3, 3), (10, 6), (100, 21), (10_002, 64)])
 def test_default_widths(size: int, columns: int) -> None:
     assert default_width(size) == columns
+
+
+@pytest.mark.parametrize("wrong", [[800], 5, [0, 4], [8.5, 2], "800,16"])
+def test_a_gap_table_is_rows_and_columns(wrong: Any) -> None:
+    with pytest.raises(ValueError, match=r"gap_table=.*such as \[800,16\]"):
+        EventEmbedding(SCHEMA.fields, gap_table=wrong)
 
 
 def test_table_widths_for_unknown_fields() -> None:

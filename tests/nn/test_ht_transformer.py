@@ -154,6 +154,7 @@ def test_the_last_layers_output_at_history_tokens_is_trained(embed_layers: Any) 
         ({"predict": "some"}, "predict=some: choose one of events, all"),
         ({"placement": "fixed"}, r"placement=fixed positions=\[\]: give the tokens"),
         ({"placement": "fixed", "positions": [-1]}, r"positions=\[-1\]"),
+        ({"positions": ["a"]}, r"positions=\['a'\]: give the tokens"),
     ],
 )
 def test_options_that_make_no_sense(options: dict[str, Any], message: str) -> None:
