@@ -5,8 +5,8 @@ medians over rounds of CPU time, and of the ratio within a round.
 
 GRU: sub-sequences of 10 to 90 % of 16 or 32 sequences, five of each, whose lengths are heavy-tailed
 with mean 100; every round draws others. The plain way is `nn.GRU` on rectangles of at most 10 %
-padding, longest rows first. Its share says how many operations a second of a large product of the
-same width it reaches.
+padding, longest rows first, or on packed rows where the name says so. Its share says how many
+operations a second of a large product of the same width it reaches.
 
     python benchmarks/kernels.py [--rounds 9]
 """
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.files import write_json
-from grap_seq.nn.dropout import dropout
+from grap_seq.nn.dropout import drawn, dropout
 from grap_seq.nn.packed_gru import packed_gru
 from grap_seq.objectives.linear_cross_entropy import cross_entropy_sum
 
@@ -60,7 +60,9 @@ def rectangles(lengths: list[int]) -> list[list[int]]:
     return groups
 
 
-def gru(hidden: int, width: int, sequences: int, training: bool = True) -> Iterator[Pair]:
+def gru(
+    hidden: int, width: int, sequences: int, training: bool = True, packed: bool = False
+) -> Iterator[Pair]:
     rnn, generator = nn.GRU(width, hidden, batch_first=True), np.random.default_rng(0)
     rnn.requires_grad_(training)
     while True:
@@ -68,7 +70,10 @@ def gru(hidden: int, width: int, sequences: int, training: bool = True) -> Itera
         sizes = [sum(length > step for length in lengths) for step in range(lengths[0])]
         x = torch.randn(sum(lengths), width, requires_grad=training)
         shapes = [(len(group), group[0], width) for group in rectangles(lengths)]
+        if packed:
+            shapes = []
         padded = [torch.randn(shape, requires_grad=training) for shape in shapes]
+        sequence = nn.utils.rnn.PackedSequence(x, torch.tensor(sizes))
 
         def finish(states: list[Tensor]) -> None:
             if training:
@@ -77,7 +82,9 @@ def gru(hidden: int, width: int, sequences: int, training: bool = True) -> Itera
         operations = (3 if training else 1) * 2 * len(x) * 3 * hidden * (width + hidden)
         # Used before the next ones are drawn.
         yield (
-            lambda: finish([rnn(rectangle)[0] for rectangle in padded]),  # noqa: B023
+            (lambda: finish([rnn(sequence)[0].data]))  # noqa: B023
+            if packed
+            else (lambda: finish([rnn(rectangle)[0] for rectangle in padded])),  # noqa: B023
             lambda: finish([packed_gru(x, sizes, rnn)]),  # noqa: B023
             operations,
         )
@@ -93,6 +100,11 @@ def drop(elements: int) -> Iterator[Pair]:
         torch.autograd.backward(dropout(x, 0.1, True), gradient)
 
     return repeat((plain, ours, 0))
+
+
+def mask(elements: int) -> Iterator[Pair]:
+    x = torch.empty(elements)
+    return repeat((lambda: torch.empty_like(x).bernoulli_(0.9), lambda: drawn(x) >= -26214, 0))
 
 
 def cross_entropy(events: int, classes: int, width: int = 256) -> Iterator[Pair]:
@@ -151,6 +163,8 @@ def main() -> None:
         ("GRU 256, 160 rows", gru(256, 128, 32), rounds, 256),
         ("GRU 1024, 160 rows", gru(1024, 128, 32), -(-rounds // 3), 1024),
         ("GRU 256, forward only", gru(256, 128, 32, training=False), rounds, 256),
+        ("GRU 256, nn.GRU packed", gru(256, 128, 32, packed=True), -(-rounds // 3), 256),
+        ("dropout mask, 2 M elements", mask(2_000_000), 3 * rounds, None),
         ("dropout, 2 M elements", drop(2_000_000), 3 * rounds, None),
         ("cross-entropy, 385 classes", cross_entropy(8000, 385), rounds, 256),
         ("cross-entropy, 2,000 classes", cross_entropy(8000, 2000), rounds, 256),

@@ -168,7 +168,7 @@ class Layout:
     def flatten(self, parts: Sequence[Tensor]) -> Tensor:
         """Rectangles (B, T, ...) as flat values (N, ...)."""
         cells = torch.cat([part.flatten(0, 1) for part in parts])
-        return _taken(cells, self.rectangles.cells)
+        return take(cells, self.rectangles.cells)
 
     def by_rectangle(self, *values: Tensor) -> Iterator[tuple[PaddedBatch, ...]]:
         """Flat values as `PaddedBatch`es of pytorch-lifestream, one of each for a rectangle."""
@@ -256,11 +256,8 @@ def _permuted(values: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
     return result
 
 
-def _taken(values: Tensor, positions: Tensor) -> Tensor:
-    result: Tensor = _Take.apply(values, positions)  # type: ignore[no-untyped-call]
-    return result
-
-
 def take(values: Tensor, positions: Tensor) -> Tensor:
     """Rows (P, ...) of values (N, ...) at distinct positions (P,)."""
-    return _taken(values, positions)
+    # torch declares Function.apply without types.
+    result: Tensor = _Take.apply(values, positions)  # type: ignore[no-untyped-call]
+    return result

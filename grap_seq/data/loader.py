@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
@@ -111,6 +112,23 @@ class EpochBatches(Dataset[Batch]):
         return [Crop(row, length - stop + start, length, owner, label) for start, stop in drawn]
 
 
-def loader(dataset: EpochBatches, workers: int = 0) -> DataLoader[Batch]:
-    """A DataLoader over whole batches, in order."""
-    return DataLoader(dataset, batch_size=None, shuffle=False, num_workers=workers)
+class Remaining(Sampler[int]):
+    """Numbers of an epoch's batches from `first` on; its length is that of the whole epoch."""
+
+    def __init__(self, first: int, batches: int) -> None:
+        self.first, self.batches = first, batches
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self.first, self.batches))
+
+
+def loader(dataset: EpochBatches, workers: int = 0, first: int = 0) -> DataLoader[Batch]:
+    """A DataLoader over whole batches, in order, from batch `first` on.
+
+    Its length is that of the whole epoch: Lightning counts on from `first` up to there.
+    """
+    sampler = Remaining(first, len(dataset))
+    return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=workers)

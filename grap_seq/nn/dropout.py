@@ -52,7 +52,7 @@ class _Dropout(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, dropped: int) -> Tensor:
         # Multiplying by truth values would take three times as long.
-        kept = (_uniform(x) >= dropped - LEVELS // 2).view(torch.int8)
+        kept = (drawn(x) >= dropped - LEVELS // 2).view(torch.int8)
         ctx.save_for_backward(kept)
         ctx.scale = LEVELS / (LEVELS - dropped)
         return (x * kept.to(x.dtype)).mul_(ctx.scale)
@@ -63,7 +63,7 @@ class _Dropout(torch.autograd.Function):
         return (grad * kept.to(grad.dtype)).mul_(ctx.scale), None
 
 
-def _uniform(x: Tensor) -> Tensor:
+def drawn(x: Tensor) -> Tensor:
     """Independent integers, all of int16 alike likely, of the shape of `x`."""
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     # From the least int64 on, up to the greatest: by default the sign, one bit in 64, stays zero.

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning
-from torch.utils.data import DataLoader, Sampler
 
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, loader
 from grap_seq.data.sequences import Sequences
 from grap_seq.layout import MAX_PADDING
 from grap_seq.training.stop import inside_epoch
-
-
-class Remaining(Sampler[int]):
-    """Numbers of an epoch's batches from `first` on; its length is that of the whole epoch."""
-
-    def __init__(self, first: int, batches: int) -> None:
-        self.first, self.batches = first, batches
-
-    def __len__(self) -> int:
-        return self.batches
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.batches))
-
-
-def remaining(batches: DataLoader[Any], first: int) -> DataLoader[Any]:
-    """The same loader from batch `first` on; Lightning counts on from there up to its length."""
-    return DataLoader(
-        batches.dataset,
-        batch_size=None,
-        sampler=Remaining(first, len(batches)),
-        num_workers=batches.num_workers,
-        collate_fn=batches.collate_fn,
-        pin_memory=batches.pin_memory,
-        worker_init_fn=batches.worker_init_fn,
-        multiprocessing_context=batches.multiprocessing_context,
-        prefetch_factor=batches.prefetch_factor,
-        persistent_workers=batches.persistent_workers,
-    )
 
 
 class PretrainData(lightning.LightningDataModule):
@@ -97,9 +66,9 @@ class PretrainData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> Any:
         epoch = self.trainer.current_epoch if self.trainer else 0
-        batches = loader(self._batches(self._seen, epoch), self.workers)
         begun, first = self._stopped
-        return remaining(batches, first) if begun == epoch and first else batches
+        batches = self._batches(self._seen, epoch)
+        return loader(batches, self.workers, first if begun == epoch else 0)
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch that a run is stopped in, and the batch that it goes on with; else none."""

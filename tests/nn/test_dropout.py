@@ -35,9 +35,9 @@ def test_share_and_independence(p: float) -> None:
         assert abs(correlation) < 4.5 / math.sqrt(ELEMENTS)
 
 
-def test_the_integers_are_uniform_in_each_lane_and_bit() -> None:
+def test_the_integers_aredrawn_in_each_lane_and_bit() -> None:
     torch.manual_seed(0)
-    integers = module._uniform(torch.empty(ELEMENTS)).view(-1, 4).numpy()
+    integers = module.drawn(torch.empty(ELEMENTS)).view(-1, 4).numpy()
     for lane in integers.T:
         counts = np.histogram(lane, bins=256, range=(-(1 << 15), 1 << 15))[0]
         assert stats.chisquare(counts).pvalue > 1e-4
