@@ -108,7 +108,7 @@ def attend(
             flash attention on a CPU) have none: with it, all T^2 weights are held in memory.
     """
     if query.device.type == "cpu" and query.dtype == torch.bfloat16:
-        # On a CPU the backward pass takes five times as long in bfloat16.
+        # On a CPU the backward pass takes several times as long in bfloat16.
         with torch.autocast("cpu", enabled=False):
             exact = attend(query.float(), key.float(), value.float(), history, dropout)
         return exact.to(query.dtype)

@@ -28,9 +28,10 @@ class GraP(Weighting):
     so after each step w is projected onto w >= 0 and brought back to mean 1.
 
     The defaults are Algorithm 1's. Measured on flights (accuracy of the embeddings over 5 folds,
-    mean of two seeds): 0.710; units="gradient" 0.709, smoothing=0.9 0.710, normalization="sum"
-    0.715, all within one standard error of about 0.008 (benchmarks/results/grap_options.json), so
-    nothing speaks for leaving the paper.
+    mean of two seeds; batches were still sorted by length): 0.710; units="gradient" 0.709,
+    smoothing=0.9 0.710, normalization="sum" 0.715, all within one standard error of about 0.008
+    (benchmarks/results/grap_options.json). With random batches: 0.713, downstream_norm="batch"
+    0.708 (downstream_norm.json). Nothing speaks for leaving the paper.
 
     Args:
         names: the K losses.
