@@ -15,20 +15,19 @@ would make results incomparable; `caveats` says so and names the key to lower.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, roc_auc_score
 
+from grap_seq.config import check_kinds
+from grap_seq.evaluation.scores import Labels, Probabilities, score
 from grap_seq.names import nearest
 from grap_seq.schema import Metric
 
 Features = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Probabilities = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -60,17 +59,22 @@ class Boosting:
     )
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Boosting:
+    def from_config(cls, *configs: Mapping[str, Any]) -> Boosting:
         """Settings from {"binary": {...}, "multiclass": {...}}; what is not given keeps its value.
 
+        Of several configs, a later one overrides an earlier one.
+
         Raises:
-            ValueError: A key that does not exist.
+            ValueError: A key that does not exist, or a value that is no number.
         """
-        default, groups = cls(), [f.name for f in fields(cls)]
-        for group in config:
-            if group not in groups:
-                raise ValueError(f"boosting has no group '{group}'; {nearest(group, groups)}")
-        return cls(**{g: _override(getattr(default, g), config.get(g) or {}, g) for g in groups})
+        groups = {f.name: getattr(cls(), f.name) for f in fields(cls)}
+        for config in configs:
+            for group, given in config.items():
+                if group not in groups:
+                    meant = nearest(group, list(groups))
+                    raise ValueError(f"boosting has no group '{group}'; {meant}")
+                groups[group] = _override(groups[group], given or {}, group)
+        return cls(**groups)
 
     def settings(self, n_classes: int) -> BoostingSettings:
         return self.binary if n_classes == 2 else self.multiclass
@@ -81,7 +85,10 @@ def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) ->
     for key in given:
         if key not in known:
             raise ValueError(f"boosting.{name} has no setting '{key}'; {nearest(key, known)}")
-    return BoostingSettings(**{**asdict(default), **given})
+    prefix = f"boosting.{name}."
+    named = {prefix + key: value for key, value in given.items()}
+    check_kinds({prefix + key: value for key, value in asdict(default).items()}, named)
+    return replace(default, **given)
 
 
 def fit_predict(
@@ -124,27 +131,6 @@ def fit_predict(
     model.fit(features_train, labels_train)
     result[:, seen] = model.predict_proba(features_test)
     return result
-
-
-def score(labels: Labels, probabilities: Probabilities, metric: Metric) -> float:
-    """Quality of predictions, higher is better.
-
-    Args:
-        labels: (sequences,) class indices.
-        probabilities: (sequences, classes).
-        metric: "accuracy", or "auc": the area under the ROC curve; with more than two classes the
-            mean over the classes, each against the rest.
-
-    Returns:
-        The score; NaN where it is undefined: no sequences, or an AUC of a single class.
-    """
-    present = np.unique(labels)
-    if len(labels) == 0 or (metric == "auc" and len(present) < 2):
-        return float("nan")
-    if metric == "accuracy":
-        return float(accuracy_score(labels, probabilities.argmax(axis=1)))
-    positive = [1] if probabilities.shape[1] == 2 else present
-    return float(np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in positive]))
 
 
 def fit_score(

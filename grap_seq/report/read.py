@@ -22,7 +22,7 @@ class RunFiles:
         environment: Versions, machine and commit.
         metrics: One row an epoch: epoch, step, loss/<name>, val_loss/<name>, val_probe.
         weights: One row a logged step: step, epoch, weight/<name>, cosine/<name>.
-        evaluation: evaluation.json.
+        evaluation: evaluation.json, unless an older version wrote it.
     """
 
     name: str
@@ -58,8 +58,12 @@ def read(run: Path) -> RunFiles:
         environment=json.loads(environment) if environment else None,
         metrics=pd.read_csv(metrics) if metrics.is_file() else None,
         weights=pd.read_parquet(weights) if weights.is_file() else None,
-        evaluation=json.loads(evaluation) if evaluation else None,
+        evaluation=_current(json.loads(evaluation)) if evaluation else None,
     )
+
+
+def _current(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    return evaluation if "combination" in evaluation else None
 
 
 def columns(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:

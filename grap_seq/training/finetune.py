@@ -14,6 +14,7 @@ from torch import nn
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import load, save
 from grap_seq.files import write_json
 from grap_seq.nn.build import build_model
@@ -154,7 +155,8 @@ def _train(
     model.train()
     last = open_run(run, config)
     scorer = HeadScore(run, data.val, dataset.eval_length)
-    savers = checkpoints(run, "probe" if len(data.val.examples()) else "last")
+    scored = len(data.val.examples()) > 0
+    savers = checkpoints(run, "probe" if scored else "last")
     trainer = build_trainer(config, [scorer, *savers])
     fit(trainer, module, data, last)
     best = savers[0].best_model_path or savers[-1].best_model_path
@@ -163,7 +165,11 @@ def _train(
     scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
     if lora:
         merge_adapters(model)
-    save(model, description, run, prepared)
+    used = LabelsUsed(
+        schema.label, "gradient", config.labels.fraction, "probe" if scored else "last"
+    )
+    used = used.after(LabelsUsed.of(description))
+    save(model, description | {"labels": used.to_dict()}, run, prepared)
     write_json(run / "head.json", {"metric": schema.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     Console().print(f"{schema.metric} of the head: {shown}", highlight=False)

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
 from grap_seq.evaluation.boosting import Boosting
+from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number
@@ -79,12 +80,25 @@ def pretrain(config: Any) -> Path:
     best = savers[0].best_model_path or last_checkpoint(run)
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
-    save(module.model, description, run, prepared)
+    used = LabelsUsed(
+        schema.label, labels_in(module.objective), config.labels.fraction, config.select
+    )
+    save(module.model, description | {"labels": used.to_dict()}, run, prepared)
     if schema.classes:
         Console().print(summary, highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
+
+
+def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:
+    """What labels are to the encoder under an objective."""
+    weighting = objective.weighting
+    if objective.downstream is None:
+        return None
+    if weighting.downstream:
+        return "gradient"
+    return "weights" if weighting.needs_labels else None
 
 
 def crop_policy(config: Any) -> CropPolicy:
@@ -126,6 +140,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "encoder": options["encoder"],
         "pooling": options["pooling"],
         "eval_length": dataset["eval_length"],
+        "seed": options["seed"],
     }
 
 

@@ -15,8 +15,8 @@ from grap_seq.evaluation.boosting import (
     caveats,
     fit_predict,
     fit_score,
-    score,
 )
+from grap_seq.evaluation.scores import score
 
 SMALL = Boosting(
     binary=BoostingSettings(n_estimators=60, learning_rate=0.1, min_data_in_leaf=20),
