@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from grap_seq.seeds import derived_seed
+from grap_seq.training.schedule import Schedule
 
 # A single bad batch is bad luck, several in a row are a diverged run.
 REFUSED_IN_A_ROW = 3
@@ -22,8 +23,7 @@ class TrainingModule(lightning.LightningModule):
     Args:
         seed: seed of the run; random numbers of a step depend on it, the step and the process.
         lr: learning rate of the model.
-        lr_step: epochs between decays.
-        lr_gamma: factor of a decay.
+        schedule: of the learning rate; None: it is constant.
 
     Attributes:
         losses: losses of the last batch, shape () each, by name.
@@ -35,9 +35,9 @@ class TrainingModule(lightning.LightningModule):
         batch_number: its number in the epoch.
     """
 
-    def __init__(self, seed: int, lr: float, lr_step: int, lr_gamma: float) -> None:
+    def __init__(self, seed: int, lr: float, schedule: Schedule | None) -> None:
         super().__init__()
-        self.seed, self.lr, self.lr_step, self.lr_gamma = seed, lr, lr_step, lr_gamma
+        self.seed, self.lr, self.schedule = seed, lr, schedule or Schedule()
         self.losses: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
         self.gradient_norm = torch.zeros(())

@@ -20,11 +20,13 @@ from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
+from grap_seq.training.budget import with_epochs
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.run_folder import last_checkpoint, open_run, previous
-from grap_seq.training.selection import Selection, checkpoints
+from grap_seq.training.schedule import Schedule
+from grap_seq.training.selection import Selection, checkpoints, patience
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 from grap_seq.weighting.base import Weighting
 
@@ -47,7 +49,6 @@ def pretrain(config: Any) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     schema = Schema.load(prepared)
-    module, description = build_module(config, schema, numbers_of(prepared))
     data = PretrainData(
         prepared,
         crop_policy(config),
@@ -57,6 +58,10 @@ def pretrain(config: Any) -> Path:
         workers=config.trainer.workers,
         fraction=config.labels.fraction,
     )
+    steps = data.steps(config.trainer.devices, config.accumulate)
+    config = with_epochs(config, steps)
+    schedule = Schedule.from_config(config, steps)
+    module, description = build_module(config, schema, numbers_of(prepared), schedule)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -72,7 +77,8 @@ def pretrain(config: Any) -> Path:
     )
     last = open_run(run, config)
     savers = checkpoints(run, config.select, config.validate_every)
-    trainer = build_trainer(config, [recorder, selection, *savers])
+    stopping = patience(config.select, config.patience, config.validate_every)
+    trainer = build_trainer(config, [recorder, selection, *stopping, *savers])
     fit(trainer, module, data, last)
     summary = module.objective.weighting.summary()
     # No epoch has a score where the first one to be scored was never reached.
@@ -139,7 +145,10 @@ def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
 
 
 def build_module(
-    config: Any, schema: Schema, numbers: Mapping[str, Any] | None = None
+    config: Any,
+    schema: Schema,
+    numbers: Mapping[str, Any] | None = None,
+    schedule: Schedule | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -147,6 +156,7 @@ def build_module(
         config: what `grap_seq.config.compose("pretrain", ...)` returns.
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
+        schedule: of the learning rate; None: it is constant.
 
     Raises:
         ValueError: learned weights without a label.
@@ -171,8 +181,7 @@ def build_module(
         lr=options["lr"],
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
-        lr_step=options["lr_step"],
-        lr_gamma=options["lr_gamma"],
+        schedule=schedule,
     )
     return module, description
 
