@@ -14,7 +14,7 @@ from grap_seq.nn.encoder import Encoded
 from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.means import Mean
-from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
+from grap_seq.objectives.next_event import CategoryHead, NumberHead, Over, TimeHead
 from grap_seq.schema import Schema
 from grap_seq.weighting.base import DOWNSTREAM, Weighting
 from grap_seq.weighting.head_bank import HeadBank
@@ -63,6 +63,8 @@ class CompositeObjective(nn.Module):
         width: M, hidden width of every head.
         max_time_gap: clip of the time target, in the schema's unit.
         time_jitter: width of the uniform noise on the time target.
+        mean_over: a next-event loss is a mean over all "events", or over "sequences": the mean
+            of each row's own mean.
         condition_values: predict numbers with a `by` category given that category.
         coles_margin: margin of the contrastive loss.
         coles_negatives: hard negatives per sub-sequence.
@@ -85,6 +87,7 @@ class CompositeObjective(nn.Module):
         width: int = 128,
         max_time_gap: float = 8.0,
         time_jitter: float = 1.0,
+        mean_over: Over = "events",
         condition_values: bool = True,
         coles_margin: float = 0.5,
         coles_negatives: int = 5,
@@ -92,18 +95,20 @@ class CompositeObjective(nn.Module):
         losses: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
         super().__init__()
+        if mean_over not in ("events", "sequences"):
+            raise ValueError(f"objective.mean_over={mean_over}: choose events or sequences")
         self.bank = HeadBank(weighting, features, width)
         sizes = {field.name: field.size for field in schema.categorical}
         chosen = set(weighting.names)
         heads: dict[str, nn.Module] = {}
         if NEXT_TIME in chosen:
-            heads[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter)
+            heads[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter, mean_over)
         for field in schema.fields:
             if field.name in chosen and field.kind == "categorical":
-                heads[field.name] = CategoryHead(field, width)
+                heads[field.name] = CategoryHead(field, width, mean_over)
             elif field.name in chosen:
                 size = sizes[field.by] if condition_values and field.by else None
-                heads[field.name] = NumberHead(field, width, size)
+                heads[field.name] = NumberHead(field, width, size, mean_over)
         # A list: a ModuleDict refuses names such as "type" or "a.b".
         self.next_event_names, self.next_event = list(heads), nn.ModuleList(heads.values())
         self.coles = (

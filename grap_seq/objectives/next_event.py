@@ -1,7 +1,8 @@
 """Next-event losses, one per field: position i predicts event i + 1.
 
 Protocol: cross-entropy for categories; absolute error for numbers; absolute error of the clipped
-time gap, jittered by uniform noise. Means over all valid pairs, so long sequences weigh more.
+time gap, jittered by uniform noise. Means over all valid pairs, so long sequences weigh more; or
+over rows, each by the mean over its own pairs.
 
 A number whose meaning depends on a category (`by`, such as a laboratory value and its parameter)
 is predicted given that category of the next event: without it the target is a mixture over
@@ -9,6 +10,8 @@ parameters, and the loss teaches the encoder little about any of them.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +24,23 @@ from grap_seq.objectives.means import Mean, mean
 from grap_seq.schema import Field
 
 IGNORED = -100
+Over = Literal["events", "sequences"]
+
+
+def shares(valid: Tensor, batch: Batch, over: Over) -> tuple[Tensor, Tensor]:
+    """Weight of every target in a mean, shape (N,), and what they add up to, shape ().
+
+    Args:
+        valid: events that have a target, shape (N,).
+        batch: their batch.
+        over: "events", of which each counts one; or "sequences": each row counts one, which its
+            targets share.
+    """
+    if over == "events":
+        return valid.float(), valid.sum()
+    row = batch.layout.row
+    targets = valid.new_zeros(len(batch), dtype=torch.float32).index_add_(0, row, valid.float())
+    return valid / targets[row].clamp(min=1), (targets > 0).sum()
 
 
 def following(values: Tensor) -> Tensor:
@@ -31,24 +51,32 @@ def following(values: Tensor) -> Tensor:
 class CategoryHead(nn.Module):
     """Second layer and cross-entropy of a categorical field."""
 
-    def __init__(self, field: Field, width: int) -> None:
+    def __init__(self, field: Field, width: int, over: Over = "events") -> None:
         super().__init__()
         assert field.size is not None
-        self.name = field.name
+        self.name, self.over = field.name, over
         self.output = nn.Linear(width, field.size)
 
     def forward(self, hidden: Tensor, batch: Batch) -> Mean:
         """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
         target = torch.where(batch.has_next, following(batch.fields[self.name]), IGNORED)
-        total = cross_entropy_sum(F.relu(hidden), self.output, target, IGNORED)
-        return mean(total, batch.has_next.sum())
+        weights, count = shares(batch.has_next, batch, self.over)
+        given = None if self.over == "events" else weights
+        return mean(cross_entropy_sum(F.relu(hidden), self.output, target, IGNORED, given), count)
 
 
 class NumberHead(nn.Module):
     """Second layer and absolute error of a numerical field; missing values have no target."""
 
-    def __init__(self, field: Field, width: int, condition_size: int | None = None) -> None:
+    def __init__(
+        self,
+        field: Field,
+        width: int,
+        condition_size: int | None = None,
+        over: Over = "events",
+    ) -> None:
         super().__init__()
+        self.over = over
         self.name, self.by = field.name, field.by if condition_size else None
         self.output = nn.Linear(width, 1)
         self.condition = nn.Embedding(condition_size, width) if condition_size else None
@@ -60,7 +88,8 @@ class NumberHead(nn.Module):
             hidden = hidden + self.condition(following(batch.fields[self.by]))
         prediction = self.output(F.relu(hidden)).squeeze(1)
         target = following(batch.fields[self.name]).clamp(-EXTREME, EXTREME)
-        return absolute_error(prediction, target, batch.has_next & ~target.isnan())
+        valid = batch.has_next & ~target.isnan()
+        return absolute_error(prediction, target, *shares(valid, batch, self.over))
 
 
 class TimeHead(nn.Module):
@@ -70,11 +99,12 @@ class TimeHead(nn.Module):
         width: M, hidden width.
         max_gap: gaps are clipped to this, in the schema's time unit.
         jitter: width of the uniform noise added to the target; 1 unit suits integer days.
+        over: what the loss is a mean over.
     """
 
-    def __init__(self, width: int, max_gap: float, jitter: float) -> None:
+    def __init__(self, width: int, max_gap: float, jitter: float, over: Over = "events") -> None:
         super().__init__()
-        self.max_gap, self.jitter = max_gap, jitter
+        self.max_gap, self.jitter, self.over = max_gap, jitter, over
         self.output = nn.Linear(width, 1)
 
     def forward(self, hidden: Tensor, batch: Batch) -> Mean:
@@ -83,10 +113,11 @@ class TimeHead(nn.Module):
         target = following(batch.gaps).clamp(0, self.max_gap)
         if self.training:
             target = (target + (torch.rand_like(target) - 0.5) * self.jitter).abs()
-        return absolute_error(prediction, target, batch.has_next)
+        return absolute_error(prediction, target, *shares(batch.has_next, batch, self.over))
 
 
-def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Mean:
-    """Mean of |prediction - target| over valid entries, zero if there is none, and their number."""
-    error = torch.where(valid, (prediction - target.nan_to_num(0.0)).abs(), 0.0)
-    return mean(error.sum(), valid.sum())
+def absolute_error(prediction: Tensor, target: Tensor, weights: Tensor, count: Tensor) -> Mean:
+    """Mean of |prediction - target| by the `shares` of the targets; zero if there is none."""
+    # An infinite prediction where there is no target is none's fault.
+    error = torch.where(weights > 0, (prediction - target.nan_to_num(0.0)).abs(), 0.0)
+    return mean((error * weights).sum(), count)

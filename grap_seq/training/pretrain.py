@@ -210,6 +210,7 @@ def _objective(
         width=objective["head_width"],
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
+        mean_over=objective["mean_over"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
         **{f"coles_{key}": value for key, value in coles.items()},

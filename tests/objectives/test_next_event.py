@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,15 +45,26 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def check(head: nn.Module, lengths: Sequence[int], one: Callable[..., float | None]) -> None:
-    """A head's loss is the mean of `one(row, next, hidden)` over pairs with a target."""
+def check(head: Any, lengths: Sequence[int], one: Callable[..., float | None]) -> None:
+    """A head's loss is the mean of `one(row, next, hidden)` over pairs with a target.
+
+    Over sequences it is the mean of their own means.
+    """
     rows = random_rows(lengths, seed=2)
     hidden = torch.randn(sum(lengths), WIDTH)
-    wanted = [v for v in (one(*pair) for pair in pairs(rows, hidden)) if v is not None]
-    loss, count = head(hidden, batch_of(rows))
-    assert loss.shape == count.shape == ()
-    assert loss.item() == pytest.approx(mean(wanted), rel=1e-5)
-    assert count.item() == len(wanted)
+    wanted: dict[int, list[float]] = {}
+    for row, event, vector in pairs(rows, hidden):
+        value = one(row, event, vector)
+        if value is not None:
+            wanted.setdefault(id(row), []).append(value)
+    every = [value for values in wanted.values() for value in values]
+    means = [mean(values) for values in wanted.values()]
+    for over, entries in (("events", every), ("sequences", means)):
+        head.over = over
+        loss, count = head(hidden, batch_of(rows))
+        assert loss.shape == count.shape == ()
+        assert loss.item() == pytest.approx(mean(entries), rel=1e-5)
+        assert count.item() == len(entries)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
@@ -193,6 +205,6 @@ def test_absolute_error_by_hand() -> None:
     prediction = torch.tensor([1.0, 2.0, 3.0, 4.0])
     target = torch.tensor([0.0, 5.0, float("nan"), 4.5])
     valid = torch.tensor([True, True, False, False])
-    loss, count = absolute_error(prediction, target, valid)
+    loss, count = absolute_error(prediction, target, valid.float(), valid.sum())
     assert loss.item() == pytest.approx(2.0)
     assert count.item() == 2
