@@ -88,7 +88,7 @@ def next_events(
     heads: dict[str, nn.Module] = {
         "kind": CategoryHead(Field("kind", "categorical", size=5), 6, over),
         "amount": NumberHead(number, 6, 5, over),
-        "time": TimeHead(6, 8.0, 0.0, over),
+        "time": TimeHead(6, 8.0, 0.0, over=over),
         "downstream": DownstreamHead(6, 3),
     }
     rows = sum(sizes)

@@ -63,6 +63,7 @@ class CompositeObjective(nn.Module):
         width: M, hidden width of every head.
         max_time_gap: clip of the time target, in the schema's unit.
         time_jitter: width of the uniform noise on the time target.
+        time_scale: the gap that counts as one in the time loss.
         mean_over: a next-event loss is a mean over all "events", or over "sequences": the mean
             of each row's own mean.
         condition_values: predict numbers with a `by` category given that category.
@@ -87,6 +88,7 @@ class CompositeObjective(nn.Module):
         width: int = 128,
         max_time_gap: float = 8.0,
         time_jitter: float = 1.0,
+        time_scale: float = 1.0,
         mean_over: Over = "events",
         condition_values: bool = True,
         coles_margin: float = 0.5,
@@ -102,7 +104,7 @@ class CompositeObjective(nn.Module):
         chosen = set(weighting.names)
         heads: dict[str, nn.Module] = {}
         if NEXT_TIME in chosen:
-            heads[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter, mean_over)
+            heads[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter, time_scale, mean_over)
         for field in schema.fields:
             if field.name in chosen and field.kind == "categorical":
                 heads[field.name] = CategoryHead(field, width, mean_over)

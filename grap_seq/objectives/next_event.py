@@ -99,12 +99,20 @@ class TimeHead(nn.Module):
         width: M, hidden width.
         max_gap: gaps are clipped to this, in the schema's time unit.
         jitter: width of the uniform noise added to the target; 1 unit suits integer days.
+        scale: the gap that counts as one in the loss, so that it compares with other losses.
         over: what the loss is a mean over.
     """
 
-    def __init__(self, width: int, max_gap: float, jitter: float, over: Over = "events") -> None:
+    def __init__(
+        self,
+        width: int,
+        max_gap: float,
+        jitter: float,
+        scale: float = 1.0,
+        over: Over = "events",
+    ) -> None:
         super().__init__()
-        self.max_gap, self.jitter, self.over = max_gap, jitter, over
+        self.max_gap, self.jitter, self.scale, self.over = max_gap, jitter, scale, over
         self.output = nn.Linear(width, 1)
 
     def forward(self, hidden: Tensor, batch: Batch) -> Mean:
@@ -113,7 +121,8 @@ class TimeHead(nn.Module):
         target = following(batch.gaps).clamp(0, self.max_gap)
         if self.training:
             target = (target + (torch.rand_like(target) - 0.5) * self.jitter).abs()
-        return absolute_error(prediction, target, *shares(batch.has_next, batch, self.over))
+        weights, count = shares(batch.has_next, batch, self.over)
+        return absolute_error(prediction, target / self.scale, weights, count)
 
 
 def absolute_error(prediction: Tensor, target: Tensor, weights: Tensor, count: Tensor) -> Mean:
