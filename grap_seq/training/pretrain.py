@@ -128,6 +128,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "table_widths": dataset["table_widths"],
         "normalize": options["normalize"],
         "gap_table": options["gap_table"],
+        "by_width": options["by_width"],
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
@@ -166,7 +167,7 @@ def build_module(
     objective = options["objective"]
     description = describe(config, numbers)
     model = build_model(schema, description)
-    names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
+    names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
     if weighting.needs_labels and not schema.classes:
         raise ValueError(
@@ -208,9 +209,25 @@ def _objective(
         weighting,
         features,
         width=objective["head_width"],
+        targets=objective["targets"],
+        time_edges=_edges(options) if objective["time"] == "bins" else None,
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
         **{f"coles_{key}": value for key, value in coles.items()},
     )
+
+
+def _edges(options):
+    import numpy as np
+    from grap_seq.data.sequences import Sequences
+    q = Sequences(Path(options["prepared"]), "train")
+    g = []
+    for r in range(0, min(len(q), 2000)):
+        t = q.gather([(r, 0, int(q.lengths[r]))])["event_time"]
+        g.append(np.diff(t))
+    g = np.concatenate(g)
+    e = np.unique(np.quantile(g, np.linspace(0, 1, 17)[1:-1]))
+    print("edges", e)
+    return e.tolist()
