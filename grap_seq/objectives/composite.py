@@ -120,13 +120,13 @@ class CompositeObjective(nn.Module):
             return TimeBins(width, time_edges)
 
         chosen = set(weighting.names)
-        self.heads_of: dict[str, list[str]] = {}
+        self.names_of: dict[str, list[str]] = {}
         heads: list[nn.Module] = []
         for family in targets:
             made = {loss_name(family, NEXT_TIME): time()}
             made |= {loss_name(family, field.name): head(field) for field in schema.fields}
-            self.heads_of[family] = [name for name in made if name in chosen]
-            heads += [made[name] for name in self.heads_of[family]]
+            self.names_of[family] = [name for name in made if name in chosen]
+            heads += [made[name] for name in self.names_of[family]]
         # A list: a ModuleDict refuses names such as "type" or "a.b".
         self.heads = nn.ModuleList(heads)
         self.coles = (
@@ -145,6 +145,12 @@ class CompositeObjective(nn.Module):
         self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
 
     @property
+    def named_heads(self) -> dict[str, nn.Module]:
+        """Heads of the target events' losses, by the names of these."""
+        names = [name for family in self.names_of.values() for name in family]
+        return dict(zip(names, self.heads, strict=True))
+
+    @property
     def weighting(self) -> Weighting:
         """The weighting inside the bank."""
         return self.bank.weighting
@@ -160,9 +166,9 @@ class CompositeObjective(nn.Module):
         """
         # The bank wants the positions of a view in rising order.
         ends, order = encoded.ends[batch.views].sort()
-        targets = {family: FAMILIES[family](batch) for family in self.heads_of}
+        targets = {family: FAMILIES[family](batch) for family in self.names_of}
         positions = {} if self.coles is None else {COLES: ends}
-        for family, names in self.heads_of.items():
+        for family, names in self.names_of.items():
             where = targets[family].positions
             positions |= {} if where is None else dict.fromkeys(names, where)
         if batch.label_events is not None:
@@ -171,11 +177,11 @@ class CompositeObjective(nn.Module):
         means: dict[str, Mean] = {}
         if self.coles is not None:
             means[COLES] = self.coles(hidden[COLES], batch.owners[batch.views][order])
-        heads = iter(self.heads)
-        for family, names in self.heads_of.items():
+        heads = self.named_heads
+        for family, names in self.names_of.items():
             for name in names:
                 looked = hidden[name] if name in positions else _of_events(hidden[name], batch)
-                means[name] = next(heads)(looked, batch, targets[family])
+                means[name] = heads[name](looked, batch, targets[family])
         for name, user in zip(self.user_names, self.users, strict=True):
             loss = user(_of_events(hidden[name], batch), batch)
             means[name] = Mean(loss, loss.new_tensor(float(batch.events)))

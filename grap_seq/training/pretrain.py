@@ -221,7 +221,9 @@ def _objective(
 
 def _edges(options):
     import numpy as np
+
     from grap_seq.data.sequences import Sequences
+
     q = Sequences(Path(options["prepared"]), "train")
     g = []
     for r in range(0, min(len(q), 2000)):
