@@ -114,16 +114,14 @@ class EventEmbedding(nn.Module):
         self.gap_table = nn.Embedding(gap_table[0], gap_table[1]) if gap_table else None
         columns += self.gap_table.embedding_dim if self.gap_table else 0
         self.numbers = [field.name for field in fields if field.kind == "numerical"]
-        sizes = {field.name: field.size for field in fields}
+        sizes = {field.name: field.size or 0 for field in fields}
         # A number's column among the scalars, and the category that it is of.
         self.by: list[tuple[int, str]] = []
         self.slopes = nn.ModuleList()
         for index, field in enumerate(f for f in fields if f.kind == "numerical"):
             if field.by and by_width:
-                size = sizes[field.by]
-                assert size is not None
                 self.by.append((index + (gap_table is None), field.by))
-                self.slopes.append(nn.Embedding(size, by_width))
+                self.slopes.append(nn.Embedding(sizes[field.by], by_width))
                 columns += by_width
         known = [(numbers or {}).get(name, Number()) for name in self.numbers]
         # Written down in the model's description, not in its parameters.

@@ -73,10 +73,8 @@ def step(
     if state is not None:
         events, total = events + state.events, total + state.total
         largest = torch.maximum(largest, state.largest)
-    widths = [states.shape[2], vectors.shape[2]]
-    (mean, input_mean), (top, input_top) = (x.split(widths, 1) for x in (total / events, largest))
-    count = total.new_full((rows, 1), events).log()
-    inputs = torch.cat([input_mean, input_top, count], dim=1)
-    parts = {"last": last, "mean": mean, "max": top, "inputs": inputs}
+    hidden, mean, count = states.shape[2], total / events, total.new_full((rows, 1), events)
+    inputs = torch.cat([mean[:, hidden:], largest[:, hidden:], count.log()], dim=1)
+    parts = {"last": last, "mean": mean[:, :hidden], "max": largest[:, :hidden], "inputs": inputs}
     embedding = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
     return embedding, SequenceState(inner, times[:, -1], events, total, largest)

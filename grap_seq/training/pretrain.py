@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
+from grap_seq.data.gaps import gaps_of
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
@@ -61,7 +63,8 @@ def pretrain(config: Any) -> Path:
     steps = data.steps(config.trainer.devices, config.accumulate)
     config = with_epochs(config, steps)
     schedule = Schedule.from_config(config, steps)
-    module, description = build_module(config, schema, numbers_of(prepared), schedule)
+    edges = time_edges(config.objective.time, data.train)
+    module, description = build_module(config, schema, numbers_of(prepared), schedule, edges)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -150,6 +153,7 @@ def build_module(
     schema: Schema,
     numbers: Mapping[str, Any] | None = None,
     schedule: Schedule | None = None,
+    time_edges: list[float] | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -158,6 +162,7 @@ def build_module(
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
         schedule: of the learning rate; None: it is constant.
+        time_edges: of the bins of the time loss; None: it is an absolute error.
 
     Raises:
         ValueError: learned weights without a label.
@@ -174,7 +179,7 @@ def build_module(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
         )
-    composite = _objective(schema, weighting, model.output_size, options)
+    composite = _objective(schema, weighting, model.output_size, options, time_edges)
     module = PretrainModule(
         model,
         composite,
@@ -187,8 +192,23 @@ def build_module(
     return module, description
 
 
+def time_edges(time: str, train: Sequences) -> list[float] | None:
+    """Upper edges of the bins of the time loss, from the gaps of the training split.
+
+    Raises:
+        ValueError: an unknown kind of time loss.
+    """
+    if time not in ("error", "bins"):
+        raise ValueError(f"objective.time={time}: choose error or bins")
+    return gaps_of(train).edges() if time == "bins" else None
+
+
 def _objective(
-    schema: Schema, weighting: Weighting, features: int, options: dict[str, Any]
+    schema: Schema,
+    weighting: Weighting,
+    features: int,
+    options: dict[str, Any],
+    time_edges: list[float] | None,
 ) -> CompositeObjective | ColesAlone:
     """The losses of a config.
 
@@ -210,26 +230,10 @@ def _objective(
         features,
         width=objective["head_width"],
         targets=objective["targets"],
-        time_edges=_edges(options) if objective["time"] == "bins" else None,
+        time_edges=time_edges,
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
         **{f"coles_{key}": value for key, value in coles.items()},
     )
-
-
-def _edges(options):
-    import numpy as np
-
-    from grap_seq.data.sequences import Sequences
-
-    q = Sequences(Path(options["prepared"]), "train")
-    g = []
-    for r in range(0, min(len(q), 2000)):
-        t = q.gather([(r, 0, int(q.lengths[r]))])["event_time"]
-        g.append(np.diff(t))
-    g = np.concatenate(g)
-    e = np.unique(np.quantile(g, np.linspace(0, 1, 17)[1:-1]))
-    print("edges", e)
-    return e.tolist()

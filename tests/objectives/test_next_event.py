@@ -137,7 +137,7 @@ def test_time_gaps_have_bins(lengths: list[int]) -> None:
         logits = linear(head.output, hidden).double().tolist()
         assert len(logits) == 4
         # An edge belongs to the bin below it.
-        chosen = sum(gap > edge for edge in edges)
+        chosen = sum(bool(gap > edge) for edge in edges)
         return math.log(sum(math.exp(logit) for logit in logits)) - float(logits[chosen])
 
     check(head, lengths, one)
