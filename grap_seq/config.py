@@ -160,6 +160,7 @@ def experiments() -> dict[str, list[str]]:
                 methods[method],
                 "pooling=last",
                 "objective.coles_reduction=sum",
+                "by_width=0",
                 *(f"{key}={value}" for key, value in settings.items()),
             ]
     return found

@@ -15,7 +15,7 @@ from grap_seq.layout import Layout
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
-from grap_seq.objectives.next_event import CategoryHead, NumberHead, Over, TimeHead
+from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
 from grap_seq.schema import Field
 from tests.processes import in_two_processes, together
 
@@ -79,16 +79,14 @@ def coles(sizes: tuple[int, int], rank: int, world: int, reduction: Any) -> Foun
     return learn(head, loss, inputs, rank, world)
 
 
-def next_events(
-    name: str, sizes: tuple[int, int], rank: int, world: int, over: Over = "events"
-) -> Found:
+def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Found:
     """Rows of 4 events; most values of the second process are missing."""
     torch.manual_seed(0)
     number = Field("amount", "numerical", by="kind")
     heads: dict[str, nn.Module] = {
-        "kind": CategoryHead(Field("kind", "categorical", size=5), 6, over),
-        "amount": NumberHead(number, 6, 5, over),
-        "time": TimeHead(6, 8.0, 0.0, over=over),
+        "kind": CategoryHead(Field("kind", "categorical", size=5), 6),
+        "amount": NumberHead(number, 6, 5),
+        "time": TimeHead(6, 8.0, 0.0),
         "downstream": DownstreamHead(6, 3),
     }
     rows = sum(sizes)
@@ -131,8 +129,6 @@ def everything(rank: int, world: int) -> dict[str, Found]:
     for name in ("unequal", "one"):
         for head in ("kind", "amount", "time", "downstream"):
             found[f"{head}/{name}"] = next_events(head, PARTS[name], rank, world)
-        rows = next_events("amount", PARTS[name], rank, world, "sequences")
-        found[f"amount_over_sequences/{name}"] = rows
     return found
 
 
@@ -149,8 +145,7 @@ def one() -> dict[str, Found]:
 
 WHOLE = ("batch_norm", "known_values", "coles_mean", "coles_sum")
 NAMES = [f"{part}/{name}" for part in WHOLE for name in PARTS]
-HEADS = ("kind", "amount", "amount_over_sequences", "time", "downstream")
-NAMES += [f"{part}/{name}" for part in HEADS for name in ("unequal", "one")]
+NAMES += [f"{p}/{n}" for p in ("kind", "amount", "time", "downstream") for n in ("unequal", "one")]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules import LinearCrossEntropyOptions
-from torch.utils.checkpoint import checkpoint
 
 # So many logits are made at once. On a CPU both ways then take the same time (16 MB of float32); a
 # GPU has the memory, and chunks keep it less busy.
@@ -18,13 +17,7 @@ LARGEST = {"cpu": 1 << 22}
 LARGEST_ELSEWHERE = 1 << 26
 
 
-def cross_entropy_sum(
-    hidden: Tensor,
-    output: nn.Linear,
-    targets: Tensor,
-    ignored: int,
-    weights: Tensor | None = None,
-) -> Tensor:
+def cross_entropy_sum(hidden: Tensor, output: nn.Linear, targets: Tensor, ignored: int) -> Tensor:
     """Sum of the cross-entropies of `output(hidden)`; zero if all targets are ignored.
 
     In chunks the loss and its gradients are float32 where the parameters are, autocast or not, and
@@ -35,20 +28,11 @@ def cross_entropy_sum(
         output: the layer that makes logits, M to C.
         targets: classes, (N,), int64.
         ignored: the target of events that do not count.
-        weights: of the events in the sum, (N,); None: one each.
 
     Returns:
         The sum, shape ().
     """
     largest = LARGEST.get(hidden.device.type, LARGEST_ELSEWHERE)
-    if weights is not None:
-        rows = max(1, largest // output.out_features)
-        parts = zip(*(torch.split(v, rows) for v in (hidden, targets, weights)), strict=True)
-        # torch's chunked form has no weights: logits are made once more in the backward pass.
-        sums = [
-            checkpoint(_weighted_sum, output, *part, ignored, use_reentrant=False) for part in parts
-        ]
-        return torch.stack(sums).sum()
     if len(hidden) * output.out_features <= largest:
         return F.cross_entropy(output(hidden), targets, ignore_index=ignored, reduction="sum")
     counted = (targets != ignored).nonzero().squeeze(1)
@@ -64,10 +48,3 @@ def cross_entropy_sum(
             options=LinearCrossEntropyOptions(allow_retain_graph=True),
         )
     return total
-
-
-def _weighted_sum(
-    output: nn.Linear, hidden: Tensor, targets: Tensor, weights: Tensor, ignored: int
-) -> Tensor:
-    losses = F.cross_entropy(output(hidden), targets, ignore_index=ignored, reduction="none")
-    return (losses * weights).sum()

@@ -50,6 +50,12 @@ class TrainingModule(lightning.LightningModule):
         # Jitter and dropout become a function of these: a resumed run draws the same.
         torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
 
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        # The same in every epoch, so that their losses can be compared.
+        torch.manual_seed(derived_seed(self.seed, batch_idx, self.global_rank))
+
     def clipped_parameters(self) -> list[nn.Parameter]:
         """Everything that learns by the losses, and that gradient clipping may scale."""
         return [p for p in self.parameters() if p.requires_grad]

@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
+from grap_seq.data.gaps import gaps_of
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
@@ -66,7 +68,8 @@ def pretrain(config: Any) -> Path:
     config = with_epochs(config, steps)
     config.select = criterion(config.select, data.train, data.val)
     schedule = Schedule.from_config(config, steps)
-    module, description = build_module(config, schema, numbers_of(prepared), schedule)
+    edges = time_edges(config.objective.time, data.train)
+    module, description = build_module(config, schema, numbers_of(prepared), schedule, edges)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -136,6 +139,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "table_widths": dataset["table_widths"],
         "normalize": options["normalize"],
         "gap_table": options["gap_table"],
+        "by_width": options["by_width"],
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
@@ -157,6 +161,7 @@ def build_module(
     schema: Schema,
     numbers: Mapping[str, Any] | None = None,
     schedule: Schedule | None = None,
+    time_edges: list[float] | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -165,6 +170,7 @@ def build_module(
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
         schedule: of the learning rate; None: it is constant.
+        time_edges: of the bins of the time loss; None: it is an absolute error.
 
     Raises:
         ValueError: learned weights without a label.
@@ -174,14 +180,14 @@ def build_module(
     objective = options["objective"]
     description = describe(config, numbers)
     model = build_model(schema, description)
-    names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
+    names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
     if weighting.needs_labels and not schema.classes:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
         )
-    composite = _objective(schema, weighting, model.output_size, options)
+    composite = _objective(schema, weighting, model.output_size, options, time_edges)
     module = PretrainModule(
         model,
         composite,
@@ -194,8 +200,23 @@ def build_module(
     return module, description
 
 
+def time_edges(time: str, train: Sequences) -> list[float] | None:
+    """Upper edges of the bins of the time loss, from the gaps of the training split.
+
+    Raises:
+        ValueError: an unknown kind of time loss.
+    """
+    if time not in ("error", "bins"):
+        raise ValueError(f"objective.time={time}: choose error or bins")
+    return gaps_of(train).edges() if time == "bins" else None
+
+
 def _objective(
-    schema: Schema, weighting: Weighting, features: int, options: dict[str, Any]
+    schema: Schema,
+    weighting: Weighting,
+    features: int,
+    options: dict[str, Any],
+    time_edges: list[float] | None,
 ) -> CompositeObjective | ColesAlone:
     """The losses of a config.
 
@@ -216,10 +237,11 @@ def _objective(
         weighting,
         features,
         width=objective["head_width"],
+        targets=objective["targets"],
+        time_edges=time_edges,
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
         time_scale=dataset["time_scale"],
-        mean_over=objective["mean_over"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
         **{f"coles_{key}": value for key, value in coles.items()},

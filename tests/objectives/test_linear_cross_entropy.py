@@ -51,22 +51,6 @@ def test_value_and_gradients(events: int, classes: int) -> None:
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 
 
-@pytest.mark.parametrize("largest", [0, 37 * 8, 1 << 20])
-def test_weights_of_events(monkeypatch: pytest.MonkeyPatch, largest: int) -> None:
-    monkeypatch.setattr(module, "LARGEST", {"cpu": largest})
-    hidden, output, targets = example()
-    leaves, weights = (hidden, output.weight, output.bias), torch.rand(50).double()
-    ours = cross_entropy_sum(hidden, output, targets, IGNORED, weights)
-    events = [plain(hidden[i : i + 1], output, targets[i : i + 1]) for i in range(50)]
-    wanted = sum(w * loss for w, loss in zip(weights, events, strict=True))
-    assert isinstance(wanted, Tensor)
-    torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-12)
-    for a, b in zip(
-        torch.autograd.grad(ours, leaves), torch.autograd.grad(wanted, leaves), strict=True
-    ):
-        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
-
-
 def test_few_classes_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden, output, targets = example()
     monkeypatch.setattr(module, "LARGEST", {"cpu": 50 * 37})

@@ -84,7 +84,8 @@ def shortened(tmp_path: Path) -> Path:
 
 def test_weights_end_at_the_kept_epoch(shortened: Path) -> None:
     axes = plot_weights(shortened).axes[0]
-    ends = [line.get_xdata()[-1] for line in axes.lines if len(np.asarray(line.get_xdata())) > 2]
+    drawn = [np.asarray(line.get_xdata()) for line in axes.lines]
+    ends = [steps[-1] for steps in drawn if len(steps) > 2]
     assert ends == [100] * len(LOSSES)
     assert axes.get_xlim() == (0, 100)
 

@@ -179,7 +179,7 @@ def test_bf16_autocast_trains_and_keeps_the_statistics_in_float32(shop: Path) ->
 def poison(model: PretrainModule, monkeypatch: pytest.MonkeyPatch, factors: list[float]) -> None:
     """Multiply the loss of "amount" in successive batches."""
     assert isinstance(model.objective, CompositeObjective)
-    head = model.objective.next_event[model.objective.next_event_names.index("amount")]
+    head = model.objective.named_heads["amount"]
     forward, left = head.forward, iter(factors)
 
     def poisoned(*args: Any) -> Mean:

@@ -57,7 +57,6 @@ def test_last_keeps_the_last_epoch_alone(shop: Path, tmp_path: Path) -> None:
         ("trainer.threads=two", "threads=two: give a number"),
         ("pooling=median", "choose one of last"),
         ("objective.coles_reduction=max", "choose mean or sum"),
-        ("objective.mean_over=rows", "choose events or sequences"),
         ("weighting.normalization=l2", "choose one of"),
         ("weighting.alpha=1", "no setting"),
     ],
