@@ -145,6 +145,7 @@ def _run(
                 write_bucket(work, sequences, state, bucket, partial, mean)
             progress.advance(task)
     splits = _with_classes(counts, state)
+    expected = work.recipe.expected(source) if new else {}
     vocabularies = {name: len(values) for name, values in state.categorical.items()}
     unseen = {} if new else count_unseen(partial, schema)
     dropped = {**facts["dropped"], **work.problems.counts}
@@ -158,7 +159,7 @@ def _run(
         schema_hash=schema.hash,
         versions=versions(engine),
         warnings=warnings,
-        differences=differences(splits, dropped, vocabularies, work.recipe.expected) if new else [],
+        differences=differences(splits, dropped, vocabularies, expected),
         unseen=unseen,
     )
     manifest.save(partial)
