@@ -95,6 +95,7 @@ def settings_of(config: Any) -> Any:
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)
     given = {str(key): value for key, value in own.items() if value is not None}
+    given["labels"]["name"] = given["labels"]["name"] or stored["labels"].get("name")
     kept = ("batch_size", "max_padding", "lr_step", "lr_gamma", "clip", "accumulate", "prepared")
     defaults = {key: stored[key] for key in kept} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
@@ -116,7 +117,7 @@ def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Para
 
 def _labelled(prepared: Path) -> Schema:
     schema = Schema.load(prepared)
-    if not schema.classes:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no label to learn; name one in the dataset's description and prepare"
             " it again"
@@ -140,12 +141,15 @@ def _train(
         workers=config.trainer.workers,
         labelled=True,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
-    schema = data.train.schema
-    head = build_head(model.embedding_size, len(schema.classes), config.head_hidden)
+    label = data.train.label
+    assert label is not None
+    head = build_head(model.embedding_size, label.outputs, config.head_hidden)
     module = SupervisedModule(
         model,
         head,
+        label,
         seed=config.seed,
         lr=config.lr,
         lr_step=config.lr_step,
@@ -159,14 +163,14 @@ def _train(
     fit(trainer, module, data, last)
     best = savers[0].best_model_path or savers[-1].best_model_path
     module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-    splits = {"validation": data.val, "test": Sequences(prepared, "test")}
+    splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
     scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
     if lora:
         merge_adapters(model)
     save(model, description, run, prepared)
-    write_json(run / "head.json", {"metric": schema.metric, **scores})
+    write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    Console().print(f"{schema.metric} of the head: {shown}", highlight=False)
+    Console().print(f"{label.metric} of the head: {shown}", highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run

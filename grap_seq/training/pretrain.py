@@ -56,6 +56,7 @@ def pretrain(config: Any) -> Path:
         max_padding=config.max_padding,
         workers=config.trainer.workers,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
     recorder = Recorder(run, config.log_every)
     selection = Selection(
@@ -80,7 +81,7 @@ def pretrain(config: Any) -> Path:
     state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
     module.load_state_dict(state)
     save(module.model, description, run, prepared)
-    if schema.classes:
+    if schema.labels:
         Console().print(summary, highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
@@ -158,7 +159,7 @@ def build_module(
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
-    if weighting.needs_labels and not schema.classes:
+    if weighting.needs_labels and not schema.labels:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
@@ -185,7 +186,7 @@ def _objective(
     Raises:
         ValueError: CoLES without a head beside other losses.
     """
-    dataset, objective = options["dataset"], options["objective"]
+    dataset, objective, label = options["dataset"], options["objective"], options["labels"]["name"]
     coles = {key: objective[f"coles_{key}"] for key in ("margin", "negatives", "reduction")}
     if objective["coles"] and not objective["coles_head"]:
         if weighting.names != (COLES,):
@@ -193,7 +194,8 @@ def _objective(
                 "objective.coles_head=false is for CoLES alone; other losses beside it need"
                 " objective.coles_head=true"
             )
-        return ColesAlone(schema, weighting, features, width=objective["head_width"], **coles)
+        coles |= {"width": objective["head_width"], "label": label}
+        return ColesAlone(schema, weighting, features, **coles)
     return CompositeObjective(
         schema,
         weighting,
@@ -203,5 +205,6 @@ def _objective(
         time_jitter=dataset["time_jitter"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
+        label=label,
         **{f"coles_{key}": value for key, value in coles.items()},
     )

@@ -60,7 +60,7 @@ def test_age_groups_are_another_label(edition: str, tmp_path: Path) -> None:
     text = (golden(NAME) / "dataset.yaml").read_text("utf-8")
     spec.write_text(text.replace("label: gender", "label: age_group"), "utf-8")
     prepare(NAME, tmp_path / "out", source=source, spec=spec)
-    classes = State.load(tmp_path / "out").classes
+    classes = State.load(tmp_path / "out").labels[0].classes
     rows = pq.read_table(tmp_path / "out" / "train").to_pylist()
     found = {row["user"]: classes[row["label"]] for row in rows}
     assert found == {4: "18-24", 7: "56+", 9: "under 18"}
