@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,6 @@ def write_embeddings(run: Path, prepared: Path, *, hidden: int = 4, seed: int = 
         columns = {f"emb_{i:04d}": vectors[:, i] for i in range(3 * hidden)}
         label = pa.array(rows.label, pa.int32(), from_pandas=True)
         table = pa.table({"client": rows.client, "label": label, **columns})
-        metadata = {"pooling": "last_mean_max", "hidden": str(hidden)}
+        metadata = {"parts": json.dumps(dict.fromkeys(("last", "mean", "max"), hidden))}
         table = table.replace_schema_metadata(metadata)
         pq.write_table(table, run / "embeddings" / f"{split}.parquet")
