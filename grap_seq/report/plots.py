@@ -125,7 +125,8 @@ def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
 
 def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> Figure:
     """The picture of a projection that is already computed."""
-    wide = width > 5
+    wide, target = width > 5, schema.label()
+    classes = () if target is None else target.classes
     side = width - 1.8 if wide else width
     with styled():
         figure = Figure(figsize=(width, side), layout="constrained")
@@ -136,7 +137,7 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
         # Unlabelled first and the largest class next, so that small classes lie on top.
         for label in sorted((int(label) for label in counts.index), key=lambda c: c >= 0):
             chosen = projection.labels == label
-            name = "unlabelled" if label < 0 else schema.classes[label]
+            name = "unlabelled" if label < 0 else classes[label]
             # Classes beyond the palette share the ink of the text; few datasets have so many.
             colour = INK if label >= 0 else PALE
             groups[label] = axes.scatter(
@@ -155,7 +156,7 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
             handles=[groups[label] for label in sorted(groups, key=lambda c: (c < 0, c))],
             loc="outside right upper" if wide else "outside upper left",
             ncols=1 if wide else 2,
-            title=schema.label,
+            title=None if target is None else target.name,
             alignment="left",
             frameon=False,
             handletextpad=0.1,
