@@ -19,10 +19,11 @@ from rich.progress import track
 
 from grap_seq.evaluation.boosting import BoostingSettings, Features, fit_predict
 from grap_seq.evaluation.plan import Part, Rows
-from grap_seq.evaluation.scores import Labels, Probabilities
+from grap_seq.evaluation.scores import Labels, Predictions
+from grap_seq.schema import Label
 
-Seeded = npt.NDArray[np.float64]  # (seeds, rows, classes)
-Job = Callable[[int], Probabilities]
+Seeded = npt.NDArray[np.float64]  # (seeds, rows, label.outputs)
+Job = Callable[[int], Predictions]
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,8 @@ class Classifier:
     """What all fits of an evaluation share.
 
     Attributes:
-        labels: (N,) class indices of all labelled sequences.
-        n_classes: Classes of the dataset.
+        labels: (N,) codes of the label of all labelled sequences.
+        label: What is predicted.
         settings: LightGBM's parameters.
         seed: The first seed; every part has seeds of its own.
         seeds: Fits of every part, whose probabilities are averaged.
@@ -39,7 +40,7 @@ class Classifier:
     """
 
     labels: Labels
-    n_classes: int
+    label: Label
     settings: BoostingSettings
     seed: int = 0
     seeds: int = 1
@@ -48,7 +49,7 @@ class Classifier:
     def predictions(
         self, features: Features, parts: Sequence[Part], what: str, first: int = 0
     ) -> list[Seeded]:
-        """Class probabilities (seeds, predicted rows, classes) of every part.
+        """Predictions (seeds, predicted rows, label.outputs) of every part.
 
         Args:
             features: (N, columns).
@@ -84,18 +85,18 @@ class Classifier:
         seed: int,
         settings: BoostingSettings,
         threads: int,
-    ) -> Probabilities:
+    ) -> Predictions:
         return fit_predict(
             features[fitted],
             self.labels[fitted],
             features[predicted],
-            n_classes=self.n_classes,
+            label=self.label,
             settings=settings,
             seed=seed,
             threads=threads,
         )
 
-    def run(self, jobs: Sequence[Job], what: str) -> list[Probabilities]:
+    def run(self, jobs: Sequence[Job], what: str) -> list[Predictions]:
         """Results of jobs, in their order."""
         if not jobs:
             return []

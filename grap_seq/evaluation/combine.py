@@ -1,6 +1,6 @@
 """Embeddings and aggregates together: three ways, of which the training rows choose one.
 
-- averaged: the mean of the probabilities of the two classifiers;
+- averaged: the mean of what the two classifiers predict;
 - components: one classifier on the first principal components of the embedding and the aggregates;
 - concatenated: one classifier on all columns of both.
 
@@ -24,9 +24,8 @@ from sklearn.preprocessing import StandardScaler
 
 from grap_seq.evaluation.boosting import BoostingSettings, Features
 from grap_seq.evaluation.classifier import Classifier, Job, Seeded
-from grap_seq.evaluation.plan import Part, Rows, divide
-from grap_seq.evaluation.scores import Probabilities, score
-from grap_seq.schema import Metric
+from grap_seq.evaluation.plan import Part, Rows, divide, most_folds
+from grap_seq.evaluation.scores import Predictions, score
 
 WAYS = ("averaged", "components", "concatenated")
 COMPONENTS = 48
@@ -40,7 +39,7 @@ class Combined:
     """Predictions of both together.
 
     Attributes:
-        predictions: (seeds, predicted rows, classes) of every part.
+        predictions: (seeds, predicted rows, label.outputs) of every part.
         ways: The way of every part.
         inner: Mean score of every way over the inner folds, of every part; NaN where there were too
             few sequences to choose, and the way is "averaged".
@@ -56,7 +55,6 @@ def combine(
     parts: Sequence[Part],
     features: tuple[Features, Features],
     alone: tuple[list[Seeded], list[Seeded]],
-    metric: Metric,
     owners: Rows | None = None,
 ) -> Combined:
     """Choose a way for every part and predict.
@@ -66,7 +64,6 @@ def combine(
         parts: What is fitted and predicted.
         features: The embedding (N, E) and the aggregates (N, A).
         alone: What classifiers on each alone predict, for every part.
-        metric: The score to choose by.
         owners: (N,) number of the sequence, where sequences have several rows.
     """
     embedding, aggregates = features
@@ -77,7 +74,7 @@ def combine(
         both = np.concatenate([reduced, aggregates], axis=1)
         joined.append({"components": both, "concatenated": whole})
     sets = [{"embedding": embedding, "aggregates": aggregates, **more} for more in joined]
-    inner = _inner_scores(classifier, [part.fit for part in parts], sets, metric, owners)
+    inner = _inner_scores(classifier, [part.fit for part in parts], sets, owners)
     ways = [max(WAYS, key=lambda way: _or_lowest(scores[way])) for scores in inner]
     predictions = [(first + second) / 2 for first, second in zip(*alone, strict=True)]
     for number, (way, part) in enumerate(zip(ways, parts, strict=True)):
@@ -103,7 +100,6 @@ def _inner_scores(
     classifier: Classifier,
     fitted: Sequence[Rows],
     sets: Sequence[dict[str, Features]],
-    metric: Metric,
     owners: Rows | None,
 ) -> list[dict[str, float]]:
     """Mean score of every way over folds inside the fitted rows of each part."""
@@ -119,10 +115,10 @@ def _inner_scores(
     for pairs, named in zip(folds, sets, strict=True):
         scores: dict[str, list[float]] = {way: [] for way in WAYS}
         for _, test in pairs:
-            found: dict[str, Probabilities] = {name: next(done) for name in named}
+            found: dict[str, Predictions] = {name: next(done) for name in named}
             found["averaged"] = (found["embedding"] + found["aggregates"]) / 2
             for way in WAYS:
-                scores[way].append(score(classifier.labels[test], found[way], metric))
+                scores[way].append(score(classifier.labels[test], found[way], classifier.label))
         result.append({way: _mean(values) for way, values in scores.items()})
     return result
 
@@ -130,8 +126,7 @@ def _inner_scores(
 def _folds(classifier: Classifier, rows: Rows, owners: Rows | None) -> list[tuple[Rows, Rows]]:
     labels = classifier.labels[rows]
     within = None if owners is None else owners[rows]
-    most = np.bincount(labels).max() if within is None else len(np.unique(within))
-    if most < INNER_FOLDS:
+    if most_folds(labels, within, classifier.label) < INNER_FOLDS:
         return []
     pairs = divide(labels, within, INNER_FOLDS, classifier.seed)
     return [(rows[train], rows[test]) for train, test in pairs]

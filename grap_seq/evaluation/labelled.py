@@ -7,6 +7,7 @@ features of what it may see, under the key "id/number".
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,7 @@ from grap_seq.evaluation.aggregates import aggregates, label_aggregates
 from grap_seq.evaluation.boosting import Features
 from grap_seq.evaluation.embed import NUMBER, UNTRAINED, embedding_file
 from grap_seq.evaluation.scores import Labels
-from grap_seq.schema import LABEL, SPLITS, Metric, Schema
-
-POOLINGS = ("last", "mean", "max")
+from grap_seq.schema import LABEL, SPLITS, Label, Schema
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,8 @@ class Labelled:
         ids: (N,) ids of the sequences.
         features: "embedding", "aggregates" and "untrained", the embedding by a model of the same
             architecture whose parameters are fresh; each (N, features).
-        poolings: "last", "mean" and "max", each (N, H), where the embedding holds all three.
+        poolings: parts of the embedding by their names in `grap_seq.nn.pooling`, where it has
+            several.
         pooling: The pooling of the embedding.
         owners: (N,) number of the sequence, where sequences have several labels.
         numbers: (N,) number of the label in its sequence, where it has several.
@@ -53,10 +53,9 @@ class Labelled:
     numbers: npt.NDArray[np.intp] | None = None
 
     @property
-    def metric(self) -> Metric:
-        # Preparation settles the metric of every labelled dataset.
-        assert self.schema.metric is not None
-        return self.schema.metric
+    def label(self) -> Label:
+        """What is predicted."""
+        return self.schema.labels[0]
 
     def rows(self, split: str) -> npt.NDArray[np.intp]:
         """Row numbers of a split."""
@@ -72,14 +71,14 @@ def load(run: Path, prepared: Path) -> Labelled:
             sequences.
     """
     schema = Schema.load(prepared)
-    if schema.label is None:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
         )
     labels, embeddings, untrained, plain, splits = [], [], [], [], []
     keys: list[Any] = []
-    pooling, hidden = "", 0
+    parts: dict[str, int] = {}
     for split in SPLITS:
         known = _labels(prepared, split, schema)
         if known.empty:
@@ -88,11 +87,11 @@ def load(run: Path, prepared: Path) -> Labelled:
         control, _ = _embeddings(run, run / "embeddings" / UNTRAINED, split, schema)
         for found in (table, control):
             _check_ids(run, prepared, split, known.index, found.index)
-        pooling, hidden = metadata.get("pooling", ""), int(metadata.get("hidden", 0))
+        parts = json.loads(metadata["parts"])
         chosen = known.dropna().sort_index()
         if chosen.empty:
             continue
-        labels.append(chosen.to_numpy(dtype=np.int64))
+        labels.append(chosen.to_numpy(dtype=schema.labels[0].dtype))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
         untrained.append(control.loc[chosen.index].to_numpy(dtype=np.float32))
         keys.extend(chosen.index)
@@ -105,9 +104,9 @@ def load(run: Path, prepared: Path) -> Labelled:
     _check_labels(prepared, schema, labels)
     embedding = np.concatenate(embeddings)
     poolings = {}
-    if pooling == "_".join(POOLINGS):
-        slices = np.split(embedding, [hidden, 2 * hidden], axis=1)
-        poolings = dict(zip(POOLINGS, slices, strict=True))
+    if len(parts) > 1:
+        slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
+        poolings = dict(zip(parts, slices, strict=True))
     ids, numbers = np.array(keys), None
     if schema.local_labels:
         pairs = [key.rpartition("/") for key in keys]
@@ -124,7 +123,7 @@ def load(run: Path, prepared: Path) -> Labelled:
             "untrained": np.concatenate(untrained),
         },
         poolings=poolings,
-        pooling=pooling,
+        pooling="_".join(parts),
         owners=np.unique(ids, return_inverse=True)[1] if schema.local_labels else None,
         numbers=numbers,
     )
@@ -181,6 +180,6 @@ def _check_labels(prepared: Path, schema: Schema, labels: list[Labels]) -> None:
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{schema.label}'; scores need two classes. Check the label "
-            "column and the label file, and prepare the dataset again"
+            f"{prepared}: {what} label '{schema.labels[0].name}'; scores need two classes. Check "
+            "the label column and the label file, and prepare the dataset again"
         )

@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from grap_seq.evaluation.boosting import Features
 from grap_seq.evaluation.plan import Part, Rows, divide
-from grap_seq.evaluation.scores import Labels, Probabilities, score
-from grap_seq.schema import Metric
+from grap_seq.evaluation.scores import Labels, Predictions, score
+from grap_seq.schema import Label
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C, the inverse of the penalty, to choose from."""
@@ -29,37 +29,40 @@ def logistic_predictions(
     features: Features,
     labels: Labels,
     part: Part,
-    metric: Metric,
+    label: Label,
     *,
-    n_classes: int,
     seed: int,
     owners: Rows | None = None,
-) -> Probabilities:
+) -> Predictions:
     """Fit on one set of sequences, predict another.
 
     Args:
         features: (N, columns), without missing values.
         labels: (N,) class indices.
         part: What is fitted and predicted.
-        metric: The score to choose the penalty by.
-        n_classes: Classes of the dataset; those that are never fitted get probability 0.
+        label: What is predicted, and the score to choose the penalty by.
         seed: Seed of the folds.
         owners: (N,) number of the sequence, where sequences have several rows.
 
     Returns:
-        Class probabilities (predicted rows, n_classes).
+        Probabilities (predicted rows, classes); 0 of classes that are never fitted.
+
+    Raises:
+        ValueError: The label is a number.
     """
+    if not label.classes:
+        raise ValueError(f"logistic=true is for classes, and {label.name} is a number")
     fitted = labels[part.fit]
     seen = np.unique(fitted)
-    result = np.zeros((len(part.predicted), n_classes))
+    result = np.zeros((len(part.predicted), label.outputs))
     if len(seen) < 2:  # nothing to learn
         result[:, seen] = 1.0
         return result
 
     def by_metric(model: Any, x: Features, y: Labels) -> float:
-        found = np.zeros((len(x), n_classes))
+        found = np.zeros((len(x), label.outputs))
         found[:, model.classes_] = model.predict_proba(x)
-        return score(y, found, metric)
+        return score(y, found, label)
 
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
     within = None if owners is None else owners[part.fit]

@@ -132,7 +132,7 @@ class EmbeddingModel:
             )
         own = self.run / "embeddings"
         models = {own if output is None else output: self.model}
-        if output is None and self.schema.label is not None:
+        if output is None and self.schema.labels:
             models[own / UNTRAINED] = self._untrained()
         for folder, model in models.items():
             for split in SPLITS:
@@ -151,7 +151,7 @@ class EmbeddingModel:
             return build_model(self.schema, self.description).eval()
 
     def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
-        metadata = {"pooling": self.model.pooling, "hidden": str(self.model.output_size)}
+        metadata = {"parts": json.dumps(self.model.parts)}
         if not rows:
             # One of other data would stay beside the new ones.
             target.unlink(missing_ok=True)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from grap_seq.evaluation.scores import Labels, Probabilities, score
-from grap_seq.schema import Metric
+from grap_seq.evaluation.scores import Labels, Predictions, score
+from grap_seq.schema import Label
 
 RESAMPLES = 200
 """Bootstrap resamples of the test sequences and of the classifier's seeds."""
@@ -57,21 +57,19 @@ class Difference:
 UNDEFINED = Difference(math.nan, math.nan, math.nan, math.nan)
 
 
-def cross_validated(
-    labels: list[Labels], predictions: list[Probabilities], metric: Metric
-) -> Outcome:
+def cross_validated(labels: list[Labels], predictions: list[Predictions], label: Label) -> Outcome:
     """Mean over folds, given labels and predictions of each fold's test part."""
     pairs = zip(labels, predictions, strict=True)
-    scores = np.array([score(true, predicted, metric) for true, predicted in pairs])
+    scores = np.array([score(true, predicted, label) for true, predicted in pairs])
     defined = scores[~np.isnan(scores)]
     mean = float(defined.mean()) if len(defined) else math.nan
     return Outcome(mean, None, scores, len(scores))
 
 
 def held_out(
-    val: tuple[Labels, Probabilities],
+    val: tuple[Labels, Predictions],
     test: tuple[Labels, npt.NDArray[np.float64]],
-    metric: Metric,
+    label: Label,
     seed: int,
     owners: npt.NDArray[np.intp] | None = None,
 ) -> Outcome:
@@ -79,9 +77,9 @@ def held_out(
 
     Args:
         val: Labels of the validation split and their predictions.
-        test: Labels of the test split, and predictions (seeds, sequences, classes) by classifiers
+        test: Labels of the test split, and predictions (seeds, sequences, outputs) by classifiers
             of several seeds, whose mean is scored. A resample draws seeds too.
-        metric: The score.
+        label: What is predicted.
         seed: Seed of the bootstrap.
         owners: Number of the sequence of each test row, where sequences have several: then
             sequences are drawn, with all their rows, because those of one are not independent.
@@ -96,9 +94,9 @@ def held_out(
         drawn = rng.integers(len(rows_of), size=len(rows_of))
         rows = drawn if owners is None else np.concatenate([rows_of[i] for i in drawn])
         seeds = rng.integers(len(predictions), size=len(predictions))
-        samples.append(score(labels[rows], predictions[seeds][:, rows].mean(axis=0), metric))
-    mean = score(labels, predictions.mean(axis=0), metric)
-    return Outcome(mean, score(*val, metric), np.array(samples), 0)
+        samples.append(score(labels[rows], predictions[seeds][:, rows].mean(axis=0), label))
+    mean = score(labels, predictions.mean(axis=0), label)
+    return Outcome(mean, score(*val, label), np.array(samples), 0)
 
 
 def difference(first: Outcome, second: Outcome) -> Difference:

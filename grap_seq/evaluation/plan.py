@@ -21,10 +21,12 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.scores import Labels
+from grap_seq.schema import Label
 
 FOLDS = 5
 FEW = 500
-"""Labelled test sequences beside those of the most common class, below which folds are made."""
+"""Labelled test sequences beside those of the most common class (of a number: half of them), below
+which folds are made."""
 
 Rows = npt.NDArray[np.intp]
 
@@ -83,11 +85,13 @@ def make_plan(data: Labelled, used: LabelsUsed | None, folds: int | str, seed: i
 
 def _automatic(data: Labelled, used: LabelsUsed | None) -> int:
     test, train = data.rows("test"), data.rows("train")
-    most = _largest_folds(data, np.arange(len(data.labels)))
+    most = most_folds(data.labels, data.owners, data.label)
     splits = min(len(np.unique(data.labels[rows])) for rows in (train, test)) > 1
     if splits and (used is None or used.encoder == "gradient"):
         return 0
-    many = splits and len(test) - np.bincount(data.labels[test]).max() >= FEW
+    counted = data.labels[test]
+    beside = len(test) - np.bincount(counted).max() if data.label.classes else len(test) // 2
+    many = splits and beside >= FEW
     return 0 if many or most < 2 else min(FOLDS, most)
 
 
@@ -122,9 +126,10 @@ def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Pl
     if len(np.unique(data.labels[rows])) < 2:
         raise ValueError(
             f"folds={folds}: the {len(rows)} labelled sequences that can be scored "
-            f"have fewer than two classes. {remedy}"
+            f"have fewer than two labels that differ. {remedy}"
         )
-    largest = _largest_folds(data, rows)
+    owners = None if data.owners is None else data.owners[rows]
+    largest = most_folds(data.labels[rows], owners, data.label)
     if not 2 <= folds <= largest:
         raise ValueError(
             f"folds={folds}: give 0 for the dataset's own splits, or a number from 2 to "
@@ -137,7 +142,6 @@ def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Pl
             f"The encoder has learned the labels of {seen.sum():,} training sequences: folds are "
             f"made of the other {len(rows):,}. Those of the validation split chose the epoch."
         )
-    owners = None if data.owners is None else data.owners[rows]
     pairs = divide(data.labels[rows], owners, folds, seed)
     none = np.zeros(0, np.intp)
     parts = [Part(rows[train], rows[test], none) for train, test in pairs]
@@ -148,36 +152,39 @@ def divide(labels: Labels, owners: Rows | None, folds: int, seed: int) -> list[t
     """Stratified folds of some rows as pairs: the others, the fold.
 
     Args:
-        labels: (N,) class indices.
+        labels: (N,) codes of a label; numbers are not stratified.
         owners: (N,) numbers of the sequences, where they have several rows. The labels of one
             sequence stay together: they are not independent.
         folds: Number of folds.
         seed: Seed of the order.
     """
+    strata = labels if labels.dtype.kind == "i" else np.zeros(len(labels), int)
     kind = StratifiedKFold if owners is None else StratifiedGroupKFold
     with warnings.catch_warnings():
         # Of a class with fewer members than there are folds; `caveats` says what that means.
         warnings.simplefilter("ignore", UserWarning)
-        return list(kind(folds, shuffle=True, random_state=seed).split(labels, labels, owners))
+        return list(kind(folds, shuffle=True, random_state=seed).split(strata, strata, owners))
 
 
-def _largest_folds(data: Labelled, rows: Rows) -> int:
+def most_folds(labels: Labels, owners: Rows | None, label: Label) -> int:
     """So many that no fold must lack a class that its score needs."""
-    if data.owners is not None:
-        return len(np.unique(data.owners[rows]))
-    counts = np.bincount(data.labels[rows])
-    return int(counts[counts > 0].min() if _needs_both(data) else counts.max())
+    if owners is not None:
+        return len(np.unique(owners))
+    if not label.classes:
+        return len(labels)
+    counts = np.bincount(labels)
+    return int(counts[counts > 0].min() if _needs_both(label) else counts.max())
 
 
 def _limit(data: Labelled) -> str:
-    if data.owners is not None:
+    if data.owners is not None or not data.label.classes:
         return "the number of sequences"
-    return f"the size of the {'smallest' if _needs_both(data) else 'largest'} class"
+    return f"the size of the {'smallest' if _needs_both(data.label) else 'largest'} class"
 
 
-def _needs_both(data: Labelled) -> bool:
+def _needs_both(label: Label) -> bool:
     """Whether a fold that lacks a class has no score."""
-    return data.metric == "auc" and len(data.schema.classes) == 2
+    return label.metric == "auc" and len(label.classes) == 2
 
 
 def _remedy(used: LabelsUsed) -> str:

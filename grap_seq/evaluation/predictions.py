@@ -22,19 +22,24 @@ def write_predictions(
     """One row a scored sequence (or label, where sequences have several), part by part.
 
     Columns: the sequence's id, label_number where sequences have several, fold (0 for holdout),
-    label (name of the class), and FEATURES/CLASS, its probability, the mean over the seeds.
+    label, and FEATURES/CLASS, the probability of a class, or FEATURES, the number predicted. Both
+    are means over the seeds.
     """
     rows = np.concatenate([part.test for part in plan.parts])
     sizes = [len(part.test) for part in plan.parts]
-    classes = np.array(data.schema.classes)
+    label, codes = data.label, data.labels[rows]
     columns = {data.schema.id: pa.array(data.ids[rows])}
     if data.numbers is not None:
         columns[NUMBER] = pa.array(data.numbers[rows], pa.int32())
     columns["fold"] = pa.array(np.repeat(np.arange(len(sizes)), sizes), pa.int32())
-    columns[LABEL] = pa.array(classes[data.labels[rows]])
+    known = np.array(label.classes)[codes] if label.classes else label.mean + label.std * codes
+    columns[LABEL] = pa.array(known)
     for name, parts in predictions.items():
         means = [found.mean(axis=0)[:size] for found, size in zip(parts, sizes, strict=True)]
-        for number, values in enumerate(np.concatenate(means).T):
-            columns[f"{name}/{classes[number]}"] = pa.array(values.astype(np.float32))
+        values = np.concatenate(means)
+        if not label.classes:
+            columns[name] = pa.array((label.mean + label.std * values[:, 0]).astype(np.float32))
+        for number, one in enumerate(label.classes):
+            columns[f"{name}/{one}"] = pa.array(values[:, number].astype(np.float32))
     with atomic_write(path) as temporary:
         pq.write_table(pa.table(columns), temporary)

@@ -24,7 +24,7 @@ from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
 from grap_seq.files import write_json
-from grap_seq.schema import Metric
+from grap_seq.schema import Label
 
 HOLDOUT_SEEDS = 3
 
@@ -72,13 +72,13 @@ def evaluate(
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
     data = load(run, prepared)
-    settings = (boosting or Boosting()).settings(len(data.schema.classes))
+    settings = (boosting or Boosting()).settings(data.label)
     used = LabelsUsed.of_run(run)
     plan = make_plan(data, used, folds, seed)
     own_head = head_scores(run, plan) if head else None
     classifier = Classifier(
         labels=data.labels,
-        n_classes=len(data.schema.classes),
+        label=data.label,
         settings=settings,
         seed=seed,
         seeds=seeds or (1 if plan.folds else HOLDOUT_SEEDS),
@@ -111,7 +111,7 @@ def _predict(
     }
     features = data.features["embedding"], data.features["aggregates"]
     alone = found["embedding"], found["aggregates"]
-    combined = combine(classifier, plan.parts, features, alone, data.metric, data.owners)
+    combined = combine(classifier, plan.parts, features, alone, data.owners)
     names = ("embedding", "aggregates")
     ordered = {name: found[name] for name in names} | {"both": combined.predictions}
     return ordered | {"untrained": found["untrained"]}, combined
@@ -124,8 +124,7 @@ def _logistic(data: Labelled, plan: Plan, classifier: Classifier) -> list[Seeded
             data.features["embedding"],
             data.labels,
             part,
-            data.metric,
-            n_classes=classifier.n_classes,
+            data.label,
             seed=classifier.seed,
             owners=data.owners,
         )[None]
@@ -138,7 +137,7 @@ def probe(
     labels_train: Labels,
     val_embeddings: Features,
     labels_val: Labels,
-    metric: Metric,
+    label: Label,
     seed: int,
     *,
     threads: int | None = None,
@@ -146,16 +145,16 @@ def probe(
 ) -> float:
     """Score of embeddings on validation, to choose between checkpoints while training.
 
-    The same classifier and settings as `evaluate`. Rows with a negative label are unlabelled and
-    left out. NaN where the score is undefined, such as an AUC without positives in validation.
+    The same classifier and settings as `evaluate`. Rows without the label are left out. NaN where
+    the score is undefined, such as an AUC without positives in validation.
     """
-    train, val = labels_train >= 0, labels_val >= 0
+    train, val = label.known(labels_train), label.known(labels_val)
     return fit_score(
         train_embeddings[train],
         labels_train[train],
         val_embeddings[val],
         labels_val[val],
-        metric,
+        label,
         seed,
         threads,
         boosting=boosting,

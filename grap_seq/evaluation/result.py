@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from grap_seq.evaluation.boosting import caveats
+from grap_seq.evaluation.boosting import caveats, group
 from grap_seq.evaluation.classifier import Classifier, Seeded
 from grap_seq.evaluation.combine import Combined
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.outcome import UNDEFINED, Outcome, cross_validated, difference, held_out
 from grap_seq.evaluation.plan import Plan
-from grap_seq.evaluation.scores import calibration, further_scores
-from grap_seq.schema import SPLITS
+from grap_seq.evaluation.scores import Labels, calibration, further_scores
+from grap_seq.schema import SPLITS, Label
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predictions (seeds, predicted rows, classes) of every part of a plan.
+    """Predictions (seeds, predicted rows, label.outputs) of every part of a plan.
 
     Attributes:
         main: By row of the table: "embedding", "aggregates", "both", "untrained", ...
@@ -46,7 +46,7 @@ def describe(
     holdout = not plan.folds
     result = {
         "dataset": data.schema.name,
-        "metric": data.metric,
+        "metric": data.label.metric,
         "protocol": plan.name,
         "test": {name: outcome.test for name, outcome in main.items()},
         "std": {name: outcome.std for name, outcome in main.items()},
@@ -56,19 +56,16 @@ def describe(
         "differences": _differences(main, constant),
         "constant": constant,
         "further": {name: _further(data, plan, found) for name, found in predictions.main.items()},
-        "calibration": {
-            name: calibration(scored, _of_test(plan, found))
-            for name, found in predictions.main.items()
-        },
+        "calibration": _calibration(scored, plan, predictions.main) if data.label.classes else None,
         "combination": {"chosen": predictions.combined.ways, "inner": predictions.combined.inner},
-        "chance": 0.5 if data.metric == "auc" else float(np.bincount(scored).max() / len(scored)),
+        "chance": _chance(scored, data.label),
         "pooling": data.pooling,
         "poolings": {
             name: {"test": o.test, "std": o.std, "validation": o.validation}
             for name, o in pooled.items()
         },
-        "label": data.schema.label,
-        "classes": list(data.schema.classes),
+        "label": data.label.name,
+        "classes": list(data.label.classes),
         "local_labels": data.schema.local_labels,
         "n_labelled": {split: len(data.rows(split)) for split in SPLITS},
         "n_scored": len(scored),
@@ -83,13 +80,13 @@ def describe(
 def _outcome(data: Labelled, plan: Plan, predictions: list[Seeded], seed: int) -> Outcome:
     if plan.folds:
         labels = [data.labels[part.test] for part in plan.parts]
-        return cross_validated(labels, [found.mean(axis=0) for found in predictions], data.metric)
+        return cross_validated(labels, [found.mean(axis=0) for found in predictions], data.label)
     (part,), (found,) = plan.parts, predictions
     test, validation = np.split(found, [len(part.test)], axis=1)
     return held_out(
         (data.labels[part.validation], validation.mean(axis=0)),
         (data.labels[part.test], test),
-        data.metric,
+        data.label,
         seed,
         None if data.owners is None else data.owners[part.test],
     )
@@ -111,6 +108,22 @@ def _constant(predictions: list[Seeded]) -> bool:
     return any(bool((np.ptp(found, axis=1) == 0).all()) for found in predictions)
 
 
+def _chance(labels: Labels, label: Label) -> float:
+    """Score without any knowledge of the sequences: a coin, or what is best for all alike."""
+    if label.metric == "accuracy":
+        return float(np.bincount(labels).max() / len(labels))
+    if label.metric == "mae":
+        return float(-np.abs(labels - np.median(labels)).mean() * label.std)
+    return 0.5 if label.metric == "auc" else 0.0
+
+
+def _calibration(
+    labels: Labels, plan: Plan, predictions: dict[str, list[Seeded]]
+) -> dict[str, dict[str, list[float]]]:
+    pairs = predictions.items()
+    return {name: calibration(labels, _of_test(plan, found)) for name, found in pairs}
+
+
 def _of_test(plan: Plan, predictions: list[Seeded]) -> Any:
     pairs = zip(plan.parts, predictions, strict=True)
     return np.concatenate([found.mean(axis=0)[: len(part.test)] for part, found in pairs])
@@ -121,7 +134,7 @@ def _further(data: Labelled, plan: Plan, predictions: list[Seeded]) -> dict[str,
     scores: dict[str, list[float]] = {}
     for part, found in zip(plan.parts, predictions, strict=True):
         of_test = found.mean(axis=0)[: len(part.test)]
-        for name, value in further_scores(data.labels[part.test], of_test).items():
+        for name, value in further_scores(data.labels[part.test], of_test, data.label).items():
             scores.setdefault(name, []).extend([] if math.isnan(value) else [value])
     return {name: float(np.mean(v)) if v else math.nan for name, v in scores.items()}
 
@@ -132,12 +145,11 @@ def _notes(data: Labelled, plan: Plan, classifier: Classifier, constant: list[st
         for rows in (part.test, part.validation):
             if len(rows):
                 fitted, scored = data.labels[part.fit], data.labels[rows]
-                notes += caveats(fitted, scored, data.schema.classes, classifier.settings)
+                notes += caveats(fitted, scored, data.label, classifier.settings)
     if constant:
-        group = "binary" if len(data.schema.classes) == 2 else "multiclass"
         notes.append(
             f"No tree could split on {', '.join(constant)}: all predictions are the same, so there "
-            f"is nothing to compare. Lower boosting.{group}.min_data_in_leaf."
+            f"is nothing to compare. Lower boosting.{group(data.label)}.min_data_in_leaf."
         )
     return list(dict.fromkeys(notes))
 

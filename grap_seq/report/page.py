@@ -21,6 +21,7 @@ from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import RunFiles, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
+from grap_seq.training.summary import sentences
 
 _ROWS = {
     "embedding": "embedding",
@@ -66,10 +67,10 @@ def report(run: Path, prepared: Path) -> Path:
         schema=schema,
         manifest=manifest,
         weighting=files.weighting,
-        headline=verdict.headline(files.evaluation, schema.label is not None),
+        headline=verdict.headline(files.evaluation, bool(schema.labels)),
         evaluation=_evaluation(run, files),
         signed=verdict.signed,
-        data=words.data(manifest.splits, len(schema.classes)),
+        data=words.data(manifest.splits, schema.label()),
         config=files.config_text,
         environment=files.environment and json.dumps(files.environment, indent=2),
         version=__version__,
@@ -117,7 +118,7 @@ def _evaluation(run: Path, files: RunFiles) -> dict[str, Any]:
         "scale": _scale([*rows, *poolings]),
         "further": {_ROWS[name]: scored for name, scored in result["further"].items()},
         "names": verdict.METRIC_NAMES,
-        "calibration": images(lambda width: plot_calibration(run, width)),
+        "calibration": result["calibration"] and images(lambda width: plot_calibration(run, width)),
     }
 
 
@@ -151,6 +152,7 @@ def _losses(run: Path, files: RunFiles) -> dict[str, Any]:
     validated = not columns(files.metrics, "val_loss").dropna(how="all").empty
     return {
         "validated": validated,
+        "kept": " ".join(sentences(files.training)) if files.training else None,
         "image": images(lambda width: plot_losses(run, width)),
     }
 

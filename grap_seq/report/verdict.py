@@ -16,6 +16,8 @@ METRIC_NAMES = {
     "log_loss": "log loss",
     "brier": "Brier score",
     "f1": "F1",
+    "r2": "R²",
+    "mae": "negative mean error",
 }
 Verdict = Literal["above", "level", "below", "unknown"]
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grap_seq.evaluation.leak import LabelsUsed, Part
-from grap_seq.schema import Field, Metric, Schema
+from grap_seq.schema import Field, Label, Metric, Schema
 
 SCHEMA = Schema(
     name="toy",
@@ -24,9 +24,7 @@ SCHEMA = Schema(
         Field("amount", "numerical"),
         Field("score", "numerical", by="shop"),
     ),
-    label="churn",
-    classes=("no", "yes"),
-    metric="auc",
+    labels=(Label("churn", "auc", ("no", "yes")),),
 )
 _TYPES = {
     "client": pa.string(),
@@ -81,7 +79,7 @@ def prepared_folder(
     rng = np.random.default_rng(seed)
     names = ("no", "yes") if classes == 2 else tuple(f"group {i}" for i in range(classes))
     metric: Metric = "auc" if classes == 2 else "accuracy"
-    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, SCHEMA.label, names, metric)
+    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (Label("churn", metric, names),))
     folder.mkdir(parents=True, exist_ok=True)
     schema.save(folder)
     first = 0
@@ -123,5 +121,6 @@ def _write(path: Path, rows: pd.DataFrame, vectors: npt.NDArray[np.float32]) -> 
     columns = {f"emb_{i:04d}": vectors[:, i] for i in range(vectors.shape[1])}
     label = pa.array(rows.label, pa.int32(), from_pandas=True)
     table = pa.table({"client": rows.client, "label": label, **columns})
-    metadata = {"pooling": "last_mean_max", "hidden": str(vectors.shape[1] // 3)}
+    parts = dict.fromkeys(("last", "mean", "max"), vectors.shape[1] // 3)
+    metadata = {"parts": json.dumps(parts)}
     pq.write_table(table.replace_schema_metadata(metadata), path)

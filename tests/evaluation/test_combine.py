@@ -13,18 +13,20 @@ from grap_seq.evaluation.boosting import BoostingSettings
 from grap_seq.evaluation.classifier import Classifier
 from grap_seq.evaluation.combine import WAYS, Combined, combine, components
 from grap_seq.evaluation.plan import Part
+from grap_seq.schema import Label
 
 SETTINGS = BoostingSettings(n_estimators=40, learning_rate=0.1, min_data_in_leaf=10)
 Array = npt.NDArray[Any]
 NONE = np.zeros(0, np.intp)
+LABEL = Label("churn", "auc", ("no", "yes"))
 
 
 def combined(embedding: Array, aggregates: Array, labels: Array, parts: list[Part]) -> Combined:
-    classifier = Classifier(labels, 2, SETTINGS, seeds=2, threads=1)
+    classifier = Classifier(labels, LABEL, SETTINGS, seeds=2, threads=1)
     features = embedding.astype("float32"), aggregates.astype("float32")
     alone = tuple(classifier.predictions(f, parts, "") for f in features)
     assert len(alone) == 2
-    return combine(classifier, parts, features, alone, "auc")
+    return combine(classifier, parts, features, alone)
 
 
 def parts_of(count: int, number: int) -> list[Part]:
@@ -73,10 +75,10 @@ def test_averages_are_those_of_the_two() -> None:
     labels = np.arange(12) % 2
     # Two of a class are too few for three inner folds.
     part = Part(np.arange(4), np.arange(4, 12), NONE)
-    classifier = Classifier(labels, 2, SETTINGS, threads=1)
+    classifier = Classifier(labels, LABEL, SETTINGS, threads=1)
     features = np.eye(12, 2, dtype="float32"), np.eye(12, 2, dtype="float32")
     alone = [np.full((1, 8, 2), 0.25)], [np.full((1, 8, 2), 0.75)]
-    found = combine(classifier, [part], features, alone, "auc")
+    found = combine(classifier, [part], features, alone)
     assert found.ways == ["averaged"]
     assert all(np.isnan(list(found.inner[0].values())))
     assert found.predictions[0] == pytest.approx(0.5)

@@ -99,7 +99,7 @@ def test_too_few_unseen_sequences_are_refused_with_a_remedy(tmp_path: Path) -> N
         evaluate(tmp_path / "run", prepared, folds=4)
     prepared = prepared_folder(tmp_path / "none", counts=(60, 0, 0), unlabelled=0)
     write_embeddings(tmp_path / "other", prepared, encoder="gradient")
-    with pytest.raises(ValueError, match=r"(?s)0 labelled.*fewer than two classes.*folds=0"):
+    with pytest.raises(ValueError, match=r"(?s)0 labelled.*fewer than two labels.*folds=0"):
         evaluate(tmp_path / "other", prepared, folds=2)
 
 

@@ -23,6 +23,7 @@ from grap_seq.evaluation.plan import make_plan
 from grap_seq.evaluation.protocol import evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.schema import Label
 from tests.data.toy import LOCAL_SCHEMA, SCHEMA, Row, local_rows, sequences, write_prepared
 
 FIELDS = ("event_time", "type", "owner", "a.b", "score")
@@ -173,7 +174,7 @@ def test_from_embeddings_to_scores(
         pairs = zip(predictions.client, predictions.label_number, strict=True)
         keys = [f"{client}/{number}" for client, number in pairs]
         known = {row["client"]: row["label"] for rows in ROWS.values() for row in prefixes(rows)}
-        names = [LOCAL_SCHEMA.classes[known[key]] for key in keys]
+        names = [LOCAL_SCHEMA.labels[0].classes[known[key]] for key in keys]
         assert predictions.label.tolist() == names
 
 
@@ -184,6 +185,8 @@ def test_the_error_bar_counts_sequences_and_not_labels() -> None:
     predictions = np.eye(2)[np.where(wrong, 1 - labels, labels)]
     owners = np.repeat(np.random.default_rng(0).permutation(40), 10)
     test = (labels, predictions[None])
-    result = held_out((labels, predictions), test, "accuracy", 0, owners)
+    result = held_out(
+        (labels, predictions), test, Label("churn", "accuracy", ("no", "yes")), 0, owners
+    )
     assert result.test == 0.8
     assert result.std == pytest.approx((0.8 * 0.2 / 40) ** 0.5, rel=0.2)

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.plan import FEW, divide, make_plan
-from grap_seq.schema import Schema
+from grap_seq.schema import Label, Schema
 from tests.evaluation.fake import SCHEMA
 
 FRESH = LabelsUsed("churn", None, 1.0, "loss")
 WEIGHED = LabelsUsed("churn", "weights", 1.0, "probe")
+THREE = Label("group", "accuracy", ("a", "b", "c"))
 LEARNED = LabelsUsed("churn", "gradient", 1.0, "probe")
 
 
@@ -63,7 +64,7 @@ def test_no_more_folds_than_the_smallest_class_has_sequences() -> None:
     with pytest.raises(ValueError, match="from 2 to 3, the size of the smallest class"):
         make_plan(data, FRESH, 5, 0)
     # Accuracy is defined where a class is missing.
-    many = Schema("toy", "client", "day", SCHEMA.fields, "churn", ("a", "b", "c"), "accuracy")
+    many = Schema("toy", "client", "day", SCHEMA.fields, (THREE,))
     data = data_of([60, 5, 1], [5, 2, 0], [30, 1, 0], many)
     assert make_plan(data, FRESH, 5, 0).name == "5-fold"
     with pytest.raises(ValueError, match="from 2 to 95, the size of the largest class"):

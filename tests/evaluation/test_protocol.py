@@ -19,7 +19,7 @@ from grap_seq.evaluation import outcome
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings, fit_score
 from grap_seq.evaluation.protocol import evaluate, probe
 from grap_seq.evaluation.table import show
-from grap_seq.schema import Schema
+from grap_seq.schema import Label, Schema
 from tests.evaluation.fake import SCHEMA, prepared_folder, write_embeddings, write_part
 
 SETTINGS = BoostingSettings(n_estimators=20, learning_rate=0.1, min_data_in_leaf=10)
@@ -95,7 +95,7 @@ def test_holdout_score_is_that_of_the_classifier(run: Path, prepared: Path) -> N
         tables["train"].label.to_numpy(int),
         tables["test"].filter(like="emb_").to_numpy(),
         tables["test"].label.to_numpy(int),
-        "auc",
+        SCHEMA.labels[0],
         seed=0,
         threads=1,
         boosting=FAST,
@@ -234,6 +234,30 @@ def test_nothing_is_compared_where_no_tree_can_split(run: Path, prepared: Path) 
     assert "lower boosting.binary.min_data_in_leaf" in " ".join(result["notes"]).lower()
 
 
+@pytest.mark.parametrize("folds", [0, 3])
+def test_a_number_as_label(tmp_path: Path, folds: int) -> None:
+    """Codes 1.5 apart in one column, in units of the label 20 apart."""
+    prepared = prepared_folder(tmp_path / "data", unlabelled=0)
+    run = tmp_path / "run"
+    write_embeddings(run, prepared)
+    label = Label("age", "mae", mean=40.0, std=20.0)
+    Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (label,)).save(prepared)
+    for part in prepared.glob("*/*.parquet"):
+        table = pq.read_table(part)
+        codes = table.column("label").cast("float32")
+        pq.write_table(
+            table.set_column(table.schema.get_field_index("label"), "label", codes), part
+        )
+    result = run_evaluation(run, prepared, folds=folds, boosting=Boosting(regression=SETTINGS))
+    frame = pd.read_parquet(run / "predictions.parquet")
+    assert set(frame.label) == {40.0, 60.0}
+    errors = (frame.both - frame.label).abs()
+    assert result["test"]["both"] == pytest.approx(-errors.groupby(frame.fold).mean().mean())
+    assert -20 < result["chance"] < result["test"]["both"] < -1
+    assert set(result["further"]["both"]) == {"r2", "mae"}
+    assert result["calibration"] is None
+
+
 def test_seeds_must_be_a_number(run: Path, prepared: Path) -> None:
     for seeds in (0, "many"):
         with pytest.raises(ValueError, match=f"seeds={seeds}: give a number"):
@@ -275,7 +299,14 @@ def test_probe_leaves_unlabelled_rows_out() -> None:
     features = rng.normal(size=(400, 3)).astype("float32") + labels[:, None]
     known = np.where(np.arange(400) % 4 == 0, -1, labels)
     value = probe(
-        features[:300], known[:300], features[300:], known[300:], "auc", 0, threads=1, boosting=FAST
+        features[:300],
+        known[:300],
+        features[300:],
+        known[300:],
+        SCHEMA.labels[0],
+        0,
+        threads=1,
+        boosting=FAST,
     )
     keep = np.arange(400) % 4 != 0
     first = np.arange(400) < 300
@@ -284,7 +315,7 @@ def test_probe_leaves_unlabelled_rows_out() -> None:
         labels[keep & first],
         features[keep & ~first],
         labels[keep & ~first],
-        "auc",
+        SCHEMA.labels[0],
         0,
         1,
         boosting=FAST,

@@ -12,6 +12,9 @@ from torch import as_tensor
 from torchmetrics.functional import average_precision, f1_score
 
 from grap_seq.evaluation.scores import calibration, further_scores
+from grap_seq.schema import Label
+
+LABELS = {2: Label("churn", "auc", ("no", "yes")), 3: Label("group", "accuracy", ("a", "b", "c"))}
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -20,7 +23,7 @@ def test_further_scores(classes: int) -> None:
     labels = rng.integers(classes, size=300)
     logits = rng.normal(size=(300, classes)) + 1.5 * np.eye(classes)[labels]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    found = further_scores(labels, probabilities)
+    found = further_scores(labels, probabilities, LABELS[classes])
 
     truth = np.eye(classes)[labels]
     # The cross-entropy of certain labels is the divergence from them.
@@ -42,8 +45,18 @@ def test_further_scores(classes: int) -> None:
 
 
 def test_one_class_has_no_further_scores() -> None:
-    found = further_scores(np.zeros(4, int), np.eye(2)[[0, 1, 0, 1]])
+    found = further_scores(np.zeros(4, int), np.eye(2)[[0, 1, 0, 1]], LABELS[2])
     assert all(math.isnan(value) for value in found.values())
+
+
+def test_numbers_have_two_scores() -> None:
+    rng = np.random.default_rng(0)
+    codes, found = rng.normal(size=(2, 50))
+    label = Label("age", "mae", mean=40.0, std=10.0)
+    scores = further_scores(codes, found[:, None], label)
+    assert scores["mae"] == pytest.approx(-np.mean(np.abs(codes - found)) * 10)
+    explained = 1 - np.sum((codes - found) ** 2) / np.sum((codes - codes.mean()) ** 2)
+    assert scores["r2"] == pytest.approx(explained)
 
 
 def test_calibration_by_hand() -> None:
