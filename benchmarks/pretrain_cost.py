@@ -60,7 +60,9 @@ def events(sequences: int = 320, seed: int = 0) -> Sequences:
 
 def module(weighting: str) -> tuple[PretrainModule, torch.optim.Optimizer]:
     """The training module and its optimiser as `grap-seq pretrain` builds them."""
-    settings = configs.compose("pretrain", ["dataset=physionet2012", f"weighting={weighting}"])
+    times = [f"dataset.{key}" for key in ("max_time_gap=8", "time_scale=1", "time_jitter=0.1")]
+    chosen = ["dataset=physionet2012", f"weighting={weighting}", *times]
+    settings = configs.compose("pretrain", chosen)
     built, _ = build_module(settings, SCHEMA)
     optimizers, _ = built.configure_optimizers()
     return built, optimizers[0]

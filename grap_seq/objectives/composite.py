@@ -73,6 +73,7 @@ class CompositeObjective(nn.Module):
         targets: families of target events, see `grap_seq.objectives.targets`.
         max_time_gap: clip of the time target, in the schema's unit.
         time_jitter: width of the uniform noise on the time target.
+        time_scale: the gap that counts as one in the time loss.
         time_edges: upper edges of the bins of the time target; None: it is a number.
         condition_values: predict numbers with a `by` category given that category.
         coles_margin: margin of the contrastive loss.
@@ -98,6 +99,7 @@ class CompositeObjective(nn.Module):
         targets: Sequence[str] = (NEXT,),
         max_time_gap: float = 8.0,
         time_jitter: float = 1.0,
+        time_scale: float = 1.0,
         time_edges: list[float] | None = None,
         condition_values: bool = True,
         coles_margin: float = 0.5,
@@ -118,7 +120,7 @@ class CompositeObjective(nn.Module):
 
         def time() -> nn.Module:
             if time_edges is None:
-                return TimeHead(width, max_time_gap, time_jitter)
+                return TimeHead(width, max_time_gap, time_jitter, time_scale)
             return TimeBins(width, time_edges)
 
         chosen = set(weighting.names)

@@ -80,10 +80,13 @@ def plot_cosines(run: Path, width: float = WIDE) -> Figure:
 def plot_losses(run: Path, width: float = WIDE) -> Figure:
     """Every loss over the epochs, train and validation, one panel each; the probe's score last.
 
+    A line marks the epoch that was kept.
+
     Raises:
         ValueError: The run has no metrics.
     """
-    metrics = read(run).metrics
+    files = read(run)
+    metrics, kept = files.metrics, (files.training or {}).get("kept")
     if metrics is None or metrics.empty:
         raise ValueError(f"{run} has no metrics.csv; `grap-seq pretrain` writes it")
     train, validation = columns(metrics, "loss"), columns(metrics, "val_loss")
@@ -101,6 +104,8 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
         figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
         for place, (axes, (name, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
+            if kept is not None:
+                axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
             _loss_panel(axes, name, epochs, lines, named=place == 0)
             if place >= len(panels) - per_row:
                 axes.set_xlabel("epoch")
