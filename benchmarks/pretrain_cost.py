@@ -30,7 +30,7 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import write_json
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Field, Label, Schema
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 
@@ -40,9 +40,7 @@ SCHEMA = Schema(
     "id",
     "hour",
     (Field("parameter", "categorical", 38), Field("value", "numerical", None, "parameter")),
-    "death",
-    ("0", "1"),
-    "auc",
+    (Label("death", "auc", ("0", "1")),),
 )
 
 

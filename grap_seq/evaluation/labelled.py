@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from grap_seq.evaluation.aggregates import aggregates, label_aggregates
 from grap_seq.evaluation.boosting import Features, Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
-from grap_seq.schema import LABEL, SPLITS, Metric, Schema
+from grap_seq.schema import LABEL, SPLITS, Label, Schema
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,9 @@ class Labelled:
     owners: npt.NDArray[np.intp] | None = None
 
     @property
-    def metric(self) -> Metric:
-        # Preparation settles the metric of every labelled dataset.
-        assert self.schema.metric is not None
-        return self.schema.metric
+    def label(self) -> Label:
+        """What is predicted."""
+        return self.schema.labels[0]
 
     def rows(self, split: str) -> npt.NDArray[np.intp]:
         """Row numbers of a split."""
@@ -66,7 +65,7 @@ def load(run: Path, prepared: Path) -> Labelled:
             sequences.
     """
     schema = Schema.load(prepared)
-    if schema.label is None:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
@@ -84,7 +83,7 @@ def load(run: Path, prepared: Path) -> Labelled:
         chosen = known.dropna().sort_index()
         if chosen.empty:
             continue
-        labels.append(chosen.to_numpy(dtype=np.int64))
+        labels.append(chosen.to_numpy(dtype=schema.labels[0].dtype))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
         if schema.local_labels:
             features = label_aggregates(prepared, split)
@@ -167,6 +166,6 @@ def _check_labels(prepared: Path, schema: Schema, labels: list[Labels]) -> None:
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{schema.label}'; scores need two classes. Check the label "
-            "column and the label file, and prepare the dataset again"
+            f"{prepared}: {what} label '{schema.labels[0].name}'; scores need two classes. Check "
+            "the label column and the label file, and prepare the dataset again"
         )

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from grap_seq.batch import Batch
 from grap_seq.nn.encoder import Encoded
+from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.pooling import POOLINGS, Events, pool, widths
 
 
@@ -15,7 +16,7 @@ class SequenceModel(nn.Module):
     """A batch of fields to hidden states.
 
     Args:
-        embedding: maps a batch to event vectors (N, D); its `width` is D.
+        embedding: maps a batch to event vectors (N, D).
         encoder: one of `grap_seq.nn`, which reads the flat list of events, or any encoder of
             pytorch-lifestream that returns all states: it is called with `PaddedBatch`es of event
             vectors (B, T, D), and with the times (B, T) if it says `needs_times`.
@@ -25,12 +26,11 @@ class SequenceModel(nn.Module):
         ValueError: an unknown pooling.
     """
 
-    # Modules; Any, because of `width`, and because `encode`, `summarise` and `step` are optional.
-    embedding: Any
+    # A module; Any, because `encode`, `summarise` and `step` are optional methods of it.
     encoder: Any
 
     def __init__(
-        self, embedding: nn.Module, encoder: nn.Module, pooling: str = "last_mean_max"
+        self, embedding: EventEmbedding, encoder: nn.Module, pooling: str = "last_mean_max"
     ) -> None:
         super().__init__()
         if pooling not in POOLINGS:
@@ -48,7 +48,7 @@ class SequenceModel(nn.Module):
     @property
     def parts(self) -> dict[str, int]:
         """Columns of every part of an embedding, in their order."""
-        return widths(self.pooling, self.output_size, self.embedding.width)
+        return widths(self.pooling, self.output_size, self.embedding.inputs)
 
     def forward(self, batch: Batch) -> Encoded:
         """States of every event."""
@@ -60,13 +60,14 @@ class SequenceModel(nn.Module):
 
     def embed(self, batch: Batch) -> Tensor:
         """Embeddings of the rows, shape (R, E)."""
-        vectors = self.embedding(batch)
+        columns = self.embedding.columns(batch)
+        vectors = self.embedding.block(columns)
         if self.flat:
             states, last = self.encoder.summarise(vectors, batch.layout, batch.times)
         else:
             states = self._by_rectangle(vectors, batch)
             last = states[batch.layout.ends]
-        return pool(Events(vectors, states, last, batch.layout), self.pooling)
+        return pool(Events(columns, states, last, batch.layout), self.pooling)
 
     def _by_rectangle(self, vectors: Tensor, batch: Batch) -> Tensor:
         """States (N, H) of an encoder that reads rectangles."""

@@ -79,6 +79,7 @@ class CompositeObjective(nn.Module):
         coles_margin: margin of the contrastive loss.
         coles_negatives: hard negatives per sub-sequence.
         coles_reduction: "mean" per pair, or "sum" as in the paper's configurations.
+        label: which of the schema's labels is the downstream task; None: the first.
         losses: losses of the user's by name, each a `class` (dotted path) with its options. It is
             called with the schema and M, and is a module from hidden pre-activations (N, M) of all
             events and the batch to a loss of shape ().
@@ -105,6 +106,7 @@ class CompositeObjective(nn.Module):
         coles_negatives: int = 5,
         coles_reduction: Reduction = "mean",
         losses: Mapping[str, Mapping[str, Any]] | None = None,
+        label: str | None = None,
     ) -> None:
         super().__init__()
         self.bank = HeadBank(weighting, features, width)
@@ -144,7 +146,8 @@ class CompositeObjective(nn.Module):
         users = {name: build(options, schema, width) for name, options in (losses or {}).items()}
         self.user_names, self.users = list(users), nn.ModuleList(users.values())
         self.counts: Losses = {}
-        self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+        downstream = schema.label(label)
+        self.downstream = None if downstream is None else DownstreamHead(width, downstream)
 
     @property
     def named_heads(self) -> dict[str, nn.Module]:

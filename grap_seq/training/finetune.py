@@ -108,6 +108,7 @@ def settings_of(config: Any) -> Any:
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)
     given = {str(key): value for key, value in own.items() if value is not None}
+    given["labels"]["name"] = given["labels"]["name"] or stored["labels"].get("name")
     if not stored.keys() >= set(KEPT):
         raise ValueError(
             f"{config.run} was trained by another version of grap_seq, without settings that it"
@@ -133,7 +134,7 @@ def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Para
 
 def _labelled(prepared: Path) -> Schema:
     schema = Schema.load(prepared)
-    if not schema.classes:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no label to learn; name one in the dataset's description and prepare"
             " it again"
@@ -157,14 +158,17 @@ def _train(
         workers=config.trainer.workers,
         labelled=True,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
     steps = data.steps(config.trainer.devices, config.accumulate)
     config = with_epochs(config, steps)
-    schema = data.train.schema
-    head = build_head(model.embedding_size, len(schema.classes), config.head_hidden)
+    label = data.train.label
+    assert label is not None
+    head = build_head(model.embedding_size, label.outputs, config.head_hidden)
     module = SupervisedModule(
         model,
         head,
+        label,
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
@@ -179,15 +183,15 @@ def _train(
     best = savers[0].best_model_path or savers[-1].best_model_path
     kept = torch.load(best, map_location="cpu", weights_only=True)
     module.load_state_dict(kept["state_dict"])
-    splits = {"validation": data.val, "test": Sequences(prepared, "test")}
+    splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
     scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
     if lora:
         merge_adapters(model)
     found = summarise(run, "score" if by == "probe" else by, kept["epoch"], config.epochs)
     save(model, {**description, "training": found}, run, prepared)
-    write_json(run / "head.json", {"metric": schema.metric, **scores})
+    write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    for line in (*sentences(found), f"{schema.metric} of the head: {shown}"):
+    for line in (*sentences(found), f"{label.metric} of the head: {shown}"):
         Console().print(line, highlight=False, soft_wrap=True)
     if previous(run).exists():
         shutil.rmtree(previous(run))

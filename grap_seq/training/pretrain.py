@@ -62,6 +62,7 @@ def pretrain(config: Any) -> Path:
         max_padding=config.max_padding,
         workers=config.trainer.workers,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
     config, times = with_times(config, data.train)
     steps = data.steps(config.trainer.devices, config.accumulate)
@@ -97,7 +98,7 @@ def pretrain(config: Any) -> Path:
     save(module.model, {**description, "gaps": times, "training": found}, run, prepared)
     for line in sentences(found):
         Console().print(line, highlight=False, soft_wrap=True)
-    if schema.classes:
+    if schema.labels:
         Console().print(module.objective.weighting.summary(), highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
@@ -182,7 +183,7 @@ def build_module(
     model = build_model(schema, description)
     names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
-    if weighting.needs_labels and not schema.classes:
+    if weighting.needs_labels and not schema.labels:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
@@ -223,7 +224,7 @@ def _objective(
     Raises:
         ValueError: CoLES without a head beside other losses.
     """
-    dataset, objective = options["dataset"], options["objective"]
+    dataset, objective, label = options["dataset"], options["objective"], options["labels"]["name"]
     coles = {key: objective[f"coles_{key}"] for key in ("margin", "negatives", "reduction")}
     if objective["coles"] and not objective["coles_head"]:
         if weighting.names != (COLES,):
@@ -231,7 +232,8 @@ def _objective(
                 "objective.coles_head=false is for CoLES alone; other losses beside it need"
                 " objective.coles_head=true"
             )
-        return ColesAlone(schema, weighting, features, width=objective["head_width"], **coles)
+        coles |= {"width": objective["head_width"], "label": label}
+        return ColesAlone(schema, weighting, features, **coles)
     return CompositeObjective(
         schema,
         weighting,
@@ -244,5 +246,6 @@ def _objective(
         time_scale=dataset["time_scale"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
+        label=label,
         **{f"coles_{key}": value for key, value in coles.items()},
     )

@@ -66,8 +66,8 @@ class Selection(Callback):
             )
         if by == "probe" and not self._can_probe():
             raise ValueError(
-                "select=probe needs labelled sequences of at least two classes in train and in"
-                " val; use select=loss or select=last, or a larger validation share"
+                "select=probe needs labelled sequences with at least two different labels in"
+                " train and in val; use select=loss or select=last, or a larger validation share"
             )
 
     def _can_probe(self) -> bool:
@@ -96,15 +96,15 @@ class Selection(Callback):
             embed_rows(module.model, sequences, part.rows, self.eval_length, stops=part.stops)
             for sequences, part in ((self.train, self.fitted), (self.val, self.scored))
         )
-        metric = self.train.schema.metric
-        assert metric is not None
+        label = self.train.label
+        assert label is not None
         module.model.train()
         return probe(
             train,
             self.fitted.labels,
             val,
             self.scored.labels,
-            metric=metric,
+            label,
             seed=self.seed,
             threads=self.threads,
             boosting=self.boosting,

@@ -89,7 +89,9 @@ def write_manifest(prepared: Path) -> None:
             "sequences": len(frame),
             "events": int(frame["event_time"].map(len).sum()),
             "labelled": int(frame["label"].notna().sum()),
-            "classes": {name: int(counts.get(i, 0)) for i, name in enumerate(schema.classes)},
+            "classes": {
+                name: int(counts.get(i, 0)) for i, name in enumerate(schema.labels[0].classes)
+            },
         }
     content = {
         "dataset": schema.name,

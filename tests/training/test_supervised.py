@@ -130,8 +130,9 @@ def test_head_score_is_the_auc_of_the_head_on_labelled_rows(shop: Path) -> None:
     settings = configs.compose("pretrain", [*BASE, *TIMES, f"prepared={shop}"])
     model = build_model(Schema.load(shop), describe(settings))
     head = build_head(model.embedding_size, 2)
-    module = SupervisedModule(model, head)
     val = Sequences(shop, "val")
+    assert val.label is not None
+    module = SupervisedModule(model, head, val.label)
     val.labels = np.where(np.arange(len(val)) % 3 == 0, -1, val.labels)
     module.train()
     found = head_score(module, val, 1200)
