@@ -29,6 +29,7 @@ class Batch:
             several, shape (L,).
         label_events: where rows have several labels, the flat position of each one's event, shape
             (L,), rising; else None.
+        until: up to when each row was observed, shape (R,), float64; None where nobody knows.
     """
 
     layout: Layout
@@ -40,6 +41,7 @@ class Batch:
     has_next: Tensor
     labels: Tensor
     label_events: Tensor | None = None
+    until: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.layout)

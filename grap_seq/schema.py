@@ -21,6 +21,8 @@ Metric = Literal["auc", "accuracy"]
 SPLITS = ("train", "val", "test")
 # Columns that every prepared part has, where there are labels; and the class of no label.
 TIME, LABEL, POSITION = "event_time", "label", "label_position"
+# And where it is known up to when histories were observed.
+UNTIL, LABEL_UNTIL = "until", "label_until"
 UNLABELLED = -1
 
 
@@ -39,7 +41,9 @@ class Schema:
     """The columns of a prepared folder, in the order in which events are sorted.
 
     With `local_labels` the column `label` is a list, and `label_position` gives for each label the
-    index of the last event that it may be predicted from.
+    index of the last event that it may be predicted from. With `until` the column `until` says up
+    to when a sequence was observed, in the unit and from the origin of its times; `label_until`
+    does of each of several labels: its own time.
     """
 
     name: str
@@ -50,6 +54,7 @@ class Schema:
     classes: tuple[str, ...] = ()
     metric: Metric | None = None
     local_labels: bool = False
+    until: bool = False
 
     @property
     def categorical(self) -> tuple[Field, ...]:
@@ -63,10 +68,19 @@ class Schema:
         content = dataclasses.asdict(self)
         content["fields"] = [dataclasses.asdict(f) for f in self.fields]
         content["classes"] = list(self.classes)
-        # Folders of one label a sequence keep the hash that they had before there were others.
-        if not self.local_labels:
-            del content["local_labels"]
+        # Folders without these keep the hash that they had before there were any.
+        for name in ("local_labels", "until"):
+            if not content[name]:
+                del content[name]
         return content
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a prepared part, in their order."""
+        names = [self.id, TIME, *(field.name for field in self.fields)]
+        names += [UNTIL] if self.until else []
+        names += [LABEL, POSITION] if self.local_labels else [LABEL]
+        return (*names, *([LABEL_UNTIL] if self.local_labels and self.until else []))
 
     @property
     def hash(self) -> str:

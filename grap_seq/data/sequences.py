@@ -7,6 +7,7 @@ Arrow file beside it; rows are then read through a memory map, a crop costing on
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from collections.abc import Sequence as List
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 from grap_seq.data.fraction import chosen
 from grap_seq.data.labels import Array, Examples, LocalLabels
 from grap_seq.files import atomic_write, sha256
-from grap_seq.schema import LABEL, TIME, UNLABELLED, Schema
+from grap_seq.schema import LABEL, TIME, UNLABELLED, UNTIL, Schema
 
 
 class Sequences:
@@ -32,6 +33,7 @@ class Sequences:
         schema: the folder's schema.
         lengths: events of each row, shape (rows,).
         labels: class index of each row, -1 where unlabelled, shape (rows,).
+        until: up to when each row was observed, shape (rows,); NaN where nobody knows.
         local: the labels inside the rows, where the schema has those; `labels` are all -1 then.
 
     Raises:
@@ -63,6 +65,10 @@ class Sequences:
         # Of every row, in the values of its record batch.
         self._first_event = self._per_row(_first_events)
         self.labels = self._per_row(_labels)
+        self.until = self._per_row(
+            lambda batch: batch.column(UNTIL) if schema.until else np.full(len(batch), np.nan),
+            np.float64,
+        )
         self.local = LocalLabels.read(self._batches) if schema.local_labels else None
 
     def _read(self) -> list[pa.RecordBatch]:
@@ -79,16 +85,16 @@ class Sequences:
             for name in self._dtypes
         }
 
-    def _per_row(self, values: Any) -> Array:
-        parts = [np.asarray(values(batch), dtype=np.int64) for batch in self._batches]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    def _per_row(self, values: Any, dtype: Any = np.int64) -> Array:
+        parts = [np.asarray(values(batch), dtype) for batch in self._batches]
+        return np.concatenate([np.zeros(0, dtype), *parts])
 
     def examples(self) -> Examples:
         """What each label is predicted from, in the order of the rows."""
         if self.local is not None:
             return self.local.examples()
         rows = np.flatnonzero(self.labels != UNLABELLED)
-        return Examples(rows, self.lengths[rows], self.labels[rows])
+        return Examples(rows, self.lengths[rows], self.labels[rows], self.until[rows])
 
     def __len__(self) -> int:
         return int(self._first_row[-1])
@@ -120,14 +126,31 @@ class Sequences:
             part.local = None if self.local is None else self.local.of_rows(kept)
         return part
 
+    def observed(self, rows: Array, stops: Array, shares: Array) -> Array:
+        """Up to when the first `stops` events of rows were observed, all of shape (N,).
+
+        Where more events follow, it is a share in [0, 1) of the way from the last to the next one.
+        """
+        lasts = [(row, stop - 1, stop) for row, stop in zip(rows, stops, strict=True)]
+        last = self.gather(lasts, (TIME,))[TIME]
+        inside = stops < self.lengths[rows]
+        places = [
+            (row, stop, stop + inner) for (row, _, stop), inner in zip(lasts, inside, strict=True)
+        ]
+        until = self.until[rows]
+        until[inside] = self.gather(places, (TIME,))[TIME]
+        return np.where(inside, last + shares * (until - last), until)
+
     def events(self, row: int, start: int, stop: int) -> dict[str, Array]:
         """Events start..stop of a row: one array of shape (stop - start,) for each field."""
         return self.gather([(row, start, stop)])
 
-    def gather(self, slices: List[tuple[int, int, int]]) -> dict[str, Array]:
+    def gather(
+        self, slices: List[tuple[int, int, int]], names: Iterable[str] | None = None
+    ) -> dict[str, Array]:
         """Events of slices (row, start, stop), one behind the other: an array (N,) a field.
 
-        Codes are int64, numbers float32, times float64.
+        Codes are int64, numbers float32, times float64. `names` are fields, or the time; None: all.
         """
         rows, starts, stops = np.array(slices, np.int64).reshape(-1, 3).T
         assert (starts >= 0).all(), "events of another row"
@@ -139,7 +162,8 @@ class Sequences:
             zip(batches.tolist(), (first + starts).tolist(), (first + stops).tolist(), strict=True)
         )
         found = {}
-        for name, dtype in self._dtypes.items():
+        for name in self._dtypes if names is None else names:
+            dtype = self._dtypes[name]
             columns = self._columns[name]
             parts = [columns[batch][start:stop] for batch, start, stop in spans]
             found[name] = np.concatenate([np.zeros(0, dtype), *parts], dtype=dtype)

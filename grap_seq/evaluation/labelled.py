@@ -97,7 +97,8 @@ def load(run: Path, prepared: Path) -> Labelled:
     embedding, aggregated = np.concatenate(embeddings), np.concatenate(plain)
     poolings = {}
     if pooling == "_".join(POOLINGS):
-        slices = np.split(embedding, [hidden, 2 * hidden], axis=1)
+        # Behind the states may stand how long ago the last event was.
+        slices = np.split(embedding[:, : 3 * hidden], 3, axis=1)
         poolings = dict(zip(POOLINGS, slices, strict=True))
     return Labelled(
         schema=schema,

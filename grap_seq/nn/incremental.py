@@ -19,6 +19,7 @@ class SequenceState:
 
     Attributes:
         encoder: what the encoder stores.
+        first: time of the first event, shape (B,).
         latest: time of the last event, shape (B,).
         events: how many there are.
         total: sum of all states, shape (B, H).
@@ -26,6 +27,7 @@ class SequenceState:
     """
 
     encoder: Any
+    first: Tensor
     latest: Tensor
     events: int
     total: Tensor
@@ -73,5 +75,8 @@ def step(
         events, total = events + state.events, total + state.total
         largest = torch.maximum(largest, state.largest)
     parts = {"last": last, "mean": total / events, "max": largest}
-    embedding = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
-    return embedding, SequenceState(inner, times[:, -1], events, total, largest)
+    pooled = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
+    first, latest = times[:, 0] if state is None else state.first, times[:, -1]
+    counts = torch.full_like(latest, events)
+    embedding = model.with_recency(pooled, first, latest, counts, batch.until)
+    return embedding, SequenceState(inner, first, latest, events, total, largest)

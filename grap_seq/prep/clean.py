@@ -135,10 +135,27 @@ def check_time_kind(
         )
 
 
+def check_same_kind(
+    connection: Connection,
+    table: ir.Table,
+    spec: DatasetSpec,
+    name: str,
+    kind: TimeKind,
+    where: str,
+) -> None:
+    """Raise ValueError where another column with times is not of the events' kind."""
+    found = time_kind(connection, table, spec, name)
+    if found != kind:
+        raise ValueError(
+            f"{where}: column '{name}' is a {found}, the events' '{spec.time}' is a {kind}; write "
+            "both alike"
+        )
+
+
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id, event_time, fields, `__tie0`..., `__bad`.
 
-    Also `__label`, `__label_time`, `__file` and `__row` if given.
+    Also `__label`, `__label_time`, `__until`, `__file` and `__row` if given.
 
     Raises:
         ValueError: a column has a type that cannot be used.
@@ -158,6 +175,9 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         if spec.label_time is not None and spec.label_time in events.columns:
             counted[spec.label_time] = as_time(events[spec.label_time], spec, kind)
             extra["__label_time"] = counted[spec.label_time]
+    until = spec.until_column
+    if until is not None and until in events.columns:
+        extra["__until"] = counted[until] = as_time(events[until], spec, kind)
     unread = [unreadable(events[name], value) for name, value in counted.items()]
     columns: dict[str, ir.Value] = {
         spec.id: as_text(events[spec.id]),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.prep.clean import TimeKind, as_text, as_time, time_kind, unreadable
+from grap_seq.prep.clean import TimeKind, as_text, as_time, check_same_kind, unreadable
 from grap_seq.prep.problems import Problems
 from grap_seq.prep.recipes import Recipe
 from grap_seq.prep.spec import DatasetSpec
@@ -36,9 +36,10 @@ def read_labels(
 ) -> ir.Table | None:
     """Labels beside the events: text columns `__id`, `__label`, `__split` and `__file`.
 
-    With `label_time` also `__label_time` (as `event_time`) and `__bad`, its text where unreadable.
-    None where the label is a column of the events or where there is no label; where it is not
-    `required`, the label file may also be missing.
+    With `label_time` also `__label_time` (as `event_time`), with a column for `until` `__until`,
+    and `__bad`, the text of the first of them that is unreadable. None where the label is a column
+    of the events or where there is no label; where it is not `required`, the label file may also be
+    missing.
 
     Args:
         kind: how the events' times are written, and so those of the labels.
@@ -68,22 +69,25 @@ def read_labels(
         table = given
     require_columns(table, [spec.id, spec.label], where)
     has_split = "split" in table.columns
-    columns = {
+    columns: dict[str, ir.Value] = {
         "__id": as_text(table[spec.id]),
         "__label": as_text(table[spec.label]),
         "__split": as_text(table.split) if has_split else ibis.null("string"),
         "__file": table["__file"] if "__file" in table.columns else ibis.literal(where),
     }
+    times = {"__label_time": spec.label_time}
     if spec.label_time is not None:
         require_columns(table, [spec.label_time], where)
-        found = time_kind(connection, table, spec, spec.label_time)
-        if found != kind:
-            raise ValueError(
-                f"{where}: column '{spec.label_time}' is a {found}, the events' '{spec.time}' is a "
-                f"{kind}; write both alike"
-            )
-        time = as_time(table[spec.label_time], spec, kind)
-        columns |= {"__label_time": time, "__bad": unreadable(table[spec.label_time], time)}
+    if spec.until_column in table.columns:
+        times["__until"] = spec.until_column
+    unread = []
+    for place, name in times.items():
+        if name is not None:
+            check_same_kind(connection, table, spec, name, kind, where)
+            columns[place] = as_time(table[name], spec, kind)
+            unread.append(unreadable(table[name], columns[place]))
+    if unread:
+        columns["__bad"] = ibis.coalesce(*unread)
     return table.select(**columns)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 
 def label_lists(known: pa.Table, times: pa.ChunkedArray, classes: Sequence[str]) -> list[pa.Array]:
-    """Columns `label` and `label_position` of some sequences, lists of int32.
+    """Columns `label` and `label_position` of some sequences, lists of int32, and their times.
 
     Args:
         known: `__label` and `__label_time`, lists in the order of time, null without labels.
@@ -19,7 +19,8 @@ def label_lists(known: pa.Table, times: pa.ChunkedArray, classes: Sequence[str])
         classes: names of the classes.
     """
     lengths = pc.fill_null(pc.list_value_length(known["__label"]), 0).to_numpy()
-    moments = _split(pc.list_flatten(known["__label_time"]).to_numpy(), lengths)
+    label_times = pc.list_flatten(known["__label_time"]).to_numpy()
+    moments = _split(label_times, lengths)
     events = _split(pc.list_flatten(times).to_numpy(), pc.list_value_length(times).to_numpy())
     # An event at the label's own time is after it already.
     positions = [
@@ -35,7 +36,11 @@ def label_lists(known: pa.Table, times: pa.ChunkedArray, classes: Sequence[str])
     unlabelled = pa.array(lengths == 0)
     return [
         pa.ListArray.from_arrays(offsets, values, mask=unlabelled)
-        for values in (pa.array(codes.to_numpy(), pa.int32()), pa.array(position, pa.int32()))
+        for values in (
+            pa.array(codes.to_numpy(), pa.int32()),
+            pa.array(position, pa.int32()),
+            pa.array(label_times, pa.float64()),
+        )
     ]
 
 

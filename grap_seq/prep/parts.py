@@ -15,7 +15,7 @@ from grap_seq.prep.grouping import group_events, list_types, with_id
 from grap_seq.prep.local_labels import label_lists
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
-from grap_seq.schema import SPLITS
+from grap_seq.schema import LABEL, LABEL_UNTIL, POSITION, SPLITS, UNTIL
 
 # Events in a row group: small enough to read one at a time, large enough to compress well.
 EVENTS_PER_GROUP = 131_072
@@ -59,11 +59,16 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
             coded = encode_events(events, state, "__number")
             table = group_events(work.connection, coded, state, "__number")
     assert table["__number"].equals(known["__number"])
+    ended = state.spec.until is not None
+    if ended:
+        table = table.append_column(UNTIL, known["__until"])
     if state.spec.local_labels:
-        label, position = label_lists(known, table["event_time"], state.classes)
-        table = table.append_column("label", label).append_column("label_position", position)
+        lists = label_lists(known, table["event_time"], state.classes)
+        names = (LABEL, POSITION, LABEL_UNTIL) if ended else (LABEL, POSITION)
+        for name, column in zip(names, lists, strict=False):
+            table = table.append_column(name, column)
     else:
         classes = pa.array(state.classes, pa.string())
         labels = pc.index_in(known["__label"].cast(pa.string()), classes).cast(pa.int32())
-        table = table.append_column("label", labels)
+        table = table.append_column(LABEL, labels)
     return with_id(known["__id"], table.append_column("__split", known["__split"]), state)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ SECONDS: dict[TimeUnit, int] = {
 }
 METRICS: tuple[Metric, ...] = ("auc", "accuracy")
 # Columns that prepared folders have beside the id and the fields.
-RESERVED = ("event_time", "label", "label_position")
+RESERVED = ("event_time", "until", "label", "label_position", "label_until")
+# The `until` that stands for the newest event of a table.
+NEWEST = "newest"
 
 
 def _check_keys(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
@@ -59,7 +62,9 @@ class DatasetSpec:
     `relative_time` counts each sequence's times from its first event; `unique` says that no event
     occurs twice, so that a repeated row is an error and not a second event. `label_time` is the
     column beside the label with the moment, in the form of `time`, from which on events must not be
-    seen; with `local_labels` a sequence has a label for each of several such moments.
+    seen; with `local_labels` a sequence has a label for each of several such moments. `until` says
+    up to when histories were observed: a date (a number where times are numbers), the name of a
+    column of the label file or of the events, or "newest".
     """
 
     name: str
@@ -76,8 +81,46 @@ class DatasetSpec:
     labels: str | None = None
     label_time: str | None = None
     local_labels: bool = False
+    until: str | float | None = None
     metric: Metric | None = None
     split: Split = field(default_factory=Split)
+
+    @property
+    def until_column(self) -> str | None:
+        """The column that `until` names; None where it is a date, a number or "newest"."""
+        until = self.until
+        if not isinstance(until, str) or until == NEWEST or self.moment(until) is not None:
+            return None
+        return until
+
+    def with_until(self, until: str | float | date, *, fitted: bool = True) -> DatasetSpec:
+        """The same with another `until`; where it is `fitted` to a model, in place of one.
+
+        Raises:
+            ValueError: the description of a model has none, or the new one is none.
+        """
+        if fitted and self.until is None:
+            raise ValueError(
+                f"until={until}: the description of {self.name} had no 'until' when the model was "
+                "made, so it has no use for one; leave it out, or prepare and train with one"
+            )
+        text = until.isoformat() if isinstance(until, date) else until
+        spec = dataclasses.replace(self, until=text)
+        spec._check_until("until=")
+        return spec
+
+    def moment(self, text: str) -> datetime | None:
+        """The date and time that a text says, in `time_format` or in ISO form; None: it is none."""
+        try:
+            if self.time_format is not None:
+                return datetime.strptime(text, self.time_format)
+        except ValueError:
+            pass
+        try:
+            # Python 3.10 does not know the Z.
+            return datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            return None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -121,6 +164,8 @@ class DatasetSpec:
             if not isinstance(content.get(key), str) or not content[key]:
                 raise ValueError(f"{where}: key '{key}' is missing or not text; give a name")
         values = {key: value for key, value in content.items() if value is not None}
+        if isinstance(values.get("until"), date):  # YAML reads dates; a datetime is one
+            values["until"] = values["until"].isoformat()
         values["tie_order"] = _names(values.get("tie_order", []), "tie_order", where)
         values["categorical"] = _names(values.get("categorical", []), "categorical", where)
         values["numerical"] = _numerical(values.get("numerical", []), where)
@@ -182,6 +227,7 @@ class DatasetSpec:
                 f"{where}: local_labels says that a sequence has several labels; name the column "
                 "with the time of each as 'label_time'"
             )
+        self._check_until(where)
         for name, options in self.numerical.items():
             if options.by is not None and options.by not in self.categorical:
                 raise ValueError(
@@ -193,6 +239,22 @@ class DatasetSpec:
             raise ValueError(
                 f"{where}: split shares {shares} leave nothing for training; "
                 "give validation and test shares with a sum below 1"
+            )
+
+    def _check_until(self, where: str) -> None:
+        if self.until is None:
+            return
+        if isinstance(self.until, bool) or not isinstance(self.until, str | int | float):
+            raise ValueError(
+                f"{where}: until {self.until!r}; give a date, a number where times are numbers, "
+                "the name of a column, or newest"
+            )
+        column = self.until_column
+        taken = (self.id, self.time, self.label, *self.categorical, *self.numerical)
+        if column is not None and column in taken:
+            raise ValueError(
+                f"{where}: until '{column}' is also the id, the time, the label or a field; the "
+                "date up to which a sequence was observed has a column of its own"
             )
 
 

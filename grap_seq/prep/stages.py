@@ -18,7 +18,7 @@ import ibis.expr.types as ir
 
 from grap_seq.files import write_json
 from grap_seq.prep import fitting
-from grap_seq.prep.clean import check_time_kind, clean, time_kind
+from grap_seq.prep.clean import TimeKind, check_same_kind, check_time_kind, clean, time_kind
 from grap_seq.prep.labels import (
     classes_of,
     label_of_ids,
@@ -34,6 +34,13 @@ from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.state import State
 from grap_seq.prep.tables import require_columns
+from grap_seq.prep.until import (
+    check_observed,
+    common_until,
+    observed,
+    until_of_ids,
+    with_until,
+)
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection
@@ -85,6 +92,7 @@ class Work:
                 labels = read_labels(self.connection, self.recipe, tables, kind, required=required)
                 if labels is None and required:
                     self._require_label(events)
+                self._require_until(events, labels, kind, where)
                 cleaned = clean(events, self.spec, kind)
                 self.connection.write(cleaned, self.folder / "cleaned.parquet")
                 if labels is not None:
@@ -102,7 +110,10 @@ class Work:
         return dict(json.loads(facts.read_text("utf-8")))
 
     def sequences(self) -> ir.Table:
-        """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`."""
+        """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`.
+
+        Also `__label_time` and `__until` where there are any.
+        """
         cleaned = self._cleaned
         check_events(self.connection, cleaned, self.spec, self.problems)
         labels, local = self._labels, self.spec.local_labels
@@ -112,12 +123,17 @@ class Work:
                 limited = with_limits(without_problems(cleaned, self.spec), labels, self.spec)
                 late = f"event at or after the label's time in column '{self.spec.label_time}'"
                 self.problems.report(limited, limited.filter(limited["__late"]), late)
+        ended = self.spec.until is not None
+        if ended:
+            check_observed(self._with_until, self.spec, self.problems)
         events = self._events
         path = self.folder / "ids.parquet"
         if not path.exists():
             facts = {"__events": events.count()}
-            if local:
+            if local or ended:
                 facts["__first"] = events["event_time"].min()
+            if ended:
+                facts["__until"] = events["__until"].min()
             ids = events.group_by(__id=events[self.spec.id]).aggregate(**facts)
             self.connection.write(ids, path)
         ids = self.connection.read_work(path)
@@ -140,6 +156,8 @@ class Work:
             given = labels.filter(labels["__split"] == "test").count()
             if self.connection.to_pyarrow(given).as_py():
                 split = without_test(split)
+        if ended and self.spec.relative_time:
+            found = found.mutate(__until=found["__until"] - found["__first"])
         if self.stored is not None:
             # Without any label there is nothing to train or validate on.
             labelled = found["__label"].count().as_scalar()
@@ -155,6 +173,7 @@ class Work:
                 "__events",
                 "__label",
                 *(["__label_time"] if local else []),
+                *(["__until"] if ended else []),
                 # Sorting by a number is cheaper than by text; the order is mostly the final one.
                 __number=ibis.row_number().over(order_by=[as_integer, found["__id"]]),
                 __split=split_of(found["__id"], split, found["__split"]),
@@ -263,12 +282,32 @@ class Work:
 
     @cached_property
     def _events(self) -> ir.Table:
-        """The usable events: where a label says from when on they may not be seen, those before."""
+        """The usable events: those before the label's time that were observed."""
+        return self._before_label if self.spec.until is None else observed(self._with_until)
+
+    @cached_property
+    def _before_label(self) -> ir.Table:
+        """Where a label says from when on events may not be seen, those before."""
         events, labels = without_problems(self._cleaned, self.spec), self._labels
         if self.spec.label_time is None or self.spec.local_labels or labels is None:
             return events
         limited = with_limits(events, labels, self.spec)
         return limited.filter(~limited["__late"]).drop("__late")
+
+    @cached_property
+    def _with_until(self) -> ir.Table:
+        """Events before their label, with `__until`; its faults are counted once."""
+        events, labels = self._before_label, self._labels
+        if self.spec.until_column is None:
+            kind = json.loads((self.folder / "facts.json").read_text("utf-8"))["time"]
+            until = common_until(self.spec, kind, events, self.connection)
+            return with_until(events, self.spec, until)
+        beside = (self.folder / "labels.parquet").exists()
+        if beside and labels is not None and "__until" in labels.columns:
+            ends = until_of_ids(labels, labels, "__id", self.spec, self.problems)
+        else:
+            ends = until_of_ids(self._cleaned, events, self.spec.id, self.spec, self.problems)
+        return with_until(events, self.spec, ends)
 
     @cached_property
     def _labels(self) -> ir.Table | None:
@@ -294,6 +333,19 @@ class Work:
             f"{self.recipe.spec_path}: the events have no column '{missing[0]}'; name the "
             "label file with 'labels', or set label to null"
         )
+
+    def _require_until(
+        self, events: ir.Table, labels: ir.Table | None, kind: TimeKind, where: str
+    ) -> None:
+        name = self.spec.until_column
+        if name is None or (labels is not None and "__until" in labels.columns):
+            return
+        if name not in events.columns:
+            raise ValueError(
+                f"{where}: until names a column '{name}', which neither the label file nor the "
+                "events have, and it is no date; correct it in the YAML, or give until=DATE"
+            )
+        check_same_kind(self.connection, events, self.spec, name, kind, where)
 
     def _check_size(self, ids: ir.Table) -> None:
         count = self.connection.to_pyarrow(ids.count()).as_py()

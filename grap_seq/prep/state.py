@@ -85,6 +85,7 @@ class State:
             classes=self.classes,
             metric=metric,
             local_labels=spec.local_labels,
+            until=spec.until is not None,
         )
 
     def to_dict(self) -> dict[str, Any]:

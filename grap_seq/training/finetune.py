@@ -22,7 +22,7 @@ from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.data import PretrainData
-from grap_seq.training.pretrain import describe, numbers_of, windows
+from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.selection import checkpoints
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
@@ -43,7 +43,8 @@ def supervised(config: Any) -> Path:
     """
     schema = _labelled(Path(config.prepared))
     torch.manual_seed(config.seed)
-    description = describe(config, numbers_of(Path(config.prepared)))
+    prepared = Path(config.prepared)
+    description = describe(config, numbers_of(prepared), recency_of(config, prepared))
     model = build_model(schema, description)
     _add_end_token(model, description)
     return _train(config, model, description)

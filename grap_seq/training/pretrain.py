@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
+from grap_seq.data.gaps import typical_gap
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
@@ -47,7 +49,8 @@ def pretrain(config: Any) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     schema = Schema.load(prepared)
-    module, description = build_module(config, schema, numbers_of(prepared))
+    known = numbers_of(prepared), recency_of(config, prepared)
+    module, description = build_module(config, schema, *known)
     data = PretrainData(
         prepared,
         crop_policy(config),
@@ -112,8 +115,10 @@ def windows(dataset: Any, encoder: Mapping[str, Any]) -> dict[str, Any]:
     return crops | {"min_length": min(shortest, crops["max_length"])}
 
 
-def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What `build_model` needs of a config and of the data's numbers, and model.json keeps."""
+def describe(
+    config: Any, numbers: Mapping[str, Any] | None = None, recency: float | None = None
+) -> dict[str, Any]:
+    """What `build_model` needs of a config and of what the data say, and model.json keeps."""
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     dataset = options["dataset"]
     return {
@@ -125,6 +130,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
+        "recency": recency,
         "eval_length": dataset["eval_length"],
     }
 
@@ -138,8 +144,17 @@ def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
+def recency_of(config: Any, prepared: Path) -> float | None:
+    """The data's typical gap where embeddings are to say how long ago the last event was."""
+    train = Sequences(prepared, "train")
+    return typical_gap(train) if config.recency and train.schema.until else None
+
+
 def build_module(
-    config: Any, schema: Schema, numbers: Mapping[str, Any] | None = None
+    config: Any,
+    schema: Schema,
+    numbers: Mapping[str, Any] | None = None,
+    recency: float | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -147,6 +162,7 @@ def build_module(
         config: what `grap_seq.config.compose("pretrain", ...)` returns.
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
+        recency: what `recency_of` does.
 
     Raises:
         ValueError: learned weights without a label.
@@ -154,7 +170,7 @@ def build_module(
     torch.manual_seed(config.seed)
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     objective = options["objective"]
-    description = describe(config, numbers)
+    description = describe(config, numbers, recency)
     model = build_model(schema, description)
     names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
