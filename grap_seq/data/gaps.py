@@ -1,46 +1,82 @@
-"""The time between neighbouring events of a split: what is typical, and what is long."""
+"""Time gaps of a training split: which are usual, which are extreme, how finely time is measured.
+
+They come from a bounded sample of sequences, the same one every time.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence as List
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from grap_seq.data.labels import Array
 from grap_seq.data.sequences import Sequences
 from grap_seq.schema import TIME
 
-# Enough for quantiles; a sample that depends on the data alone.
-EVENTS = 1_000_000
+# Up to a million events, which take about a second.
+SEQUENCES, EVENTS = 2000, 500
 
 
-def gaps(sequences: Sequences, events: int = EVENTS) -> Array:
-    """Gaps of all sequences, or of evenly spread ones with about `events` events together, (G,)."""
-    every = max(1, -(-int(sequences.lengths.sum()) // events))
-    lengths = sequences.lengths[::every]
-    rows = np.arange(len(sequences))[::every]
-    slices = [(row, 0, length) for row, length in zip(rows, lengths, strict=True)]
-    between = np.diff(sequences.gather(slices, (TIME,))[TIME])
-    # From the last event of one sequence to the first of the next is no gap.
-    return np.delete(between, np.cumsum(lengths)[:-1] - 1)
+@dataclass(frozen=True)
+class Gaps:
+    """Times between neighbouring events of a sequence, in the schema's unit.
+
+    Attributes:
+        values: the gaps, ascending, zeros included, shape (G,), float64.
+    """
+
+    values: NDArray[np.float64]
+
+    @property
+    def positive(self) -> NDArray[np.float64]:
+        """The gaps above zero, ascending."""
+        return self.values[np.searchsorted(self.values, 0, side="right") :]
+
+    def quantile(self, share: float) -> float:
+        """A quantile of the gaps above zero; 1 where there are none."""
+        return float(np.quantile(self.positive, share)) if len(self.positive) else 1.0
+
+    @property
+    def typical(self) -> float:
+        """Median of the gaps above zero."""
+        return self.quantile(0.5)
+
+    @property
+    def resolution(self) -> float:
+        """Smallest gap above zero: 1 for whole days in days."""
+        return self.quantile(0)
+
+    def beyond(self, limit: float) -> float:
+        """Share of all gaps above a limit."""
+        return float((self.values > limit).mean()) if len(self.values) else 0.0
+
+    def deviation(self, limit: float) -> float:
+        """Mean absolute deviation from the median of all gaps, none counted above a limit.
+
+        It is the absolute error of the best constant prediction. Where all gaps are equal, the
+        typical gap.
+        """
+        clipped = self.values.clip(max=limit)
+        found = float(np.abs(clipped - np.median(clipped)).mean()) if len(clipped) else 0.0
+        return found or self.typical
 
 
-def gap_quantiles(sequences: Sequences, shares: List[float], *, ties: bool = True) -> list[float]:
-    """Quantiles of the gaps, in the schema's time unit; 1 where there is no gap.
+def gaps_of(sequences: Sequences, rows: int = SEQUENCES, events: int = EVENTS) -> Gaps:
+    """Gaps of sequences that are spread evenly over a split.
 
     Args:
-        sequences: a split.
-        shares: which quantiles, in [0, 1].
-        ties: count events at one moment as gaps of zero; otherwise leave them out.
+        sequences: the training split.
+        rows: sequences that are looked at, at most.
+        events: last events of each of them, at most.
     """
-    found = gaps(sequences)
-    if not ties:
-        found = found[found > 0]
-    quantiles: list[float] = np.quantile(found if len(found) else [1.0], shares).tolist()
-    return quantiles
-
-
-def typical_gap(sequences: Sequences) -> float:
-    """Median gap between different moments: always above zero."""
-    (median,) = gap_quantiles(sequences, [0.5], ties=False)
-    return median
+    count = min(rows, len(sequences))
+    chosen = np.linspace(0, max(0, len(sequences) - 1), count).round().astype(int)
+    lengths = sequences.lengths[chosen]
+    parts = [
+        (int(r), max(0, int(n) - events), int(n)) for r, n in zip(chosen, lengths, strict=True)
+    ]
+    times = sequences.gather(parts)[TIME]
+    inside = np.ones(len(times), bool)
+    inside[np.cumsum([0, *(stop - start for _, start, stop in parts)])[:-1]] = False
+    gaps = np.diff(times, prepend=times[:1])[inside]
+    return Gaps(np.sort(gaps))

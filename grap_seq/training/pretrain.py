@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
-from grap_seq.data.gaps import typical_gap
+from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
@@ -147,7 +147,7 @@ def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
 def recency_of(config: Any, prepared: Path) -> float | None:
     """The data's typical gap where embeddings are to say how long ago the last event was."""
     train = Sequences(prepared, "train")
-    return typical_gap(train) if config.recency and train.schema.until else None
+    return gaps_of(train).typical if config.recency and train.schema.until else None
 
 
 def build_module(

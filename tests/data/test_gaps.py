@@ -1,38 +1,73 @@
-"""Typical gaps, against NumPy on the rows themselves."""
+"""Time gaps of a split against pandas, and what is said of odd ones."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from grap_seq.data.gaps import gap_quantiles, gaps, typical_gap
-from tests.data.toy import random_rows, sequences
+from grap_seq.data.gaps import Gaps, gaps_of
+from grap_seq.data.sequences import Sequences
+from grap_seq.schema import TIME, Schema
 
-ROWS = random_rows([9, 1, 14, 1, 5, 12], seed=3)
-
-
-def test_gaps_of_all_sequences() -> None:
-    wanted = np.concatenate([np.diff(row["event_time"]) for row in ROWS])
-    np.testing.assert_array_equal(gaps(sequences(ROWS)), wanted)
-    shares = [0.1, 0.5, 0.99]
-    assert gap_quantiles(sequences(ROWS), shares) == np.quantile(wanted, shares).tolist()
-    assert typical_gap(sequences(ROWS)) == np.median(wanted)
+SCHEMA = Schema("clicks", "id", "hour", ())
+TIMES = st.lists(
+    st.lists(st.integers(0, 50), min_size=1, max_size=12).map(sorted), min_size=1, max_size=8
+)
 
 
-def test_a_sample_is_spread_over_the_rows() -> None:
-    wanted = np.concatenate([np.diff(row["event_time"]) for row in ROWS[::2]])
-    np.testing.assert_array_equal(gaps(sequences(ROWS), events=21), wanted)
+def split(times: Sequence[Sequence[float]]) -> Sequences:
+    rows = [list(map(float, row)) for row in times]
+    table = pa.table({"id": list(range(len(rows))), TIME: pa.array(rows, pa.list_(pa.float64()))})
+    return Sequences.from_table(SCHEMA, table)
 
 
-def test_events_of_one_moment() -> None:
-    rows = random_rows([6, 4])
-    rows[0]["event_time"] = np.array([1.0, 1.0, 1.0, 3.0, 3.0, 7.0])
-    rows[1]["event_time"] = np.full(4, 2.0)
-    assert gap_quantiles(sequences(rows), [0.5]) == [0.0]
-    assert typical_gap(sequences(rows)) == 3.0
-    assert gap_quantiles(sequences(rows[1:]), [0.5], ties=False) == [1.0]
+@given(TIMES)
+def test_every_gap_within_a_sequence(times: list[list[float]]) -> None:
+    frame = pd.DataFrame([(n, t) for n, row in enumerate(times) for t in row], columns=["id", "t"])
+    wanted = frame.groupby("id")["t"].diff().dropna().to_numpy()
+    gaps = gaps_of(split(times))
+    np.testing.assert_array_equal(gaps.values, np.sort(wanted))
+    positive = wanted[wanted > 0]
+    if len(positive):
+        assert gaps.typical == np.median(positive)
+        assert gaps.resolution == positive.min()
+        assert gaps.quantile(0.99) == pytest.approx(pd.Series(positive).quantile(0.99))
+    limit = 7.5
+    if len(wanted):
+        assert gaps.beyond(limit) == pytest.approx((wanted > limit).mean())
+        # No constant predicts better than the median.
+        clipped = np.minimum(wanted, limit)
+        errors = [np.abs(clipped - guess).mean() for guess in np.unique(clipped)]
+        assert gaps.deviation(limit) in (pytest.approx(min(errors)), gaps.typical)
 
 
-@pytest.mark.parametrize("lengths", [[], [1], [1, 1]])
-def test_no_gap_at_all(lengths: list[int]) -> None:
-    assert typical_gap(sequences(random_rows(lengths))) == 1.0
+@pytest.mark.parametrize("times", [[], [[3.0]], [[2.0, 2.0, 2.0], [5.0]]])
+def test_without_time_between_events_the_unit_is_one(times: list[list[float]]) -> None:
+    gaps = gaps_of(split(times))
+    assert (gaps.typical, gaps.resolution, gaps.quantile(0.99), gaps.deviation(1.0)) == (1, 1, 1, 1)
+    assert gaps.beyond(0) == 0
+
+
+def test_equal_gaps_have_themselves_as_unit() -> None:
+    assert gaps_of(split([[0, 5, 10, 15]])).deviation(100.0) == 5
+
+
+def test_the_sample_is_bounded_and_spread_over_the_split() -> None:
+    # Gaps of row n are n + 1.
+    gaps = gaps_of(split([[k * (n + 1) for k in range(10)] for n in range(9)]), rows=3, events=4)
+    assert gaps.values.tolist() == [1, 1, 1, 5, 5, 5, 9, 9, 9]
+
+
+def test_of_a_prepared_folder(prepared: Callable[..., Path]) -> None:
+    train = Sequences(prepared(train=[5, 1, 8]), "train")
+    first, again = gaps_of(train), gaps_of(train)
+    assert len(first.values) == 4 + 7
+    assert np.array_equal(first.values, again.values)
+    assert isinstance(first, Gaps)
