@@ -18,7 +18,8 @@ class Batch:
 
     Attributes:
         layout: where rows begin and end.
-        fields: values of every field, shape (N,): int64 codes, or float32 with NaN where missing.
+        fields: values of every field, shape (N,): int64 codes, or float32 with NaN where missing;
+            static ones are repeated.
         times: time of every event, shape (N,), float64.
         gaps: time since the event before in the same row, zero for a row's first, shape (N,),
             float32.

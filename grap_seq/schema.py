@@ -43,7 +43,7 @@ class Schema:
     With `local_labels` the column `label` is a list, and `label_position` gives for each label the
     index of the last event that it may be predicted from. With `until` the column `until` says up
     to when a sequence was observed, in the unit and from the origin of its times; `label_until`
-    does of each of several labels: its own time.
+    does of each of several labels: its own time. Fields in `static` have one value a sequence.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Schema:
     metric: Metric | None = None
     local_labels: bool = False
     until: bool = False
+    static: tuple[Field, ...] = ()
 
     @property
     def categorical(self) -> tuple[Field, ...]:
@@ -66,10 +67,11 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
-        content["fields"] = [dataclasses.asdict(f) for f in self.fields]
+        for name in ("fields", "static"):
+            content[name] = [dataclasses.asdict(f) for f in getattr(self, name)]
         content["classes"] = list(self.classes)
         # Folders without these keep the hash that they had before there were any.
-        for name in ("local_labels", "until"):
+        for name in ("local_labels", "until", "static"):
             if not content[name]:
                 del content[name]
         return content
@@ -77,7 +79,7 @@ class Schema:
     @property
     def columns(self) -> tuple[str, ...]:
         """Columns of a prepared part, in their order."""
-        names = [self.id, TIME, *(field.name for field in self.fields)]
+        names = [self.id, TIME, *(field.name for field in (*self.fields, *self.static))]
         names += [UNTIL] if self.until else []
         names += [LABEL, POSITION] if self.local_labels else [LABEL]
         return (*names, *([LABEL_UNTIL] if self.local_labels and self.until else []))
@@ -112,7 +114,8 @@ class Schema:
             )
         content = cast(dict[str, Any], yaml.safe_load(path.read_text("utf-8")))
         written = content.pop("hash", None)
-        content["fields"] = tuple(Field(**f) for f in content["fields"])
+        for name in ("fields", "static"):
+            content[name] = tuple(Field(**f) for f in content.get(name, ()))
         content["classes"] = tuple(content["classes"])
         schema = cls(**content)
         if schema.hash != written:

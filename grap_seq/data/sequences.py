@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from collections.abc import Sequence as List
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.parquet as pq
 from grap_seq.data.fraction import chosen
 from grap_seq.data.labels import Array, Examples, LocalLabels
 from grap_seq.files import atomic_write, sha256
-from grap_seq.schema import LABEL, TIME, UNLABELLED, UNTIL, Schema
+from grap_seq.schema import LABEL, TIME, UNLABELLED, UNTIL, Field, Schema
 
 
 class Sequences:
@@ -33,6 +34,7 @@ class Sequences:
         schema: the folder's schema.
         lengths: events of each row, shape (rows,).
         labels: class index of each row, -1 where unlabelled, shape (rows,).
+        static: values of the static fields of each row, shape (rows,) each, typed as the others.
         until: up to when each row was observed, shape (rows,); NaN where nobody knows.
         local: the labels inside the rows, where the schema has those; `labels` are all -1 then.
 
@@ -56,8 +58,7 @@ class Sequences:
     def _open(self, schema: Schema, batches: list[pa.RecordBatch]) -> None:
         self.schema = schema
         self._dtypes: dict[str, Any] = {TIME: np.float64}
-        for field in schema.fields:
-            self._dtypes[field.name] = np.int64 if field.kind == "categorical" else np.float32
+        self._dtypes |= {field.name: _dtype(field) for field in schema.fields}
         self._map(batches)
         counts = [len(batch) for batch in self._batches]
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -65,6 +66,10 @@ class Sequences:
         # Of every row, in the values of its record batch.
         self._first_event = self._per_row(_first_events)
         self.labels = self._per_row(_labels)
+        self.static: dict[str, Array] = {
+            field.name: self._per_row(itemgetter(field.name), _dtype(field))
+            for field in schema.static
+        }
         self.until = self._per_row(
             lambda batch: batch.column(UNTIL) if schema.until else np.full(len(batch), np.nan),
             np.float64,
@@ -168,6 +173,10 @@ class Sequences:
             parts = [columns[batch][start:stop] for batch, start, stop in spans]
             found[name] = np.concatenate([np.zeros(0, dtype), *parts], dtype=dtype)
         return found
+
+
+def _dtype(field: Field) -> Any:
+    return np.int64 if field.kind == "categorical" else np.float32
 
 
 def _first_events(batch: pa.RecordBatch) -> Array:

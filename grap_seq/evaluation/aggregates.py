@@ -66,7 +66,8 @@ def _prefixes(sequences: ibis.Table, schema: Schema) -> ibis.Table:
     key = rows[schema.id].cast("string") + "/" + rows["__number"].cast("string")
     until = {UNTIL: rows[LABEL_UNTIL][rows["__number"]]} if schema.until else {}
     prefixes = {name: rows[name][:stop] for name in names}
-    return rows.select(**{schema.id: key}, **prefixes, **until)
+    static = (field.name for field in schema.static)
+    return rows.select(*static, **{schema.id: key}, **prefixes, **until)
 
 
 def _aggregates(
@@ -99,6 +100,9 @@ def _aggregates_of_part(sequences: ibis.Table, schema: Schema) -> pd.DataFrame:
         frames.append(_numbers(sequences, key, field))
         if field.by is not None:
             frames.append(_numbers_by(sequences, key, field, categorical[field.by]))
+    if schema.static:
+        facts = sequences.select(key, *(field.name for field in schema.static))
+        frames.append(_fetch(facts, "key").add_suffix("/value"))
     # A sequence without events appears in `times` only.
     joined = pd.concat([times, *(frame.reindex(times.index) for frame in frames)], axis=1)
     zero = [name for name in joined.columns if name.endswith(("/count", "/share"))]

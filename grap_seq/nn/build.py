@@ -51,7 +51,7 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
     """
     numbers = {name: Number(**n) for name, n in description.get("numbers", {}).items()}
     embedding = EventEmbedding(
-        schema.fields,
+        (*schema.fields, *schema.static),
         description["event_width"],
         description["max_time_gap"],
         description["table_widths"],

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.prep.clean import TimeKind, as_text, as_time, check_same_kind, unreadable
+from grap_seq.prep.clean import (
+    TimeKind,
+    as_text,
+    as_time,
+    check_same_kind,
+    facts_of,
+    unreadable,
+)
 from grap_seq.prep.problems import Problems
 from grap_seq.prep.recipes import Recipe
 from grap_seq.prep.spec import DatasetSpec
@@ -36,10 +43,10 @@ def read_labels(
 ) -> ir.Table | None:
     """Labels beside the events: text columns `__id`, `__label`, `__split` and `__file`.
 
-    With `label_time` also `__label_time` (as `event_time`), with a column for `until` `__until`,
-    and `__bad`, the text of the first of them that is unreadable. None where the label is a column
-    of the events or where there is no label; where it is not `required`, the label file may also be
-    missing.
+    With `label_time` also `__label_time` (as `event_time`), then the columns of `facts_of` that the
+    file has, and `__bad`, the text of the first number or time that is unreadable. None where the
+    label is a column of the events or where there is no label; where it is not `required`, the
+    label file may also be missing.
 
     Args:
         kind: how the events' times are written, and so those of the labels.
@@ -75,17 +82,18 @@ def read_labels(
         "__split": as_text(table.split) if has_split else ibis.null("string"),
         "__file": table["__file"] if "__file" in table.columns else ibis.literal(where),
     }
-    times = {"__label_time": spec.label_time}
+    counted: dict[str, ir.Value] = {}
     if spec.label_time is not None:
         require_columns(table, [spec.label_time], where)
-    if spec.until_column in table.columns:
-        times["__until"] = spec.until_column
-    unread = []
-    for place, name in times.items():
-        if name is not None:
-            check_same_kind(connection, table, spec, name, kind, where)
-            columns[place] = as_time(table[name], spec, kind)
-            unread.append(unreadable(table[name], columns[place]))
+        check_same_kind(connection, table, spec, spec.label_time, kind, where)
+        counted[spec.label_time] = as_time(table[spec.label_time], spec, kind)
+        columns["__label_time"] = counted[spec.label_time]
+    if spec.until_column is not None and spec.until_column in table.columns:
+        check_same_kind(connection, table, spec, spec.until_column, kind, where)
+    facts = facts_of(table, spec, kind)
+    columns |= {spec.facts[name]: value for name, value in facts.items()}
+    counted |= {name: value for name, value in facts.items() if value.type().is_floating()}
+    unread = [unreadable(table[name], value) for name, value in counted.items()]
     if unread:
         columns["__bad"] = ibis.coalesce(*unread)
     return table.select(**columns)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
-from grap_seq.prep.encoding import encode_events
+from grap_seq.prep.encoding import encode_events, encode_static
 from grap_seq.prep.grouping import group_events, list_types, with_id
 from grap_seq.prep.local_labels import label_lists
 from grap_seq.prep.stages import Work
@@ -49,9 +49,8 @@ def write_bucket(
 def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
     """The sequences of a bucket sorted by id, with their labels and `__split`."""
     with work.connection.clear_errors(f"grouping bucket {bucket}"):
-        known = work.connection.to_pyarrow(
-            sequences.filter(sequences["__bucket"] == bucket).order_by("__number")
-        )
+        here = encode_static(sequences.filter(sequences["__bucket"] == bucket), state)
+        known = work.connection.to_pyarrow(here.order_by("__number"))
         events = work.bucket(bucket)
         if events is None:
             table = list_types(state).insert(0, known.schema.field("__number")).empty_table()
@@ -59,6 +58,8 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
             coded = encode_events(events, state, "__number")
             table = group_events(work.connection, coded, state, "__number")
     assert table["__number"].equals(known["__number"])
+    for name in state.spec.static.names:
+        table = table.append_column(name, known[name])
     ended = state.spec.until is not None
     if ended:
         table = table.append_column(UNTIL, known["__until"])

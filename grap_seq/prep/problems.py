@@ -13,6 +13,7 @@
 | event at or after its label's time     | the row is dropped           |
 | event after `until`, or without it     | the row is dropped           |
 | two dates in the column of `until`     | the sequence has none        |
+| a static field with two values         | it is missing                |
 """
 
 from __future__ import annotations

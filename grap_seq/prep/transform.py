@@ -16,16 +16,10 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grap_seq.prep.clean import (
-    as_number,
-    as_text,
-    check_same_kind,
-    check_time_kind,
-    clean,
-    time_kind,
-)
-from grap_seq.prep.encoding import encode_events
+from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean, time_kind
+from grap_seq.prep.encoding import encode_events, encode_static
 from grap_seq.prep.engine import connect
+from grap_seq.prep.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.grouping import group_events, with_id
 from grap_seq.prep.labels import read_labels
 from grap_seq.prep.lists import explode
@@ -33,7 +27,8 @@ from grap_seq.prep.problems import Problems, check_events
 from grap_seq.prep.recipes import load_recipe
 from grap_seq.prep.state import State
 from grap_seq.prep.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.until import check_observed, common_until, until_of_ids, with_until
+from grap_seq.prep.until import UNTIL as OBSERVED
+from grap_seq.prep.until import check_observed, common_until, with_until
 from grap_seq.schema import UNTIL
 
 if TYPE_CHECKING:
@@ -59,8 +54,8 @@ def encode(
             column of theirs or "newest". None: what the description says.
 
     Returns:
-        One row a sequence, sorted by id: the id, event_time, one list column a field, and `until`
-        where the description has one.
+        One row a sequence, sorted by id: the id, event_time, one list column a field, then static
+        fields and `until` where the description has any.
 
     Raises:
         ValueError: no events, a missing column, a null id or time, a cell that cannot be read, an
@@ -88,14 +83,7 @@ def encode(
             table = explode(connection, table, spec.event_columns, where)
         require_columns(table, spec.columns, where)
         check_time_kind(connection, table, spec, state.time_kind, where)
-        if spec.until_column is not None:
-            if spec.until_column not in table.columns:
-                raise ValueError(
-                    f"{where}: no column '{spec.until_column}' that says up to when the events "
-                    "were observed; add it, or give until=DATE"
-                )
-            name = spec.until_column
-            check_same_kind(connection, table, spec, name, state.time_kind, where)
+        require_facts(connection, table, (), spec, state.time_kind, where)
         with connection.clear_errors(f"reading {where}"):
             cleaned = connection.to_pyarrow(clean(table, spec, state.time_kind))
         if not cleaned.num_rows:
@@ -107,10 +95,11 @@ def encode(
         with connection.clear_errors(f"coding {where}"):
             coded = encode_events(numbered, state, spec.id)
             grouped = group_events(connection, coded, state, spec.id)
-        if spec.until is not None:
-            ends = _until(connection, numbered, state, problems)
-            place = pc.index_in(grouped[spec.id], ends["id"])
-            grouped = grouped.append_column(UNTIL, ends["until"].take(place))
+            if spec.facts or spec.until is not None:
+                facts = _facts(connection, numbered, state, problems)
+                place = pc.index_in(grouped[spec.id], facts[spec.id])
+                for name in facts.column_names[1:]:
+                    grouped = grouped.append_column(name, facts[name].take(place))
     finally:
         connection.disconnect()
     _warn_unseen(grouped, state, where)
@@ -122,21 +111,21 @@ def encode(
         ) from error
 
 
-def _until(connection: Connection, events: ir.Table, state: State, problems: Problems) -> pa.Table:
-    """`id` and `until` of every sequence."""
-    spec = state.spec
-    if spec.until_column is None:
-        until: ir.Table | float = common_until(spec, state.time_kind, events, connection)
-    else:
-        until = until_of_ids(events, events, spec.id, spec, problems)
-    ended = with_until(events, spec, until)
-    check_observed(ended, spec, problems)
-    end, first = ended["__until"].min(), ended["event_time"].min()
-    return connection.to_pyarrow(
-        ended.group_by(id=ended[spec.id]).aggregate(
-            until=end - first if spec.relative_time else end
-        )
-    )
+def _facts(connection: Connection, events: ir.Table, state: State, problems: Problems) -> pa.Table:
+    """Id, coded static fields and `until` of every sequence."""
+    spec, rows = state.spec, events
+    if spec.facts:
+        known = facts_of_ids(events, events, spec.id, spec.facts, problems)
+        rows = with_facts(events, spec.id, known)
+    if spec.until is not None and spec.until_column is None:
+        rows = with_until(rows, common_until(spec, state.time_kind, events, connection))
+    columns: dict[str, ir.Value] = {name: rows[name].min() for name in spec.static.names}
+    if spec.until is not None:
+        check_observed(rows, spec, problems)
+        end, first = rows[OBSERVED].min(), rows["event_time"].min()
+        columns[UNTIL] = end - first if spec.relative_time else end
+    sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
+    return connection.to_pyarrow(encode_static(sequences, state).select(spec.id, *columns))
 
 
 def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:

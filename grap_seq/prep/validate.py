@@ -121,6 +121,14 @@ def _sequences(table: pa.Table, schema: Schema) -> Iterator[tuple[str, int]]:
             yield from _first(f"code outside the vocabulary of '{field.name}'", wrong, lengths)
         else:
             yield from _first(f"infinite number in '{field.name}'", np.isinf(values), lengths)
+    for field in schema.static:
+        values = table[field.name].to_pandas().to_numpy("float64")
+        if field.kind == "categorical":
+            assert field.size is not None
+            wrong = ~((values >= 1) & (values < field.size))
+            yield from _first(f"code outside the vocabulary of '{field.name}'", wrong)
+        else:
+            yield from _first(f"infinite number in '{field.name}'", np.isinf(values))
     times = _flat(table, "event_time")
     yield from _first("time that is no number", ~np.isfinite(times), lengths)
     yield from _first("times out of order", _falls(times, lengths), lengths)

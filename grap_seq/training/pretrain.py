@@ -137,8 +137,8 @@ def describe(
 
 def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
     """Range of every numerical field, and whether training has events without it."""
-    found = {}
-    for name, scaler in State.load(prepared).numerical.items():
+    found, state = {}, State.load(prepared)
+    for name, scaler in (state.numerical | state.static_numerical).items():
         low, high = scaler.range
         found[name] = Number(low, high, missing=scaler.missing != 0).to_dict()
     return found

@@ -119,7 +119,7 @@ def test_without_until_nothing_changes(tmp_path: Path) -> None:
         ),
         (
             {"until": "sen"},
-            "until names a column 'sen', which neither the label file nor the event",
+            "until names a column 'sen', which neither the events nor a label file",
         ),
         ({"until": 7}, "until is 7, and the times in column 'when' are dates; give a date"),
         ({"until": True}, "until True; give a date"),
@@ -146,10 +146,10 @@ FAULTS = [
     ),
     (
         EVENTS.replace("b,2,2020-01-06", "b,2,2020-01-02"),
-        "several dates in column 'seen' for one id",
+        "several values in column 'seen' for one id",
         2,
     ),
-    (EVENTS.replace("a,6,2020-02-01", "a,6,soon"), "unreadable time in column 'seen': 'soon'", 1),
+    (EVENTS.replace("a,6,2020-02-01", "a,6,soon"), "unreadable cell in column 'seen': 'soon'", 1),
     (EVENTS.replace("2020-02-01", "2020-01-03"), "event after the date in column 'seen': '3'", 1),
 ]
 
@@ -215,7 +215,7 @@ def test_new_data_after_the_stored_date_need_another(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"event after the date in until: 2020-02-01: '7'.*until="):
         encode(_frame(), tmp_path / "out")
     _prepare(tmp_path / "column", until="seen")
-    with pytest.raises(ValueError, match="no column 'seen' that says up to when"):
+    with pytest.raises(ValueError, match=r"names a column 'seen', which neither.*give until="):
         encode(_frame(), tmp_path / "column" / "out")
 
 
