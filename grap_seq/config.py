@@ -15,6 +15,7 @@ from grap_seq.names import nearest
 # Settings that count things, of which there has to be one.
 COUNTS = (
     *("epochs", "batch_size", "accumulate", "log_every", "validate_every"),
+    *("min_steps", "min_epochs", "max_epochs"),
     *(
         "lora.rank",
         "lr_step",
@@ -27,6 +28,12 @@ COUNTS = (
     *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
     "trainer.devices",
 )
+# What the data decide, with an example of the number that may be given instead.
+AUTO = "auto"
+AUTOMATIC = {
+    **{"epochs": 10, "dataset.epochs": 10},
+    **{"dataset.max_time_gap": 8.0, "dataset.time_scale": 1.0, "dataset.time_jitter": 0.1},
+}
 # Numbers that null switches off.
 OPTIONAL = ("clip",)
 # Mappings whose entries the user names; whoever reads them checks the names.
@@ -155,6 +162,7 @@ def experiments() -> dict[str, list[str]]:
                 "pooling=last",
                 "recency=false",
                 "objective.coles_reduction=sum",
+                "by_width=0",
                 *(f"{key}={value}" for key, value in settings.items()),
             ]
     return found
@@ -198,10 +206,11 @@ def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse text where the default is a number or a switch; negative or zero counts too."""
     for key, default in defaults.items():
         value = given.get(key, default)
+        default = None if default is None else AUTOMATIC.get(key, default)
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ValueError(f"{key}={value}: write true or false")
-        elif value is None and key in OPTIONAL:
+        elif (value is None and key in OPTIONAL) or (value == AUTO and key in AUTOMATIC):
             continue
         elif isinstance(default, int | float):
             kinds = int if isinstance(default, int) else (int, float)

@@ -46,6 +46,17 @@ class Gaps:
         """Smallest gap above zero: 1 for whole days in days."""
         return self.quantile(0)
 
+    def edges(self, bins: int = 16) -> list[float]:
+        """Upper edges of at most `bins` bins that hold about as many gaps each; the last has none.
+
+        Where many gaps are equal, they are in one bin, and there are fewer.
+        """
+        if not len(self.values):
+            return [0.0]
+        shares = np.arange(1, bins) / bins
+        edges: list[float] = np.unique(np.quantile(self.values, shares, method="lower")).tolist()
+        return edges
+
     def beyond(self, limit: float) -> float:
         """Share of all gaps above a limit."""
         return float((self.values > limit).mean()) if len(self.values) else 0.0

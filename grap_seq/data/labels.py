@@ -43,7 +43,7 @@ class LocalLabels:
 
     Attributes:
         offsets: row r has the labels offsets[r]..offsets[r + 1], shape (rows + 1,).
-        labels: classes, shape (L,).
+        labels: codes, shape (L,).
         positions: last event that a label may be predicted from, shape (L,).
         until: up to when it may be, shape (L,), NaN where nobody knows.
     """
@@ -54,9 +54,9 @@ class LocalLabels:
     until: Array
 
     @classmethod
-    def read(cls, batches: List[pa.RecordBatch]) -> LocalLabels:
-        """Labels of prepared rows; none where rows come without them."""
-        counts, labels, positions = [0], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    def read(cls, batches: List[pa.RecordBatch], dtype: Any) -> LocalLabels:
+        """Labels of prepared rows, of this type; none where rows come without them."""
+        counts, labels, positions = [0], [np.zeros(0, dtype)], [np.zeros(0, np.int64)]
         until = [np.zeros(0)]
         for batch in batches:
             if LABEL not in batch.schema.names:
@@ -68,8 +68,8 @@ class LocalLabels:
             known = LABEL_UNTIL in batch.schema.names
             ends = batch.column(LABEL_UNTIL).flatten().to_numpy() if known else np.nan
             until.append(np.broadcast_to(ends, labels[-1].shape))
-        classes, places = (np.concatenate(parts).astype(np.int64) for parts in (labels, positions))
-        return cls(np.cumsum(counts), classes, places, np.concatenate(until))
+        flat = np.concatenate(labels).astype(dtype), np.concatenate(positions).astype(np.int64)
+        return cls(np.cumsum(counts), *flat, np.concatenate(until))
 
     def of_rows(self, kept: Array) -> LocalLabels:
         """The labels of the rows for which `kept`, shape (rows,), is true."""
@@ -79,7 +79,7 @@ class LocalLabels:
         return LocalLabels(offsets, self.labels[places], self.positions[places], self.until[places])
 
     def of_crop(self, row: int, start: int, stop: int) -> tuple[Array, Array]:
-        """Classes and positions (from `start`) of the labels of events start..stop.
+        """Codes and positions (from `start`) of the labels of events start..stop.
 
         A label of an event before the crop is left out; one of an event behind it moves to the
         crop's last event.

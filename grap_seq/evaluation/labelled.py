@@ -7,6 +7,7 @@ features of what it may see, under the key "id/number".
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,7 @@ import pyarrow.parquet as pq
 from grap_seq.evaluation.aggregates import aggregates, label_aggregates
 from grap_seq.evaluation.boosting import Features, Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
-from grap_seq.schema import LABEL, SPLITS, Metric, Schema
-
-POOLINGS = ("last", "mean", "max")
+from grap_seq.schema import LABEL, SPLITS, Label, Schema
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,8 @@ class Labelled:
         labels: (N,) class indices.
         splits: (N,) "train", "val" or "test".
         features: "embedding", "aggregates" and "both", each (N, features).
-        poolings: "last", "mean" and "max", each (N, H), where the embedding holds all three.
+        poolings: parts of the embedding by their names in `grap_seq.nn.pooling`, where it has
+            several.
         pooling: The pooling of the embedding.
         owners: (N,) number of the sequence, where sequences have several labels.
     """
@@ -47,10 +47,9 @@ class Labelled:
     owners: npt.NDArray[np.intp] | None = None
 
     @property
-    def metric(self) -> Metric:
-        # Preparation settles the metric of every labelled dataset.
-        assert self.schema.metric is not None
-        return self.schema.metric
+    def label(self) -> Label:
+        """What is predicted."""
+        return self.schema.labels[0]
 
     def rows(self, split: str) -> npt.NDArray[np.intp]:
         """Row numbers of a split."""
@@ -66,25 +65,25 @@ def load(run: Path, prepared: Path) -> Labelled:
             sequences.
     """
     schema = Schema.load(prepared)
-    if schema.label is None:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
         )
     labels, embeddings, plain, splits = [], [], [], []
     keys: list[str] = []
-    pooling, hidden = "", 0
+    parts: dict[str, int] = {}
     for split in SPLITS:
         known = _labels(prepared, split, schema)
         if known.empty:
             continue
         table, metadata = _embeddings(run, split, schema)
         _check_ids(run, prepared, split, known.index, table.index)
-        pooling, hidden = metadata.get("pooling", ""), int(metadata.get("hidden", 0))
+        parts = json.loads(metadata["parts"])
         chosen = known.dropna().sort_index()
         if chosen.empty:
             continue
-        labels.append(chosen.to_numpy(dtype=np.int64))
+        labels.append(chosen.to_numpy(dtype=schema.labels[0].dtype))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
         if schema.local_labels:
             features = label_aggregates(prepared, split)
@@ -96,10 +95,9 @@ def load(run: Path, prepared: Path) -> Labelled:
     _check_labels(prepared, schema, labels)
     embedding, aggregated = np.concatenate(embeddings), np.concatenate(plain)
     poolings = {}
-    if pooling == "_".join(POOLINGS):
-        # Behind the states may stand how long ago the last event was.
-        slices = np.split(embedding[:, : 3 * hidden], 3, axis=1)
-        poolings = dict(zip(POOLINGS, slices, strict=True))
+    if len(parts) > 1:
+        slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
+        poolings = dict(zip(parts, slices, strict=True))
     return Labelled(
         schema=schema,
         labels=np.concatenate(labels),
@@ -110,7 +108,7 @@ def load(run: Path, prepared: Path) -> Labelled:
             "both": np.concatenate([embedding, aggregated], axis=1),
         },
         poolings=poolings,
-        pooling=pooling,
+        pooling="_".join(parts),
         owners=_owners(keys) if schema.local_labels else None,
     )
 
@@ -168,6 +166,6 @@ def _check_labels(prepared: Path, schema: Schema, labels: list[Labels]) -> None:
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{schema.label}'; scores need two classes. Check the label "
-            "column and the label file, and prepare the dataset again"
+            f"{prepared}: {what} label '{schema.labels[0].name}'; scores need two classes. Check "
+            "the label column and the label file, and prepare the dataset again"
         )

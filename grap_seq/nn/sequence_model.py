@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from grap_seq.batch import Batch
 from grap_seq.nn.encoder import Encoded
-from grap_seq.nn.pooling import POOLINGS, pool
+from grap_seq.nn.pooling import POOLINGS, Events, pool, widths
 from grap_seq.nn.recency import RECENCY, recency
 
 
@@ -17,7 +17,7 @@ class SequenceModel(nn.Module):
     """A batch of fields to hidden states.
 
     Args:
-        embedding: maps a batch to event vectors (N, D).
+        embedding: maps a batch to event vectors (N, D); its `width` is D.
         encoder: one of `grap_seq.nn`, which reads the flat list of events, or any encoder of
             pytorch-lifestream that returns all states: it is called with `PaddedBatch`es of event
             vectors (B, T, D), and with the times (B, T) if it says `needs_times`.
@@ -29,7 +29,8 @@ class SequenceModel(nn.Module):
         ValueError: an unknown pooling.
     """
 
-    # A module; Any, because `encode`, `summarise` and `step` are optional methods of it.
+    # Modules; Any, because of `width`, and because `encode`, `summarise` and `step` are optional.
+    embedding: Any
     encoder: Any
 
     def __init__(
@@ -51,8 +52,13 @@ class SequenceModel(nn.Module):
     @property
     def embedding_size(self) -> int:
         """E, numbers in an embedding."""
-        more = 0 if self.recency is None else RECENCY
-        return len(POOLINGS[self.pooling]) * self.output_size + more
+        return sum(self.parts.values())
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Columns of every part of an embedding, in their order."""
+        parts = widths(self.pooling, self.output_size, self.embedding.width)
+        return parts if self.recency is None else {**parts, "recency": RECENCY}
 
     def forward(self, batch: Batch) -> Encoded:
         """States of every event."""
@@ -70,14 +76,14 @@ class SequenceModel(nn.Module):
         else:
             states = self._by_rectangle(vectors, batch)
             last = states[batch.layout.ends]
-        pooled = pool(states, last, batch.layout, self.pooling)
+        pooled = pool(Events(vectors, states, last, batch.layout), self.pooling)
         first, latest = batch.times[batch.layout.starts], batch.times[batch.layout.ends]
         return self.with_recency(pooled, first, latest, batch.layout.lengths, batch.until)
 
     def with_recency(
         self, pooled: Tensor, first: Tensor, latest: Tensor, events: Tensor, until: Tensor | None
     ) -> Tensor:
-        """Pooled states (R, ...), with the columns of `recency` where the model has them.
+        """The pooled parts (R, ...), with the columns of `recency` where the model has them.
 
         Raises:
             ValueError: nobody says up to when the rows were observed.

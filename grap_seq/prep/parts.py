@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from grap_seq.files import atomic_write
 from grap_seq.prep.encoding import encode_events, encode_static
 from grap_seq.prep.grouping import group_events, list_types, with_id
+from grap_seq.prep.label_codes import label_codes
 from grap_seq.prep.local_labels import label_lists
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
@@ -64,12 +65,16 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
     if ended:
         table = table.append_column(UNTIL, known["__until"])
     if state.spec.local_labels:
-        lists = label_lists(known, table["event_time"], state.classes)
+        lists = label_lists(known, table["event_time"], state.labels[0])
         names = (LABEL, POSITION, LABEL_UNTIL) if ended else (LABEL, POSITION)
         for name, column in zip(names, lists, strict=False):
             table = table.append_column(name, column)
+    elif not state.labels:
+        table = table.append_column(LABEL, pa.nulls(len(table), pa.int32()))
     else:
-        classes = pa.array(state.classes, pa.string())
-        labels = pc.index_in(known["__label"].cast(pa.string()), classes).cast(pa.int32())
-        table = table.append_column(LABEL, labels)
+        schema = state.schema()
+        for label, place in zip(state.labels, state.spec.label_columns, strict=True):
+            table = table.append_column(
+                schema.label_column(label), label_codes(known[place], label)
+            )
     return with_id(known["__id"], table.append_column("__split", known["__split"]), state)

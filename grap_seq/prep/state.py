@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from grap_seq.files import write_json
 from grap_seq.prep.clean import TimeKind
 from grap_seq.prep.spec import DatasetSpec
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Field, Label, Metric, Schema
 
 
 @dataclass(frozen=True)
@@ -55,9 +55,14 @@ class Scaler:
         )
 
 
+def class_metric(classes: Sequence[str]) -> Metric:
+    """What a label of these classes is scored by, unless its description says so."""
+    return "auc" if len(classes) == 2 else "accuracy"
+
+
 @dataclass(frozen=True)
 class State:
-    """Vocabularies by falling training frequency (None = missing), scalers, classes, spec.
+    """Vocabularies by falling training frequency (None = missing), scalers, labels, spec.
 
     Those of event fields, then those of static ones, fitted with every sequence counting once.
     """
@@ -65,7 +70,7 @@ class State:
     spec: DatasetSpec
     categorical: dict[str, tuple[str | None, ...]]
     numerical: dict[str, Scaler]
-    classes: tuple[str, ...]
+    labels: tuple[Label, ...]
     id_type: Literal["int64", "string"]
     time_kind: TimeKind
     static_categorical: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
@@ -74,17 +79,12 @@ class State:
     def schema(self) -> Schema:
         """The schema that belongs to these vocabularies."""
         spec = self.spec
-        metric = spec.metric
-        if spec.label is not None and metric is None:
-            metric = "auc" if len(self.classes) == 2 else "accuracy"
         return Schema(
             name=spec.name,
             id=spec.id,
             time_unit=spec.time_unit,
             fields=_fields(self.categorical, self.numerical),
-            label=spec.label,
-            classes=self.classes,
-            metric=metric,
+            labels=self.labels,
             local_labels=spec.local_labels,
             until=spec.until is not None,
             static=_fields(self.static_categorical, self.static_numerical),
@@ -95,7 +95,7 @@ class State:
         return {
             **_plain(self.categorical, self.numerical),
             **({"static": static} if self.spec.static.names else {}),
-            "label": {"classes": list(self.classes)},
+            "labels": [label.to_dict() for label in self.labels],
             "split": dataclasses.asdict(self.spec.split),
             "id": {"type": self.id_type},
             "time": {"kind": self.time_kind},
@@ -111,7 +111,7 @@ class State:
             numerical={name: _scaler(s) for name, s in content["numerical"].items()},
             static_categorical={name: tuple(v) for name, v in static["categorical"].items()},
             static_numerical={name: _scaler(s) for name, s in static["numerical"].items()},
-            classes=tuple(content["label"]["classes"]),
+            labels=tuple(Label.from_dict(label) for label in _labels(content)),
             id_type=content["id"]["type"],
             time_kind=content["time"]["kind"],
         )
@@ -149,6 +149,15 @@ def _plain(
         "categorical": {name: list(values) for name, values in categorical.items()},
         "numerical": {name: dataclasses.asdict(s) for name, s in numerical.items()},
     }
+
+
+def _labels(content: dict[str, Any]) -> list[dict[str, Any]]:
+    if "labels" in content:
+        return list(content["labels"])
+    # An earlier version knew one label, of classes.
+    name, classes = content["spec"]["label"], content["label"]["classes"]
+    metric = content["spec"]["metric"] or class_metric(classes)
+    return [] if name is None else [Label(name, metric, classes).to_dict()]
 
 
 def _scaler(content: dict[str, Any]) -> Scaler:

@@ -21,14 +21,25 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
+from grap_seq.training.budget import with_epochs
+from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
 from grap_seq.training.run_folder import open_run, previous
-from grap_seq.training.selection import checkpoints
+from grap_seq.training.schedule import Schedule
+from grap_seq.training.selection import checkpoints, patience
+from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
+from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
 ADAPTERS = ("auto", "lora", "full")
+# Settings that a run hands on to its fine-tuning.
+KEPT = (
+    *("prepared", "batch_size", "max_padding", "clip", "accumulate"),
+    *("min_steps", "min_epochs", "max_epochs", "patience"),
+    *("schedule", "warmup", "lr_step", "lr_gamma"),
+)
 
 
 def supervised(config: Any) -> Path:
@@ -42,10 +53,12 @@ def supervised(config: Any) -> Path:
         ValueError: the data have no label, or the config does not fit them or the machine.
     """
     schema = _labelled(Path(config.prepared))
+    config, times = with_times(config, Sequences(Path(config.prepared), "train"))
     torch.manual_seed(config.seed)
-    prepared = Path(config.prepared)
-    description = describe(config, numbers_of(prepared), recency_of(config, prepared))
+    numbers = numbers_of(Path(config.prepared))
+    description = describe(config, numbers, recency_of(config, schema, times))
     model = build_model(schema, description)
+    description["gaps"] = times
     _add_end_token(model, description)
     return _train(config, model, description)
 
@@ -89,15 +102,20 @@ def settings_of(config: Any) -> Any:
     """A finetune config with what it leaves to the pretrained run: data, crops, batches, rates.
 
     Raises:
-        ValueError: text where a number belongs, or a count below one.
+        ValueError: text where a number belongs, a count below one, or a run of another version.
     """
     stored = configs.load(Path(config.run) / "config.yaml")
     dataset = stored["dataset"]
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)
     given = {str(key): value for key, value in own.items() if value is not None}
-    kept = ("batch_size", "max_padding", "lr_step", "lr_gamma", "clip", "accumulate", "prepared")
-    defaults = {key: stored[key] for key in kept} | dataset["finetune"]
+    given["labels"]["name"] = given["labels"]["name"] or stored["labels"].get("name")
+    if not stored.keys() >= set(KEPT):
+        raise ValueError(
+            f"{config.run} was trained by another version of grap_seq, without settings that it"
+            " would hand on; train it again, or install that version"
+        )
+    defaults = {key: stored[key] for key in KEPT} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
     defaults["clip"] = defaults["clip"] or 0.0
     configs.check_kinds(defaults, given)
@@ -117,7 +135,7 @@ def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Para
 
 def _labelled(prepared: Path) -> Schema:
     schema = Schema.load(prepared)
-    if not schema.classes:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no label to learn; name one in the dataset's description and prepare"
             " it again"
@@ -141,33 +159,41 @@ def _train(
         workers=config.trainer.workers,
         labelled=True,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
-    schema = data.train.schema
-    head = build_head(model.embedding_size, len(schema.classes), config.head_hidden)
+    steps = data.steps(config.trainer.devices, config.accumulate)
+    config = with_epochs(config, steps)
+    label = data.train.label
+    assert label is not None
+    head = build_head(model.embedding_size, label.outputs, config.head_hidden)
     module = SupervisedModule(
         model,
         head,
+        label,
         seed=config.seed,
         lr=config.lr,
-        lr_step=config.lr_step,
-        lr_gamma=config.lr_gamma,
+        schedule=Schedule.from_config(config, steps),
     )
     model.train()
     last = open_run(run, config)
     scorer = HeadScore(run, data.val, dataset.eval_length)
-    savers = checkpoints(run, "probe" if len(data.val.examples()) else "last")
-    trainer = build_trainer(config, [scorer, *savers])
+    by: Criterion = "probe" if len(data.val.examples()) else "last"
+    savers = checkpoints(run, by)
+    trainer = build_trainer(config, [scorer, *patience(by, config.patience), *savers])
     fit(trainer, module, data, last)
     best = savers[0].best_model_path or savers[-1].best_model_path
-    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-    splits = {"validation": data.val, "test": Sequences(prepared, "test")}
+    kept = torch.load(best, map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
     scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
     if lora:
         merge_adapters(model)
-    save(model, description, run, prepared)
-    write_json(run / "head.json", {"metric": schema.metric, **scores})
+    found = summarise(run, "score" if by == "probe" else by, kept["epoch"], config.epochs)
+    save(model, {**description, "training": found}, run, prepared)
+    write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    Console().print(f"{schema.metric} of the head: {shown}", highlight=False)
+    for line in (*sentences(found), f"{label.metric} of the head: {shown}"):
+        Console().print(line, highlight=False, soft_wrap=True)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run

@@ -22,11 +22,16 @@ from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
+from grap_seq.training.budget import with_epochs
+from grap_seq.training.criterion import criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.run_folder import last_checkpoint, open_run, previous
-from grap_seq.training.selection import Selection, checkpoints
+from grap_seq.training.schedule import Schedule
+from grap_seq.training.selection import Selection, checkpoints, patience
+from grap_seq.training.summary import sentences, summarise
+from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 from grap_seq.weighting.base import Weighting
 
@@ -49,8 +54,6 @@ def pretrain(config: Any) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     schema = Schema.load(prepared)
-    known = numbers_of(prepared), recency_of(config, prepared)
-    module, description = build_module(config, schema, *known)
     data = PretrainData(
         prepared,
         crop_policy(config),
@@ -59,7 +62,16 @@ def pretrain(config: Any) -> Path:
         max_padding=config.max_padding,
         workers=config.trainer.workers,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
+    config, times = with_times(config, data.train)
+    steps = data.steps(config.trainer.devices, config.accumulate)
+    config = with_epochs(config, steps)
+    config.select = criterion(config.select, data.train, data.val)
+    schedule = Schedule.from_config(config, steps)
+    edges = time_edges(config.objective.time, data.train)
+    known = numbers_of(prepared), recency_of(config, schema, times)
+    module, description = build_module(config, schema, *known, schedule, edges)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -75,16 +87,20 @@ def pretrain(config: Any) -> Path:
     )
     last = open_run(run, config)
     savers = checkpoints(run, config.select, config.validate_every)
-    trainer = build_trainer(config, [recorder, selection, *savers])
+    stopping = patience(config.select, config.patience, config.validate_every)
+    trainer = build_trainer(config, [recorder, selection, *stopping, *savers])
     fit(trainer, module, data, last)
-    summary = module.objective.weighting.summary()
     # No epoch has a score where the first one to be scored was never reached.
-    best = savers[0].best_model_path or last_checkpoint(run)
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    save(module.model, description, run, prepared)
-    if schema.classes:
-        Console().print(summary, highlight=False)
+    best = savers[0].best_model_path
+    kept = torch.load(best or last_checkpoint(run), map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    by = config.select if best else "last"
+    found = summarise(run, by, kept["epoch"], config.epochs)
+    save(module.model, {**description, "gaps": times, "training": found}, run, prepared)
+    for line in sentences(found):
+        Console().print(line, highlight=False, soft_wrap=True)
+    if schema.labels:
+        Console().print(module.objective.weighting.summary(), highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
@@ -127,6 +143,7 @@ def describe(
         "table_widths": dataset["table_widths"],
         "normalize": options["normalize"],
         "gap_table": options["gap_table"],
+        "by_width": options["by_width"],
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
@@ -144,10 +161,13 @@ def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def recency_of(config: Any, prepared: Path) -> float | None:
-    """The data's typical gap where embeddings are to say how long ago the last event was."""
-    train = Sequences(prepared, "train")
-    return gaps_of(train).typical if config.recency and train.schema.until else None
+def recency_of(config: Any, schema: Schema, times: Mapping[str, float]) -> float | None:
+    """The data's typical gap where embeddings are to say how long ago the last event was.
+
+    Args:
+        times: what `with_times` found.
+    """
+    return times["median"] if config.recency and schema.until else None
 
 
 def build_module(
@@ -155,6 +175,8 @@ def build_module(
     schema: Schema,
     numbers: Mapping[str, Any] | None = None,
     recency: float | None = None,
+    schedule: Schedule | None = None,
+    time_edges: list[float] | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -163,6 +185,8 @@ def build_module(
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
         recency: what `recency_of` does.
+        schedule: of the learning rate; None: it is constant.
+        time_edges: of the bins of the time loss; None: it is an absolute error.
 
     Raises:
         ValueError: learned weights without a label.
@@ -172,14 +196,14 @@ def build_module(
     objective = options["objective"]
     description = describe(config, numbers, recency)
     model = build_model(schema, description)
-    names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
+    names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
-    if weighting.needs_labels and not schema.classes:
+    if weighting.needs_labels and not schema.labels:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
         )
-    composite = _objective(schema, weighting, model.output_size, options)
+    composite = _objective(schema, weighting, model.output_size, options, time_edges)
     module = PretrainModule(
         model,
         composite,
@@ -187,21 +211,35 @@ def build_module(
         lr=options["lr"],
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
-        lr_step=options["lr_step"],
-        lr_gamma=options["lr_gamma"],
+        schedule=schedule,
     )
     return module, description
 
 
+def time_edges(time: str, train: Sequences) -> list[float] | None:
+    """Upper edges of the bins of the time loss, from the gaps of the training split.
+
+    Raises:
+        ValueError: an unknown kind of time loss.
+    """
+    if time not in ("error", "bins"):
+        raise ValueError(f"objective.time={time}: choose error or bins")
+    return gaps_of(train).edges() if time == "bins" else None
+
+
 def _objective(
-    schema: Schema, weighting: Weighting, features: int, options: dict[str, Any]
+    schema: Schema,
+    weighting: Weighting,
+    features: int,
+    options: dict[str, Any],
+    time_edges: list[float] | None,
 ) -> CompositeObjective | ColesAlone:
     """The losses of a config.
 
     Raises:
         ValueError: CoLES without a head beside other losses.
     """
-    dataset, objective = options["dataset"], options["objective"]
+    dataset, objective, label = options["dataset"], options["objective"], options["labels"]["name"]
     coles = {key: objective[f"coles_{key}"] for key in ("margin", "negatives", "reduction")}
     if objective["coles"] and not objective["coles_head"]:
         if weighting.names != (COLES,):
@@ -209,15 +247,20 @@ def _objective(
                 "objective.coles_head=false is for CoLES alone; other losses beside it need"
                 " objective.coles_head=true"
             )
-        return ColesAlone(schema, weighting, features, width=objective["head_width"], **coles)
+        coles |= {"width": objective["head_width"], "label": label}
+        return ColesAlone(schema, weighting, features, **coles)
     return CompositeObjective(
         schema,
         weighting,
         features,
         width=objective["head_width"],
+        targets=objective["targets"],
+        time_edges=time_edges,
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
+        time_scale=dataset["time_scale"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
+        label=label,
         **{f"coles_{key}": value for key, value in coles.items()},
     )

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import lightning
 import numpy as np
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from grap_seq.data.order import generator
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.protocol import probe
+from grap_seq.training.criterion import Criterion
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.stop import inside_epoch
 
-Criterion = Literal["probe", "loss", "last"]
 SCORE = "score"
-CHOICES = ("probe", "loss", "last")
+# Whether the higher or the lower score is the better one.
+MODES = {"probe": "max", "loss": "min"}
 
 
 class Selection(Callback):
@@ -59,8 +59,6 @@ class Selection(Callback):
         labelled = train.examples()
         chosen = generator(seed, 0, purpose=2).permutation(np.arange(len(labelled)))[:sequences]
         self.fitted, self.scored = labelled.take(np.sort(chosen)), val.examples()
-        if by not in CHOICES:
-            raise ValueError(f"select={by}: choose one of {', '.join(CHOICES)}")
         if by == "loss" and int((val.lengths >= 2).sum()) < 2:
             raise ValueError(
                 "select=loss needs two validation sequences with two events or more; use"
@@ -68,8 +66,8 @@ class Selection(Callback):
             )
         if by == "probe" and not self._can_probe():
             raise ValueError(
-                "select=probe needs labelled sequences of at least two classes in train and in"
-                " val; use select=loss or select=last, or a larger validation share"
+                "select=probe needs labelled sequences with at least two different labels in"
+                " train and in val; use select=loss or select=last, or a larger validation share"
             )
 
     def _can_probe(self) -> bool:
@@ -105,15 +103,15 @@ class Selection(Callback):
             )
             for sequences, part in ((self.train, self.fitted), (self.val, self.scored))
         )
-        metric = self.train.schema.metric
-        assert metric is not None
+        label = self.train.label
+        assert label is not None
         module.model.train()
         return probe(
             train,
             self.fitted.labels,
             val,
             self.scored.labels,
-            metric=metric,
+            label,
             seed=self.seed,
             threads=self.threads,
             boosting=self.boosting,
@@ -133,6 +131,39 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
 
+class Patience(EarlyStopping):
+    """Stops the run after so many scored epochs without a better one.
+
+    Args:
+        patience: number of these epochs.
+        mode: "max" or "min": which score is the better one.
+        every: epochs between two scores.
+    """
+
+    def __init__(self, patience: int, mode: str, every: int = 1) -> None:
+        super().__init__(SCORE, patience=patience, mode=mode, check_finite=False)
+        self.every = every
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        # A run that was killed behind its last epoch has nothing left to do.
+        trainer.should_stop |= self.wait_count >= self.patience
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        if not inside_epoch(trainer) and (trainer.current_epoch + 1) % self.every == 0:
+            self._run_early_stopping_check(trainer)
+
+
+def patience(by: Criterion, epochs: int, every: int = 1) -> list[Patience]:
+    """Early stopping by the score that selects the weights, if there is one and patience ends."""
+    if by == "last" or not epochs:
+        return []
+    return [Patience(epochs, MODES[by], every)]
+
+
 def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoint]:
     """Checkpoints of a run, written atomically by Lightning: the best epoch's, then the last one's.
 
@@ -148,7 +179,7 @@ def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoin
         folder,
         filename="best",
         monitor=SCORE,
-        mode="max" if by == "probe" else "min",
+        mode=MODES[by],
         every_n_epochs=every,
         save_on_train_epoch_end=True,
         enable_version_counter=False,

@@ -71,3 +71,18 @@ def test_of_a_prepared_folder(prepared: Callable[..., Path]) -> None:
     assert len(first.values) == 4 + 7
     assert np.array_equal(first.values, again.values)
     assert isinstance(first, Gaps)
+
+
+def test_bins_hold_about_as_many_gaps_each() -> None:
+    values = np.sort(np.random.default_rng(0).exponential(size=4000))
+    edges = Gaps(values).edges()
+    counts = np.bincount(np.searchsorted(edges, values), minlength=16)
+    assert len(edges) == 15
+    assert counts.min() > 245
+    assert counts.max() < 255
+
+
+def test_equal_gaps_are_in_one_bin() -> None:
+    values = np.sort([0.0] * 50 + [1.0] * 30 + [7.0] * 20)
+    assert Gaps(values).edges() == [0.0, 1.0, 7.0]
+    assert Gaps(np.zeros(0)).edges() == [0.0]

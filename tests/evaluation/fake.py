@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grap_seq.schema import Field, Metric, Schema
+from grap_seq.schema import Field, Label, Metric, Schema
 
 SCHEMA = Schema(
     name="toy",
@@ -21,9 +22,7 @@ SCHEMA = Schema(
         Field("amount", "numerical"),
         Field("score", "numerical", by="shop"),
     ),
-    label="churn",
-    classes=("no", "yes"),
-    metric="auc",
+    labels=(Label("churn", "auc", ("no", "yes")),),
 )
 _TYPES = {
     "client": pa.string(),
@@ -78,7 +77,7 @@ def prepared_folder(
     rng = np.random.default_rng(seed)
     names = ("no", "yes") if classes == 2 else tuple(f"group {i}" for i in range(classes))
     metric: Metric = "auc" if classes == 2 else "accuracy"
-    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, SCHEMA.label, names, metric)
+    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (Label("churn", metric, names),))
     folder.mkdir(parents=True, exist_ok=True)
     schema.save(folder)
     first = 0
@@ -101,6 +100,6 @@ def write_embeddings(run: Path, prepared: Path, *, hidden: int = 4, seed: int = 
         columns = {f"emb_{i:04d}": vectors[:, i] for i in range(3 * hidden)}
         label = pa.array(rows.label, pa.int32(), from_pandas=True)
         table = pa.table({"client": rows.client, "label": label, **columns})
-        metadata = {"pooling": "last_mean_max", "hidden": str(hidden)}
+        metadata = {"parts": json.dumps(dict.fromkeys(("last", "mean", "max"), hidden))}
         table = table.replace_schema_metadata(metadata)
         pq.write_table(table, run / "embeddings" / f"{split}.parquet")

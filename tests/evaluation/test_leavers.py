@@ -30,11 +30,13 @@ def scores(folder: Path, until: str | None) -> dict[str, float]:
     model = build_model(train.schema, {**DESCRIPTION, "table_widths": {}, "recency": recency})
     embedded = [embed_rows(model, part, part.examples().rows, 1200) for part in (train, test)]
     plain = [aggregates(folder / "out", split).to_numpy() for split in ("train", "test")]
+    label = train.schema.label()
+    assert label is not None
     found = {}
     for name, (one, other) in (("embedding", embedded), ("aggregates", plain)):
         labels = train.labels, test.labels
         found[name] = probe(
-            one, labels[0], other, labels[1], "auc", 0, threads=1, boosting=BOOSTING
+            one, labels[0], other, labels[1], label, 0, threads=1, boosting=BOOSTING
         )
     return found
 
