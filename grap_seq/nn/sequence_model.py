@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from grap_seq.batch import Batch
 from grap_seq.nn.encoder import Encoded
+from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.pooling import POOLINGS, Events, pool, widths
 from grap_seq.nn.recency import RECENCY, recency
 
@@ -17,7 +18,7 @@ class SequenceModel(nn.Module):
     """A batch of fields to hidden states.
 
     Args:
-        embedding: maps a batch to event vectors (N, D); its `width` is D.
+        embedding: maps a batch to event vectors (N, D).
         encoder: one of `grap_seq.nn`, which reads the flat list of events, or any encoder of
             pytorch-lifestream that returns all states: it is called with `PaddedBatch`es of event
             vectors (B, T, D), and with the times (B, T) if it says `needs_times`.
@@ -29,13 +30,12 @@ class SequenceModel(nn.Module):
         ValueError: an unknown pooling.
     """
 
-    # Modules; Any, because of `width`, and because `encode`, `summarise` and `step` are optional.
-    embedding: Any
+    # A module; Any, because `encode`, `summarise` and `step` are optional methods of it.
     encoder: Any
 
     def __init__(
         self,
-        embedding: nn.Module,
+        embedding: EventEmbedding,
         encoder: nn.Module,
         pooling: str = "last_mean_max",
         recency: float | None = None,
@@ -57,7 +57,7 @@ class SequenceModel(nn.Module):
     @property
     def parts(self) -> dict[str, int]:
         """Columns of every part of an embedding, in their order."""
-        parts = widths(self.pooling, self.output_size, self.embedding.width)
+        parts = widths(self.pooling, self.output_size, self.embedding.inputs)
         return parts if self.recency is None else {**parts, "recency": RECENCY}
 
     def forward(self, batch: Batch) -> Encoded:
@@ -70,13 +70,14 @@ class SequenceModel(nn.Module):
 
     def embed(self, batch: Batch) -> Tensor:
         """Embeddings of the rows, shape (R, E)."""
-        vectors = self.embedding(batch)
+        columns = self.embedding.columns(batch)
+        vectors = self.embedding.block(columns)
         if self.flat:
             states, last = self.encoder.summarise(vectors, batch.layout, batch.times)
         else:
             states = self._by_rectangle(vectors, batch)
             last = states[batch.layout.ends]
-        pooled = pool(Events(vectors, states, last, batch.layout), self.pooling)
+        pooled = pool(Events(columns, states, last, batch.layout), self.pooling)
         first, latest = batch.times[batch.layout.starts], batch.times[batch.layout.ends]
         return self.with_recency(pooled, first, latest, batch.layout.lengths, batch.until)
 

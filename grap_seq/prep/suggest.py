@@ -219,6 +219,7 @@ def _yaml(guess: Guess, source: Path, rows: int) -> str:
     label = "null" if guess.label is None else _quote(guess.label.name)
     why = "a guess: it is constant within an id" if guess.label else "no column looks like one"
     lines.append(f"label: {label}   # {why}")
+    lines.append("# metric: mae   # where the label is a number; without it it is a class")
     lines.append("# labels: labels.csv   # where labels stand in a file of their own: id and label")
     if guess.left_out:
         names = ", ".join(c.name for c in guess.left_out)
