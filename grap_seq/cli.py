@@ -65,6 +65,7 @@ def _prepare(settings: Any) -> None:
         source=source,
         spec=spec,
         like=like,
+        until=settings.until,
         engine=settings.engine,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
