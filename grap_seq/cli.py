@@ -138,6 +138,7 @@ def evaluate(arguments: list[str]) -> None:
         run,
         prepared,
         folds=settings.folds,
+        within=list(settings.within),
         seed=settings.seed,
         seeds=settings.seeds,
         threads=settings.threads,
