@@ -106,8 +106,9 @@ def _automatic(data: Labelled, used: LabelsUsed | None) -> int:
     splits = min(len(np.unique(data.labels[rows])) for rows in (train, test)) > 1
     if splits and (used is None or used.encoder == "gradient"):
         return 0
-    counted = data.labels[test]
-    beside = len(test) - np.bincount(counted).max() if data.label.classes else len(test) // 2
+    beside = len(test) // 2
+    if data.label.classes and splits:
+        beside = len(test) - np.bincount(data.labels[test]).max()
     many = splits and beside >= FEW
     return 0 if many or most < 2 else min(FOLDS, most)
 
