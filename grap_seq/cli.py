@@ -139,6 +139,7 @@ def evaluate(arguments: list[str]) -> None:
         folds=settings.folds,
         seed=settings.seed,
         seeds=settings.seeds,
+        within=list(settings.within),
         threads=settings.threads,
         boosting=Boosting.from_config(options, dict(settings.boosting)),
         poolings=settings.poolings,

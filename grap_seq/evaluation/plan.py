@@ -11,6 +11,7 @@ embedding too much there, which can only lower the score; no label of a test seq
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.scores import Labels
-from grap_seq.schema import Label
+from grap_seq.schema import SPLITS, Label
 
 FOLDS = 5
 FEW = 500
@@ -63,7 +64,13 @@ class Plan:
         return f"{self.folds}-fold" if self.folds else "holdout"
 
 
-def make_plan(data: Labelled, used: LabelsUsed | None, folds: int | str, seed: int) -> Plan:
+def make_plan(
+    data: Labelled,
+    used: LabelsUsed | None,
+    folds: int | str,
+    seed: int,
+    within: Sequence[str] = SPLITS,
+) -> Plan:
     """The plan of an evaluation.
 
     Args:
@@ -72,27 +79,35 @@ def make_plan(data: Labelled, used: LabelsUsed | None, folds: int | str, seed: i
         folds: 0 for holdout, a number of folds, or "auto": holdout where the test split is large
             (`FEW`) or the encoder has learned labels, else `FOLDS` folds.
         seed: Seed of the folds.
+        within: Splits that folds are made of: without "test", settings can be chosen by them.
 
     Raises:
         ValueError: A split lacks labels, or there are too few sequences for the folds.
     """
+    if not within or not set(within) <= set(SPLITS):
+        raise ValueError(f"within={list(within)}: give some of {', '.join(SPLITS)}")
     if folds == "auto":
         folds = _automatic(data, used)
     if not isinstance(folds, int) or isinstance(folds, bool):
         raise ValueError(f"folds={folds}: give auto, 0 or a number of folds")
-    return _folds(data, used, folds, seed) if folds else _holdout(data, used)
+    if folds:
+        return _folds(data, used, folds, seed, within)
+    if len(set(within)) < len(SPLITS):
+        raise ValueError(f"within={list(within)} is for folds; add folds=5")
+    return _holdout(data, used)
 
 
 def _automatic(data: Labelled, used: LabelsUsed | None) -> int:
-    test, train = data.rows("test"), data.rows("train")
+    train, test = (data.labels[data.rows(split)] for split in ("train", "test"))
     most = most_folds(data.labels, data.owners, data.label)
-    splits = min(len(np.unique(data.labels[rows])) for rows in (train, test)) > 1
-    if splits and (used is None or used.encoder == "gradient"):
+    if most < 2:
         return 0
-    counted = data.labels[test]
-    beside = len(test) - np.bincount(counted).max() if data.label.classes else len(test) // 2
-    many = splits and beside >= FEW
-    return 0 if many or most < 2 else min(FOLDS, most)
+    if min(len(np.unique(part)) for part in (train, test)) < 2:
+        return min(FOLDS, most)
+    if used is None or used.encoder == "gradient":
+        return 0
+    common = np.bincount(test).max() if data.label.classes else len(test) // 2
+    return 0 if len(test) - common >= FEW else min(FOLDS, most)
 
 
 def _holdout(data: Labelled, used: LabelsUsed | None) -> Plan:
@@ -113,7 +128,9 @@ def _holdout(data: Labelled, used: LabelsUsed | None) -> Plan:
     return Plan(0, [Part(*(data.rows(name) for name in ("train", "test", "val")))], tuple(notes))
 
 
-def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Plan:
+def _folds(
+    data: Labelled, used: LabelsUsed | None, folds: int, seed: int, within: Sequence[str]
+) -> Plan:
     if used is None:
         raise ValueError(
             "model.json does not say whether the encoder has learned labels, because an older "
@@ -121,7 +138,7 @@ def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Pl
             "test split alone"
         )
     seen = used.seen(data.ids, data.splits)
-    rows = np.flatnonzero(~seen)
+    rows = np.flatnonzero(~seen & np.isin(data.splits, list(within)))
     remedy = _remedy(used)
     if len(np.unique(data.labels[rows])) < 2:
         raise ValueError(
@@ -137,6 +154,8 @@ def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Pl
             f"scored. {remedy}"
         )
     notes = []
+    if len(rows) < len(seen) - seen.sum():
+        notes.append(f"Folds are made of {' and '.join(within)} alone.")
     if seen.any():
         notes.append(
             f"The encoder has learned the labels of {seen.sum():,} training sequences: folds are "

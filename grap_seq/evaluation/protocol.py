@@ -7,6 +7,7 @@ it reaches is no merit of training. `plan.py` says which sequences are fitted on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
 from grap_seq.files import write_json
-from grap_seq.schema import Label
+from grap_seq.schema import SPLITS, Label
 
 HOLDOUT_SEEDS = 3
 
@@ -36,6 +37,7 @@ def evaluate(
     folds: int | str = "auto",
     seed: int = 0,
     seeds: int | None = None,
+    within: Sequence[str] = SPLITS,
     threads: int | None = None,
     boosting: Boosting | None = None,
     poolings: bool = False,
@@ -53,6 +55,7 @@ def evaluate(
         seed: Seed of the folds, of LightGBM and of the bootstrap.
         seeds: Fits of LightGBM with seeds of their own, whose probabilities are averaged; None: 3
             for holdout and 1 for every fold, where each fold has another seed.
+        within: Splits that folds are made of: without "test", settings can be chosen by them.
         threads: CPU threads; None: one per core.
         boosting: LightGBM's settings; None: the protocol's.
         poolings: Score the last state, the mean and the maximum on their own too, where the
@@ -74,7 +77,7 @@ def evaluate(
     data = load(run, prepared)
     settings = (boosting or Boosting()).settings(data.label)
     used = LabelsUsed.of_run(run)
-    plan = make_plan(data, used, folds, seed)
+    plan = make_plan(data, used, folds, seed, within)
     own_head = head_scores(run, plan) if head else None
     classifier = Classifier(
         labels=data.labels,

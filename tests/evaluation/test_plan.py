@@ -83,6 +83,19 @@ def test_holdout_needs_labels_in_train_and_test() -> None:
             make_plan(data_of(*counts), FRESH, 0, 0)
 
 
+def test_folds_within_some_splits() -> None:
+    data = data_of([20, 20], [5, 5], [9, 9])
+    plan = make_plan(data, FRESH, 3, 0, ["train", "val"])
+    scored = np.concatenate([part.test for part in plan.parts])
+    np.testing.assert_array_equal(np.sort(scored), np.flatnonzero(data.splits != "test"))
+    assert plan.notes == ("Folds are made of train and val alone.",)
+    assert make_plan(data, FRESH, 3, 0).notes == ()
+    with pytest.raises(ValueError, match="add folds=5"):
+        make_plan(data, FRESH, 0, 0, ["train", "val"])
+    with pytest.raises(ValueError, match=r"within=\['valid'\]: give some of train"):
+        make_plan(data, FRESH, 3, 0, ["valid"])
+
+
 @given(
     st.lists(st.integers(0, 2), min_size=8, max_size=60),
     st.integers(2, 4),
