@@ -35,9 +35,9 @@ def evaluate(
     prepared: Path,
     *,
     folds: int | str = "auto",
-    within: Sequence[str] = SPLITS,
     seed: int = 0,
     seeds: int | None = None,
+    within: Sequence[str] = SPLITS,
     threads: int | None = None,
     boosting: Boosting | None = None,
     poolings: bool = False,
@@ -52,11 +52,10 @@ def evaluate(
         prepared: The prepared folder they were made from.
         folds: 0 for holdout, k for k-fold over all labelled sequences that the encoder has not
             learned the label of, "auto" to choose by their number (`plan.FEW`).
-        within: Splits whose sequences folds are made of; without "test", settings can be chosen by
-            their scores.
         seed: Seed of the folds, of LightGBM and of the bootstrap.
         seeds: Fits of LightGBM with seeds of their own, whose probabilities are averaged; None: 3
             for holdout and 1 for every fold, where each fold has another seed.
+        within: Splits that folds are made of: without "test", settings can be chosen by them.
         threads: CPU threads; None: one per core.
         boosting: LightGBM's settings; None: the protocol's.
         poolings: Score the last state, the mean and the maximum on their own too, where the
