@@ -7,6 +7,7 @@ it reaches is no merit of training. `plan.py` says which sequences are fitted on
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
 from grap_seq.files import write_json
-from grap_seq.schema import Label
+from grap_seq.schema import SPLITS, Label
 
 HOLDOUT_SEEDS = 3
 
@@ -35,6 +36,7 @@ def evaluate(
     *,
     label: str | None = None,
     folds: int | str = "auto",
+    within: Sequence[str] = SPLITS,
     seed: int = 0,
     seeds: int | None = None,
     threads: int | None = None,
@@ -52,6 +54,8 @@ def evaluate(
         label: Which of several labels; None: the first.
         folds: 0 for holdout, k for k-fold over all labelled sequences that the encoder has not
             learned the label of, "auto" to choose by their number (`plan.FEW`).
+        within: Splits whose sequences folds are made of; without "test", settings can be chosen by
+            their scores.
         seed: Seed of the folds, of LightGBM and of the bootstrap.
         seeds: Fits of LightGBM with seeds of their own, whose probabilities are averaged; None: 3
             for holdout and 1 for every fold, where each fold has another seed.
@@ -76,7 +80,7 @@ def evaluate(
     data = load(run, prepared, label)
     settings = (boosting or Boosting()).settings(data.label)
     used = LabelsUsed.of_run(run)
-    plan = make_plan(data, used, folds, seed)
+    plan = make_plan(data, used, folds, seed, within)
     own_head = head_scores(run, plan, data.label) if head else None
     classifier = Classifier(
         labels=data.labels,
@@ -88,7 +92,8 @@ def evaluate(
     )
     predictions, combined = _predict(data, plan, classifier)
     if logistic:
-        predictions["logistic" if data.label.classes else "ridge"] = _logistic(data, plan, classifier)
+        name = "logistic" if data.label.classes else "ridge"
+        predictions[name] = _logistic(data, plan, classifier)
     pooled = {
         name: classifier.predictions(features, plan.parts, name)
         for name, features in (data.poolings if poolings else {}).items()

@@ -104,9 +104,9 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
         figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
         for place, (axes, (name, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
+            _loss_panel(axes, name, epochs, lines, named=place == 0)
             if kept is not None:
                 axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
-            _loss_panel(axes, name, epochs, lines, named=place == 0)
             if place >= len(panels) - per_row:
                 axes.set_xlabel("epoch")
         for axes in grid[len(panels) :]:
