@@ -14,6 +14,7 @@ ROWS = {
     "both": "both together",
     "untrained": "LightGBM on an untrained encoder",
     "logistic": "logistic regression on the embedding",
+    "ridge": "ridge regression on the embedding",
 }
 
 
