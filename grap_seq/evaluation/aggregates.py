@@ -1,8 +1,8 @@
 """Plain aggregates per sequence: the features a user would build without any pretraining.
 
 They are the baseline that an embedding has to beat, so nothing is left out that one afternoon of
-SQL would give: counts, rates, the share of every code, and mean, deviation, extremes and last value
-of every number, also within every code of the field that the number is standardised by.
+SQL would give: counts, rates, recency, the share of every code, and mean, deviation, extremes and
+last value of every number, also within every code of the field that the number is standardised by.
 
 DuckDB computes them part by part. A part of a prepared folder holds whole sequences, so memory
 depends on the size of a part and of the result, not on the number of events. One thread, because
@@ -19,7 +19,7 @@ import ibis
 import pandas as pd
 from ibis import _
 
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import LABEL_UNTIL, UNTIL, Field, Schema
 
 TOP_CODES = 100
 """Codes are numbered by falling frequency; those above this one are counted together."""
@@ -64,7 +64,10 @@ def _prefixes(sequences: ibis.Table, schema: Schema) -> ibis.Table:
     stop = rows.label_position[rows["__number"]] + 1
     names = ("event_time", *(field.name for field in schema.fields))
     key = rows[schema.id].cast("string") + "/" + rows["__number"].cast("string")
-    return rows.select(**{schema.id: key}, **{name: rows[name][:stop] for name in names})
+    until = {UNTIL: rows[LABEL_UNTIL][rows["__number"]]} if schema.until else {}
+    prefixes = {name: rows[name][:stop] for name in names}
+    static = (field.name for field in schema.static)
+    return rows.select(*static, **{schema.id: key}, **prefixes, **until)
 
 
 def _aggregates(
@@ -91,12 +94,15 @@ def _aggregates(
 def _aggregates_of_part(sequences: ibis.Table, schema: Schema) -> pd.DataFrame:
     categorical = {field.name: field for field in schema.categorical}
     key = sequences[schema.id].name("key")  # the name of a column of the table could clash
-    times = _times(sequences, key)
+    times = _times(sequences, key, schema.until)
     frames = [_codes(sequences, key, field) for field in schema.categorical]
     for field in schema.numerical:
         frames.append(_numbers(sequences, key, field))
         if field.by is not None:
             frames.append(_numbers_by(sequences, key, field, categorical[field.by]))
+    if schema.static:
+        facts = sequences.select(key, *(field.name for field in schema.static))
+        frames.append(_fetch(facts, "key").add_suffix("/value"))
     # A sequence without events appears in `times` only.
     joined = pd.concat([times, *(frame.reindex(times.index) for frame in frames)], axis=1)
     zero = [name for name in joined.columns if name.endswith(("/count", "/share"))]
@@ -104,11 +110,19 @@ def _aggregates_of_part(sequences: ibis.Table, schema: Schema) -> pd.DataFrame:
     return joined.astype("float32").rename_axis(schema.id)
 
 
-def _times(sequences: ibis.Table, key: ibis.Column) -> pd.DataFrame:
-    """Number of events, first to last event, mean and deviation of the time between events."""
+def _times(sequences: ibis.Table, key: ibis.Column, ended: bool) -> pd.DataFrame:
+    """Number of events, first to last event, mean and deviation of the time between events.
+
+    Also the time since the first and since the last event, where it is known up to when there could
+    have been more.
+    """
     time = sequences.event_time
     length = time.length()
-    times = sequences.select(key, count=length, duration=time[length - 1] - time[0])
+    first, last = time[0], time[length - 1]
+    since = {}
+    if ended:
+        since = {"since_first": sequences[UNTIL] - first, "since_last": sequences[UNTIL] - last}
+    times = sequences.select(key, count=length, duration=last - first, **since)
     events = sequences.select(key, time=time.unnest(), position=ibis.range(length).unnest())
     previous = _.time.lag().over(group_by="key", order_by="position")
     gaps = events.mutate(gap=_.time - previous).group_by("key")

@@ -15,21 +15,20 @@ would make results incomparable; `caveats` says so and names the key to lower.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, roc_auc_score
 
+from grap_seq.config import check_kinds
+from grap_seq.evaluation.scores import Labels, Predictions, score
 from grap_seq.names import nearest
-from grap_seq.schema import Label, Metric
+from grap_seq.schema import Label
 
 Features = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Predictions = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,17 +61,22 @@ class Boosting:
     regression: BoostingSettings = field(default_factory=BoostingSettings)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Boosting:
+    def from_config(cls, *configs: Mapping[str, Any]) -> Boosting:
         """Settings from {"binary": {...}, ...}; what is not given keeps its value.
 
+        Of several configs, a later one overrides an earlier one.
+
         Raises:
-            ValueError: A key that does not exist.
+            ValueError: A key that does not exist, or a value that is no number.
         """
-        default, groups = cls(), [f.name for f in fields(cls)]
-        for group in config:
-            if group not in groups:
-                raise ValueError(f"boosting has no group '{group}'; {nearest(group, groups)}")
-        return cls(**{g: _override(getattr(default, g), config.get(g) or {}, g) for g in groups})
+        groups = {f.name: getattr(cls(), f.name) for f in fields(cls)}
+        for config in configs:
+            for name, given in config.items():
+                if name not in groups:
+                    meant = nearest(name, list(groups))
+                    raise ValueError(f"boosting has no group '{name}'; {meant}")
+                groups[name] = _override(groups[name], given or {}, name)
+        return cls(**groups)
 
     def settings(self, label: Label) -> BoostingSettings:
         settings: BoostingSettings = getattr(self, group(label))
@@ -91,7 +95,10 @@ def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) ->
     for key in given:
         if key not in known:
             raise ValueError(f"boosting.{name} has no setting '{key}'; {nearest(key, known)}")
-    return BoostingSettings(**{**asdict(default), **given})
+    prefix = f"boosting.{name}."
+    named = {prefix + key: value for key, value in given.items()}
+    check_kinds({prefix + key: value for key, value in asdict(default).items()}, named)
+    return replace(default, **given)
 
 
 def fit_predict(
@@ -138,42 +145,6 @@ def fit_predict(
     model = lightgbm.LGBMClassifier(**options).fit(features_train, labels_train)
     result[:, seen] = model.predict_proba(features_test)
     return result
-
-
-def score(labels: Labels, predictions: Predictions, label: Label) -> float:
-    """Quality of predictions by the label's metric, higher is better.
-
-    accuracy; auc: the area under the ROC curve, with more than two classes the mean over the
-    classes, each against the rest; r2: the share of a number's variance that is predicted; mae: the
-    mean absolute error with a minus sign, in the label's own unit.
-
-    Args:
-        labels: (sequences,) codes of the label.
-        predictions: (sequences, label.outputs), as of `fit_predict`.
-        label: What is predicted.
-
-    Returns:
-        The score; NaN where it is undefined: no sequences, or one class only for an AUC, one
-        number only for R².
-    """
-    if len(labels) == 0 or (label.metric in ("auc", "r2") and len(np.unique(labels)) < 2):
-        return float("nan")
-    return float(_SCORES[label.metric](labels, predictions)) * (
-        label.std if label.metric == "mae" else 1.0
-    )
-
-
-def _auc(labels: Labels, probabilities: Predictions) -> Any:
-    positive = [1] if probabilities.shape[1] == 2 else np.unique(labels)
-    return np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in positive])
-
-
-_SCORES: dict[Metric, Callable[[Labels, Predictions], Any]] = {
-    "auc": _auc,
-    "accuracy": lambda labels, found: accuracy_score(labels, found.argmax(axis=1)),
-    "r2": lambda labels, found: r2_score(labels, found[:, 0]),
-    "mae": lambda labels, found: -mean_absolute_error(labels, found[:, 0]),
-}
 
 
 def fit_score(

@@ -18,8 +18,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from grap_seq.evaluation.aggregates import aggregates, label_aggregates
-from grap_seq.evaluation.boosting import Features, Labels
-from grap_seq.evaluation.embed import NUMBER, embedding_file
+from grap_seq.evaluation.boosting import Features
+from grap_seq.evaluation.embed import NUMBER, UNTRAINED, embedding_file
+from grap_seq.evaluation.scores import Labels
 from grap_seq.schema import LABEL, SPLITS, Label, Schema
 
 
@@ -31,20 +32,25 @@ class Labelled:
         schema: The dataset.
         labels: (N,) class indices.
         splits: (N,) "train", "val" or "test".
-        features: "embedding", "aggregates" and "both", each (N, features).
+        ids: (N,) ids of the sequences.
+        features: "embedding", "aggregates" and "untrained", the embedding by a model of the same
+            architecture whose parameters are fresh; each (N, features).
         poolings: parts of the embedding by their names in `grap_seq.nn.pooling`, where it has
             several.
         pooling: The pooling of the embedding.
         owners: (N,) number of the sequence, where sequences have several labels.
+        numbers: (N,) number of the label in its sequence, where it has several.
     """
 
     schema: Schema
     labels: Labels
     splits: npt.NDArray[np.str_]
+    ids: npt.NDArray[Any]
     features: dict[str, Features]
     poolings: dict[str, Features]
     pooling: str
     owners: npt.NDArray[np.intp] | None = None
+    numbers: npt.NDArray[np.intp] | None = None
 
     @property
     def label(self) -> Label:
@@ -70,51 +76,57 @@ def load(run: Path, prepared: Path) -> Labelled:
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
         )
-    labels, embeddings, plain, splits = [], [], [], []
-    keys: list[str] = []
+    labels, embeddings, untrained, plain, splits = [], [], [], [], []
+    keys: list[Any] = []
     parts: dict[str, int] = {}
     for split in SPLITS:
         known = _labels(prepared, split, schema)
         if known.empty:
             continue
-        table, metadata = _embeddings(run, split, schema)
-        _check_ids(run, prepared, split, known.index, table.index)
+        table, metadata = _embeddings(run, run / "embeddings", split, schema)
+        control, _ = _embeddings(run, run / "embeddings" / UNTRAINED, split, schema)
+        for found in (table, control):
+            _check_ids(run, prepared, split, known.index, found.index)
         parts = json.loads(metadata["parts"])
         chosen = known.dropna().sort_index()
         if chosen.empty:
             continue
         labels.append(chosen.to_numpy(dtype=schema.labels[0].dtype))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
+        untrained.append(control.loc[chosen.index].to_numpy(dtype=np.float32))
+        keys.extend(chosen.index)
         if schema.local_labels:
             features = label_aggregates(prepared, split)
-            keys.extend(chosen.index)
         else:
             features = aggregates(prepared, split, labelled_only=True)
         plain.append(features.loc[chosen.index].to_numpy())
         splits.append(np.full(len(chosen), split))
     _check_labels(prepared, schema, labels)
-    embedding, aggregated = np.concatenate(embeddings), np.concatenate(plain)
+    embedding = np.concatenate(embeddings)
     poolings = {}
     if len(parts) > 1:
         slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
         poolings = dict(zip(parts, slices, strict=True))
+    ids, numbers = np.array(keys), None
+    if schema.local_labels:
+        pairs = [key.rpartition("/") for key in keys]
+        ids = np.array([owner for owner, _, _ in pairs])
+        numbers = np.array([int(number) for _, _, number in pairs])
     return Labelled(
         schema=schema,
         labels=np.concatenate(labels),
         splits=np.concatenate(splits),
+        ids=ids,
         features={
             "embedding": embedding,
-            "aggregates": aggregated,
-            "both": np.concatenate([embedding, aggregated], axis=1),
+            "aggregates": np.concatenate(plain),
+            "untrained": np.concatenate(untrained),
         },
         poolings=poolings,
         pooling="_".join(parts),
-        owners=_owners(keys) if schema.local_labels else None,
+        owners=np.unique(ids, return_inverse=True)[1] if schema.local_labels else None,
+        numbers=numbers,
     )
-
-
-def _owners(keys: list[str]) -> npt.NDArray[np.intp]:
-    return np.unique([key.rpartition("/")[0] for key in keys], return_inverse=True)[1]
 
 
 def _labels(prepared: Path, split: str, schema: Schema) -> pd.Series[Any]:
@@ -136,8 +148,10 @@ def _keys(frame: pd.DataFrame, schema: Schema) -> list[str]:
     return [f"{owner}/{number}" for owner, number in pairs]
 
 
-def _embeddings(run: Path, split: str, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
-    path = embedding_file(run / "embeddings", split, labels=schema.local_labels)
+def _embeddings(
+    run: Path, folder: Path, split: str, schema: Schema
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    path = embedding_file(folder, split, labels=schema.local_labels)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
     table = pq.read_table(path)

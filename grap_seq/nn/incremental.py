@@ -20,6 +20,7 @@ class SequenceState:
 
     Attributes:
         encoder: what the encoder stores.
+        first: time of the first event, shape (B,).
         latest: time of the last event, shape (B,).
         events: how many there are.
         mean: of all states and of the columns that the encoder was given, shape (B, H + C).
@@ -29,6 +30,7 @@ class SequenceState:
     """
 
     encoder: Any
+    first: Tensor
     latest: Tensor
     events: int
     mean: Tensor
@@ -75,7 +77,8 @@ def step(
     vectors = model.embedding.block(flat).view(rows, times.shape[1], -1)
     inner = None if state is None else state.encoder
     states, last, inner = model.encoder.step(inner, vectors, times)
-    now = _extend(state, SequenceState(inner, times[:, -1], *_statistics(states, columns)))
+    new = SequenceState(inner, times[:, 0], times[:, -1], *_statistics(states, columns))
+    now = _extend(state, new)
     hidden, count = states.shape[2], now.mean.new_full((rows, 1), now.events)
     parts = {
         "last": last,
@@ -89,8 +92,8 @@ def step(
             count,
         ),
     }
-    embedding = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
-    return embedding, now
+    pooled = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
+    return model.with_recency(pooled, now.first, now.latest, count[:, 0], batch.until), now
 
 
 def _statistics(states: Tensor, columns: Tensor) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
@@ -109,6 +112,7 @@ def _extend(old: SequenceState | None, new: SequenceState) -> SequenceState:
     between = of_columns.square() * (old.events * new.events / events)
     return dataclasses.replace(
         new,
+        first=old.first,
         events=events,
         mean=old.mean + distance * (new.events / events),
         spread=old.spread + new.spread + between,

@@ -14,6 +14,7 @@ from torch import nn
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import load, save
 from grap_seq.files import write_json
 from grap_seq.nn.build import build_model
@@ -24,7 +25,7 @@ from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
-from grap_seq.training.pretrain import describe, numbers_of, windows
+from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import checkpoints, patience
@@ -55,7 +56,8 @@ def supervised(config: Any) -> Path:
     schema = _labelled(Path(config.prepared))
     config, times = with_times(config, Sequences(Path(config.prepared), "train"))
     torch.manual_seed(config.seed)
-    description = describe(config, numbers_of(Path(config.prepared)))
+    numbers = numbers_of(Path(config.prepared))
+    description = describe(config, numbers, recency_of(config, schema, times))
     model = build_model(schema, description)
     description["gaps"] = times
     _add_end_token(model, description)
@@ -188,7 +190,9 @@ def _train(
     if lora:
         merge_adapters(model)
     found = summarise(run, "score" if by == "probe" else by, kept["epoch"], config.epochs)
-    save(model, {**description, "training": found}, run, prepared)
+    used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
+    used = used.after(LabelsUsed.of(description))
+    save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
     write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     for line in (*sentences(found), f"{label.metric} of the head: {shown}"):

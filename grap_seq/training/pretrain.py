@@ -15,6 +15,7 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
+from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number
@@ -70,7 +71,8 @@ def pretrain(config: Any) -> Path:
     config.select = criterion(config.select, data.train, data.val)
     schedule = Schedule.from_config(config, steps)
     edges = time_edges(config.objective.time, data.train)
-    module, description = build_module(config, schema, numbers_of(prepared), schedule, edges)
+    known = numbers_of(prepared), recency_of(config, schema, times)
+    module, description = build_module(config, schema, *known, schedule, edges)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -95,7 +97,10 @@ def pretrain(config: Any) -> Path:
     module.load_state_dict(kept["state_dict"])
     by = config.select if best else "last"
     found = summarise(run, by, kept["epoch"], config.epochs)
-    save(module.model, {**description, "gaps": times, "training": found}, run, prepared)
+    name = None if data.train.label is None else data.train.label.name
+    used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
+    more = {"gaps": times, "training": found, "labels": used.to_dict()}
+    save(module.model, description | more, run, prepared)
     for line in sentences(found):
         Console().print(line, highlight=False, soft_wrap=True)
     if schema.labels:
@@ -103,6 +108,16 @@ def pretrain(config: Any) -> Path:
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
+
+
+def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:
+    """What labels are to the encoder under an objective."""
+    weighting = objective.weighting
+    if objective.downstream is None:
+        return None
+    if weighting.downstream:
+        return "gradient"
+    return "weights" if weighting.needs_labels else None
 
 
 def crop_policy(config: Any) -> CropPolicy:
@@ -130,8 +145,10 @@ def windows(dataset: Any, encoder: Mapping[str, Any]) -> dict[str, Any]:
     return crops | {"min_length": min(shortest, crops["max_length"])}
 
 
-def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What `build_model` needs of a config and of the data's numbers, and model.json keeps."""
+def describe(
+    config: Any, numbers: Mapping[str, Any] | None = None, recency: float | None = None
+) -> dict[str, Any]:
+    """What `build_model` needs of a config and of what the data say, and model.json keeps."""
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     dataset = options["dataset"]
     return {
@@ -144,23 +161,35 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
+        "recency": recency,
         "eval_length": dataset["eval_length"],
+        "seed": options["seed"],
     }
 
 
 def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
     """Range of every numerical field, and whether training has events without it."""
-    found = {}
-    for name, scaler in State.load(prepared).numerical.items():
+    found, state = {}, State.load(prepared)
+    for name, scaler in (state.numerical | state.static_numerical).items():
         low, high = scaler.range
         found[name] = Number(low, high, missing=scaler.missing != 0).to_dict()
     return found
+
+
+def recency_of(config: Any, schema: Schema, times: Mapping[str, float]) -> float | None:
+    """The data's typical gap where embeddings are to say how long ago the last event was.
+
+    Args:
+        times: what `with_times` found.
+    """
+    return times["median"] if config.recency and schema.until else None
 
 
 def build_module(
     config: Any,
     schema: Schema,
     numbers: Mapping[str, Any] | None = None,
+    recency: float | None = None,
     schedule: Schedule | None = None,
     time_edges: list[float] | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
@@ -170,6 +199,7 @@ def build_module(
         config: what `grap_seq.config.compose("pretrain", ...)` returns.
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
+        recency: what `recency_of` does.
         schedule: of the learning rate; None: it is constant.
         time_edges: of the bins of the time loss; None: it is an absolute error.
 
@@ -179,7 +209,7 @@ def build_module(
     torch.manual_seed(config.seed)
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     objective = options["objective"]
-    description = describe(config, numbers)
+    description = describe(config, numbers, recency)
     model = build_model(schema, description)
     names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from grap_seq.batch import Batch
 from grap_seq.data.sequences import Sequences
-from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
+from grap_seq.evaluation.scores import score
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.downstream import label_loss
@@ -113,7 +113,14 @@ def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int)
     if not len(examples):
         return float("nan")
     training = [part.training for part in module.modules()]
-    found = embed_rows(module.model, sequences, examples.rows, eval_length, stops=examples.stops)
+    found = embed_rows(
+        module.model,
+        sequences,
+        examples.rows,
+        eval_length,
+        stops=examples.stops,
+        until=examples.until,
+    )
     vectors = torch.from_numpy(found)
     module.head.eval()
     with torch.inference_mode():

@@ -16,8 +16,8 @@ from grap_seq.evaluation.boosting import (
     caveats,
     fit_predict,
     fit_score,
-    score,
 )
+from grap_seq.evaluation.scores import score
 from grap_seq.schema import Label
 
 TWO = Label("bought", "auc", ("no", "yes"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,24 @@ from grap_seq.evaluation.aggregates import aggregates, label_aggregates
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.embed import embed_rows, label_tables
 from grap_seq.evaluation.labelled import load
+from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import EmbeddingModel, save
 from grap_seq.evaluation.outcome import held_out
-from grap_seq.evaluation.protocol import _folds, evaluate
+from grap_seq.evaluation.plan import make_plan
+from grap_seq.evaluation.protocol import evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Label
-from tests.data.toy import LOCAL_SCHEMA, SCHEMA, Row, local_rows, sequences, write_prepared
+from tests.data.toy import (
+    LOCAL_SCHEMA,
+    SCHEMA,
+    UNTIL_SCHEMA,
+    Row,
+    local_rows,
+    sequences,
+    with_until,
+    write_prepared,
+)
 
 FIELDS = ("event_time", "type", "owner", "a.b", "score")
 LENGTHS = {"train": [12, 7, 30, 2, 18, 5, 9] * 6, "val": [12, 7, 30] * 4, "test": [9, 20, 4] * 6}
@@ -104,6 +116,45 @@ def test_embeddings_are_those_of_the_events_before_the_label() -> None:
     np.testing.assert_allclose(table.filter(like="emb_"), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_recency_is_that_of_the_label() -> None:
+    """Of each label, by its own time and not by that of the sequence."""
+    ended = []
+    for row in with_until(ROWS["train"]):
+        places = row["label_position"] or []
+        ends = [float(row["event_time"][place]) + place / 7 for place in places]
+        ended.append({**row, "label_until": ends or None})
+    parts = [
+        {**prefix, "until": moment}
+        for prefix, moment in zip(
+            prefixes(ROWS["train"]),
+            [moment for row in ended for moment in row["label_until"] or []],
+            strict=True,
+        )
+    ]
+    torch.manual_seed(0)
+    model = build_model(SCHEMA, {**DESCRIPTION, "recency": 2.0}).eval()
+    expected = embed_rows(model, sequences(parts, UNTIL_SCHEMA), np.arange(len(parts)), 10)
+    several = dataclasses.replace(LOCAL_SCHEMA, until=True)
+    tables = label_tables(model, sequences(ended, several), 10)
+    found = pd.concat(part.to_pandas() for part in tables).filter(like="emb_")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.iloc[:, -1].nunique() > 5
+
+
+def test_aggregates_since_the_last_event(tmp_path: Path) -> None:
+    rows = with_until(ROWS["train"])
+    for row in rows:
+        del row["label_position"]
+        row["label"] = 1
+    folder = write_prepared(tmp_path / "data", {"train": rows}, schema=UNTIL_SCHEMA)
+    found = aggregates(folder, "train")
+    for row in rows:
+        known = found.loc[row["client"]]
+        times, until = row["event_time"], row["until"]
+        assert known["event_time/since_last"] == pytest.approx(until - times[-1], rel=1e-5)
+        assert known["event_time/since_first"] == pytest.approx(until - times[0], rel=1e-5)
+
+
 def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
     rows = ROWS["train"]
     # Every label is the last of its sequence, so that everything behind it can be changed.
@@ -127,7 +178,8 @@ def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
 
 def run_of(prepared: Path, run: Path) -> Path:
     run.mkdir()
-    save(model_of(), DESCRIPTION, run, prepared)
+    used = LabelsUsed("label", None, 1.0, "last")
+    save(model_of(), {**DESCRIPTION, "labels": used.to_dict()}, run, prepared)
     EmbeddingModel(run).embed_folder(prepared)
     return run
 
@@ -154,16 +206,25 @@ def test_from_embeddings_to_scores(
             assert data.features["aggregates"][number][0] == len(row["type"])
     assert len(set(owner_of.values())) == len(owner_of) > 30
 
-    for train, test in _folds(data, 3, seed=0):
-        assert not set(data.owners[train]) & set(data.owners[test])
-    with pytest.raises(ValueError, match="the number of labelled sequences"):
-        _folds(data, len(owner_of) + 1, seed=0)
+    used = LabelsUsed.of_run(run)
+    for part in make_plan(data, used, 3, seed=0).parts:
+        assert not set(data.owners[part.fit]) & set(data.owners[part.test])
+    with pytest.raises(ValueError, match="the number of sequences"):
+        make_plan(data, used, len(owner_of) + 1, seed=0)
 
     boosting = Boosting(binary=SETTINGS, multiclass=SETTINGS)
     for folds in (0, 3):
         result = evaluate(run, prepared, folds=folds, boosting=boosting, threads=1)
         assert result["n_labelled"] == {s: len(prefixes(rows)) for s, rows in ROWS.items()}
         assert 0 < result["test"]["both"] < 1
+        predictions = pd.read_parquet(run / "predictions.parquet")
+        scored = sum(result["n_labelled"].values()) if folds else result["n_labelled"]["test"]
+        assert len(predictions) == scored
+        pairs = zip(predictions.client, predictions.label_number, strict=True)
+        keys = [f"{client}/{number}" for client, number in pairs]
+        known = {row["client"]: row["label"] for rows in ROWS.values() for row in prefixes(rows)}
+        names = [LOCAL_SCHEMA.labels[0].classes[known[key]] for key in keys]
+        assert predictions.label.tolist() == names
 
 
 def test_the_error_bar_counts_sequences_and_not_labels() -> None:
@@ -171,8 +232,10 @@ def test_the_error_bar_counts_sequences_and_not_labels() -> None:
     wrong = np.repeat(np.arange(40) < 8, 10)
     labels = np.tile([0, 1], 200)
     predictions = np.eye(2)[np.where(wrong, 1 - labels, labels)]
-    both = (labels, predictions)
     owners = np.repeat(np.random.default_rng(0).permutation(40), 10)
-    result = held_out(both, both, Label("churn", "accuracy", ("no", "yes")), 0, owners)
+    test = (labels, predictions[None])
+    result = held_out(
+        (labels, predictions), test, Label("churn", "accuracy", ("no", "yes")), 0, owners
+    )
     assert result.test == 0.8
     assert result.std == pytest.approx((0.8 * 0.2 / 40) ** 0.5, rel=0.2)

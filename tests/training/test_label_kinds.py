@@ -49,7 +49,8 @@ def spending(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_sequences_have_the_label_that_is_named(spending: Path) -> None:
     first, toys = Sequences(spending, "train"), Sequences(spending, "train", "toys")
-    assert (first.labels.dtype, toys.labels.dtype) == (np.int64, np.float32)
+    assert first.labels.dtype == np.dtype(np.int64)
+    assert toys.labels.dtype == np.dtype(np.float32)
     assert first.label is not None
     assert first.label.name == "churned"
     ids = first.ids(0, len(first)).to_numpy()
