@@ -13,6 +13,7 @@ from grap_seq.schema import Label
 NONE = np.zeros(0, np.intp)
 TWO = Label("churn", "auc", ("no", "yes"))
 THREE = Label("group", "accuracy", ("a", "b", "c"))
+NUMBER = Label("age", "r2")
 PART = Part(np.arange(300), np.arange(300, 600), NONE)
 
 
@@ -50,8 +51,19 @@ def test_classes_that_are_missing_or_alone() -> None:
     np.testing.assert_array_equal(alone, np.tile([0.0, 1.0, 0.0], (300, 1)))
 
 
-def test_numbers_are_refused() -> None:
-    with pytest.raises(ValueError, match="age is a number"):
-        logistic_predictions(
-            np.zeros((600, 2), "float32"), np.zeros(600), PART, Label("age", "r2"), seed=0
-        )
+def test_a_number_by_ridge_regression() -> None:
+    rng = np.random.default_rng(2)
+    features = rng.normal(size=(600, 20))
+    labels = features[:, 0] + 0.5 * rng.normal(size=600)
+    scale = 10.0 ** rng.uniform(-3, 3, 20)
+    found, scaled = (
+        logistic_predictions(x.astype("float32"), labels, PART, NUMBER, seed=0)
+        for x in (features, features * scale + scale)
+    )
+    assert found.shape == (300, 1)
+    # The best possible R2: the share 1 / 1.25 of the variance is the signal's.
+    assert score(labels[300:], found, NUMBER) == pytest.approx(0.8, abs=0.06)
+    np.testing.assert_allclose(found, scaled, atol=1e-3)
+    noise = rng.normal(size=(600, 400)).astype("float32")
+    found = logistic_predictions(noise, labels, PART, NUMBER, seed=0)
+    assert score(labels[300:], found, NUMBER) > -0.1
