@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from grap_seq.evaluation.aggregates import aggregates, label_aggregates
+from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Features, Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
 from grap_seq.schema import LABEL, SPLITS, Metric, Schema
@@ -87,10 +89,8 @@ def load(run: Path, prepared: Path) -> Labelled:
         labels.append(chosen.to_numpy(dtype=np.int64))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
         if schema.local_labels:
-            features = label_aggregates(prepared, split)
             keys.extend(chosen.index)
-        else:
-            features = aggregates(prepared, split, labelled_only=True)
+        features = _aggregates(Sequences(prepared, split), int(metadata["eval_length"]))
         plain.append(features.loc[chosen.index].to_numpy())
         splits.append(np.full(len(chosen), split))
     _check_labels(prepared, schema, labels)
@@ -132,6 +132,17 @@ def _labels(prepared: Path, split: str, schema: Schema) -> pd.Series[Any]:
     return series
 
 
+def _aggregates(sequences: Sequences, eval_length: int) -> pd.DataFrame:
+    """Aggregates of what every label may see, indexed as the labels are."""
+    examples = sequences.examples()
+    ids = sequences.ids(0, len(sequences)).take(pa.array(examples.rows))
+    index: Any = ids.to_pylist()
+    if sequences.local is not None:
+        numbers = np.arange(len(examples)) - np.searchsorted(examples.rows, examples.rows)
+        index = [f"{owner}/{number}" for owner, number in zip(index, numbers, strict=True)]
+    return pd.concat(aggregates(sequences, examples, eval_length)).set_axis(index)
+
+
 def _keys(frame: pd.DataFrame, schema: Schema) -> list[str]:
     pairs = zip(frame[schema.id], frame[NUMBER], strict=True)
     return [f"{owner}/{number}" for owner, number in pairs]
@@ -143,6 +154,11 @@ def _embeddings(run: Path, split: str, schema: Schema) -> tuple[pd.DataFrame, di
         raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
     table = pq.read_table(path)
     metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
+    if "eval_length" not in metadata:
+        raise ValueError(
+            f"{path} does not say how many events it has seen, because an older version wrote it; "
+            f"make it again with `grap-seq embed run={run}`"
+        )
     frame: pd.DataFrame = table.drop_columns(LABEL).to_pandas()
     if schema.local_labels:
         frame[schema.id] = _keys(frame, schema)

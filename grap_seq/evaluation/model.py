@@ -131,7 +131,11 @@ class EmbeddingModel:
         return output
 
     def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
-        metadata = {"pooling": self.model.pooling, "hidden": str(self.model.output_size)}
+        metadata = {
+            "pooling": self.model.pooling,
+            "hidden": str(self.model.output_size),
+            "eval_length": str(self.eval_length),
+        }
         if not rows:
             # One of other data would stay beside the new ones.
             target.unlink(missing_ok=True)

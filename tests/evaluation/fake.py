@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grap_seq.files import sha256
 from grap_seq.schema import Field, Metric, Schema
 
 SCHEMA = Schema(
@@ -25,7 +27,7 @@ SCHEMA = Schema(
     classes=("no", "yes"),
     metric="auc",
 )
-_TYPES = {
+TYPES = {
     "client": pa.string(),
     "event_time": pa.list_(pa.float64()),
     "shop": pa.list_(pa.int32()),
@@ -38,8 +40,12 @@ _TYPES = {
 def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
     """One part-*.parquet from rows {client, event_time, shop, amount, score, label}."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(rows, schema=pa.schema(_TYPES))
-    pq.write_table(table, folder / f"part-{number:05d}.parquet")
+    table = pa.Table.from_pylist(rows, schema=pa.schema(TYPES))
+    path = folder / f"part-{number:05d}.parquet"
+    pq.write_table(table, path)
+    manifest = folder.parent / "manifest.json"
+    files = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    manifest.write_text(json.dumps(files | {f"{folder.name}/{path.name}": sha256(path)}))
 
 
 def random_rows(
@@ -101,6 +107,6 @@ def write_embeddings(run: Path, prepared: Path, *, hidden: int = 4, seed: int = 
         columns = {f"emb_{i:04d}": vectors[:, i] for i in range(3 * hidden)}
         label = pa.array(rows.label, pa.int32(), from_pandas=True)
         table = pa.table({"client": rows.client, "label": label, **columns})
-        metadata = {"pooling": "last_mean_max", "hidden": str(hidden)}
+        metadata = {"pooling": "last_mean_max", "hidden": str(hidden), "eval_length": "1200"}
         table = table.replace_schema_metadata(metadata)
         pq.write_table(table, run / "embeddings" / f"{split}.parquet")

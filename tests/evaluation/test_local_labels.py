@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from grap_seq.evaluation import outcome
-from grap_seq.evaluation.aggregates import aggregates, label_aggregates
+from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.embed import embed_rows, label_tables
 from grap_seq.evaluation.labelled import load
@@ -21,6 +21,7 @@ from grap_seq.evaluation.outcome import held_out
 from grap_seq.evaluation.protocol import _folds, evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.schema import Schema
 from tests.data.toy import LOCAL_SCHEMA, SCHEMA, Row, local_rows, sequences, write_prepared
 
 FIELDS = ("event_time", "type", "owner", "a.b", "score")
@@ -80,14 +81,17 @@ def prepared(tmp_path: Path) -> Path:
     return write_prepared(tmp_path / "data", ROWS, schema=LOCAL_SCHEMA, parts=2)
 
 
-def test_aggregates_are_those_of_the_events_before_the_label(
-    prepared: Path, tmp_path: Path
-) -> None:
-    cut = write_prepared(tmp_path / "cut", {"train": prefixes(ROWS["train"])}, schema=SCHEMA)
-    expected = aggregates(cut, "train")
-    found = label_aggregates(prepared, "train")
+def aggregates_of(rows: list[Row], schema: Schema) -> pd.DataFrame:
+    if schema is SCHEMA:
+        rows = [{k: v for k, v in row.items() if k != "label_position"} for row in rows]
+    split = sequences(rows, schema)
+    return pd.concat(aggregates(split, split.examples(), 10), ignore_index=True)
+
+
+def test_aggregates_are_those_of_the_events_before_the_label() -> None:
+    expected = aggregates_of(prefixes(ROWS["train"]), SCHEMA)
     assert len(expected) > 50
-    pd.testing.assert_frame_equal(found.sort_index(), expected.sort_index())
+    pd.testing.assert_frame_equal(aggregates_of(ROWS["train"], LOCAL_SCHEMA), expected)
 
 
 def test_embeddings_are_those_of_the_events_before_the_label() -> None:
@@ -103,7 +107,7 @@ def test_embeddings_are_those_of_the_events_before_the_label() -> None:
     np.testing.assert_allclose(table.filter(like="emb_"), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
+def test_nothing_after_the_label_is_seen() -> None:
     rows = ROWS["train"]
     # Every label is the last of its sequence, so that everything behind it can be changed.
     last = [
@@ -111,11 +115,12 @@ def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
         for row in rows
     ]
     found = []
-    for name, version in (("one", last), ("two", changed_after(last))):
-        folder = write_prepared(tmp_path / name, {"train": version}, schema=LOCAL_SCHEMA)
+    for version in (last, changed_after(last)):
         tables = label_tables(model_of(), sequences(version, LOCAL_SCHEMA), 10)
         vectors = pd.concat(table.to_pandas() for table in tables)
-        found.append((vectors, label_aggregates(folder, "train"), aggregates(folder, "train")))
+        labelled = aggregates_of(version, LOCAL_SCHEMA)
+        every = aggregates_of([{**row, "label": 0} for row in version], SCHEMA)
+        found.append((vectors, labelled, every))
     np.testing.assert_allclose(
         found[0][0].filter(like="emb_"), found[1][0].filter(like="emb_"), rtol=1e-5, atol=1e-6
     )
@@ -150,7 +155,7 @@ def test_from_embeddings_to_scores(
         for number, row in zip(here, expected, strict=True):
             client = row["client"].partition("/")[0]
             assert owner_of.setdefault(client, int(data.owners[number])) == data.owners[number]
-            assert data.features["aggregates"][number][0] == len(row["type"])
+            assert data.features["aggregates"][number][0] == min(len(row["type"]), 10)
     assert len(set(owner_of.values())) == len(owner_of) > 30
 
     for train, test in _folds(data, 3, seed=0):
