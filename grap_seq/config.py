@@ -15,6 +15,7 @@ from grap_seq.names import nearest
 # Settings that count things, of which there has to be one.
 COUNTS = (
     *("epochs", "batch_size", "accumulate", "log_every", "validate_every"),
+    *("min_steps", "min_epochs", "max_epochs"),
     *(
         "lora.rank",
         "lr_step",
@@ -27,6 +28,9 @@ COUNTS = (
     *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
     "trainer.devices",
 )
+# What the data decide, with an example of the number that may be given instead.
+AUTO = "auto"
+AUTOMATIC = {"epochs": 10, "dataset.epochs": 10}
 # Numbers that null switches off.
 OPTIONAL = ("clip",)
 # Mappings whose entries the user names; whoever reads them checks the names.
@@ -153,6 +157,7 @@ def experiments() -> dict[str, list[str]]:
                 methods[method],
                 "pooling=last",
                 "objective.coles_reduction=sum",
+                "by_width=0",
                 *(f"{key}={value}" for key, value in settings.items()),
             ]
     return found
@@ -196,10 +201,11 @@ def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse text where the default is a number or a switch; negative or zero counts too."""
     for key, default in defaults.items():
         value = given.get(key, default)
+        default = AUTOMATIC[key] if default == AUTO and key in AUTOMATIC else default
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ValueError(f"{key}={value}: write true or false")
-        elif value is None and key in OPTIONAL:
+        elif (value is None and key in OPTIONAL) or (value == AUTO and key in AUTOMATIC):
             continue
         elif isinstance(default, int | float):
             kinds = int if isinstance(default, int) else (int, float)

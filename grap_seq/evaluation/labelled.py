@@ -7,6 +7,7 @@ features of what it may see, under the key "id/number".
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,6 @@ from grap_seq.evaluation.boosting import Features, Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
 from grap_seq.schema import LABEL, SPLITS, Metric, Schema
 
-POOLINGS = ("last", "mean", "max")
-
 
 @dataclass(frozen=True)
 class Labelled:
@@ -35,7 +34,8 @@ class Labelled:
         labels: (N,) class indices.
         splits: (N,) "train", "val" or "test".
         features: "embedding", "aggregates" and "both", each (N, features).
-        poolings: "last", "mean" and "max", each (N, H), where the embedding holds all three.
+        poolings: parts of the embedding by their names in `grap_seq.nn.pooling`, where it has
+            several.
         pooling: The pooling of the embedding.
         owners: (N,) number of the sequence, where sequences have several labels.
     """
@@ -75,14 +75,14 @@ def load(run: Path, prepared: Path) -> Labelled:
         )
     labels, embeddings, plain, splits = [], [], [], []
     keys: list[str] = []
-    pooling, hidden = "", 0
+    parts: dict[str, int] = {}
     for split in SPLITS:
         known = _labels(prepared, split, schema)
         if known.empty:
             continue
         table, metadata = _embeddings(run, split, schema)
         _check_ids(run, prepared, split, known.index, table.index)
-        pooling, hidden = metadata.get("pooling", ""), int(metadata.get("hidden", 0))
+        parts = json.loads(metadata["parts"])
         chosen = known.dropna().sort_index()
         if chosen.empty:
             continue
@@ -96,9 +96,9 @@ def load(run: Path, prepared: Path) -> Labelled:
     _check_labels(prepared, schema, labels)
     embedding, aggregated = np.concatenate(embeddings), np.concatenate(plain)
     poolings = {}
-    if pooling == "_".join(POOLINGS):
-        slices = np.split(embedding, [hidden, 2 * hidden], axis=1)
-        poolings = dict(zip(POOLINGS, slices, strict=True))
+    if len(parts) > 1:
+        slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
+        poolings = dict(zip(parts, slices, strict=True))
     return Labelled(
         schema=schema,
         labels=np.concatenate(labels),
@@ -109,7 +109,7 @@ def load(run: Path, prepared: Path) -> Labelled:
             "both": np.concatenate([embedding, aggregated], axis=1),
         },
         poolings=poolings,
-        pooling=pooling,
+        pooling="_".join(parts),
         owners=_owners(keys) if schema.local_labels else None,
     )
 

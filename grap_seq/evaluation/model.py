@@ -132,8 +132,7 @@ class EmbeddingModel:
 
     def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
         metadata = {
-            "pooling": self.model.pooling,
-            "hidden": str(self.model.output_size),
+            "parts": json.dumps(self.model.parts),
             "eval_length": str(self.eval_length),
         }
         if not rows:

@@ -57,6 +57,7 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
         numbers=numbers,
         normalize=description.get("normalize", True),
         gap_table=description.get("gap_table"),
+        by_width=description.get("by_width", 0),
     )
     encoder = build(description["encoder"], embedding.width, without=FOR_OTHERS)
     return SequenceModel(embedding, encoder, description["pooling"])

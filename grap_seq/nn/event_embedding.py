@@ -61,6 +61,8 @@ class EventEmbedding(nn.Module):
         numbers: what is known about numerical fields; new values are clipped to their range.
         normalize: without a block, bring numbers and the gap through batch norm.
         gap_table: whole gaps as categories: rows and columns of their table; None: as a number.
+        by_width: columns of a number times a learned vector of its category, for fields with `by`;
+            0: none. A mean over events then holds sums by category.
 
     Attributes:
         width: D.
@@ -83,6 +85,7 @@ class EventEmbedding(nn.Module):
         numbers: Mapping[str, Number] | None = None,
         normalize: bool = True,
         gap_table: tuple[int, int] | None = None,
+        by_width: int = 0,
     ) -> None:
         super().__init__()
         widths = dict(table_widths or {})
@@ -111,6 +114,15 @@ class EventEmbedding(nn.Module):
         self.gap_table = nn.Embedding(gap_table[0], gap_table[1]) if gap_table else None
         columns += self.gap_table.embedding_dim if self.gap_table else 0
         self.numbers = [field.name for field in fields if field.kind == "numerical"]
+        sizes = {field.name: field.size or 0 for field in fields}
+        # A number's column among the scalars, and the category that it is of.
+        self.by: list[tuple[int, str]] = []
+        self.slopes = nn.ModuleList()
+        for index, field in enumerate(f for f in fields if f.kind == "numerical"):
+            if field.by and by_width:
+                self.by.append((index + (gap_table is None), field.by))
+                self.slopes.append(nn.Embedding(sizes[field.by], by_width))
+                columns += by_width
         known = [(numbers or {}).get(name, Number()) for name in self.numbers]
         # Written down in the model's description, not in its parameters.
         self.register_buffer("low", torch.tensor([n.low for n in known]), persistent=False)
@@ -154,6 +166,8 @@ class EventEmbedding(nn.Module):
         else:
             # Prepared numbers have a mean of zero.
             numbers = torch.where(missing, 0.0, numbers)
+        for (index, by), slope in zip(self.by, self.slopes, strict=True):
+            columns.append(numbers[:, index, None] * slope(batch.fields[by]))
         tables = torch.cat(columns, dim=1) if columns else numbers[:, :0]
         if self.table_norm is not None:
             tables = self.table_norm(tables)

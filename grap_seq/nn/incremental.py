@@ -21,8 +21,8 @@ class SequenceState:
         encoder: what the encoder stores.
         latest: time of the last event, shape (B,).
         events: how many there are.
-        total: sum of all states, shape (B, H).
-        largest: their maximum, shape (B, H).
+        total: sum of all states and event vectors, shape (B, H + D).
+        largest: their maximum, shape (B, H + D).
     """
 
     encoder: Any
@@ -68,10 +68,13 @@ def step(
     vectors = model.embedding(batch).view(rows, times.shape[1], -1)
     inner = None if state is None else state.encoder
     states, last, inner = model.encoder.step(inner, vectors, times)
-    events, total, largest = states.shape[1], states.sum(1), states.amax(1)
+    both = torch.cat([states, vectors], dim=2)
+    events, total, largest = both.shape[1], both.sum(1), both.amax(1)
     if state is not None:
         events, total = events + state.events, total + state.total
         largest = torch.maximum(largest, state.largest)
-    parts = {"last": last, "mean": total / events, "max": largest}
+    hidden, mean, count = states.shape[2], total / events, total.new_full((rows, 1), events)
+    inputs = torch.cat([mean[:, hidden:], largest[:, hidden:], count.log()], dim=1)
+    parts = {"last": last, "mean": mean[:, :hidden], "max": largest[:, :hidden], "inputs": inputs}
     embedding = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
     return embedding, SequenceState(inner, times[:, -1], events, total, largest)

@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from grap_seq.batch import Batch
 from grap_seq.nn.encoder import Encoded
-from grap_seq.nn.pooling import POOLINGS, pool
+from grap_seq.nn.pooling import POOLINGS, Events, pool, widths
 
 
 class SequenceModel(nn.Module):
     """A batch of fields to hidden states.
 
     Args:
-        embedding: maps a batch to event vectors (N, D).
+        embedding: maps a batch to event vectors (N, D); its `width` is D.
         encoder: one of `grap_seq.nn`, which reads the flat list of events, or any encoder of
             pytorch-lifestream that returns all states: it is called with `PaddedBatch`es of event
             vectors (B, T, D), and with the times (B, T) if it says `needs_times`.
@@ -25,7 +25,8 @@ class SequenceModel(nn.Module):
         ValueError: an unknown pooling.
     """
 
-    # A module; Any, because `encode`, `summarise` and `step` are optional methods of it.
+    # Modules; Any, because of `width`, and because `encode`, `summarise` and `step` are optional.
+    embedding: Any
     encoder: Any
 
     def __init__(
@@ -42,7 +43,12 @@ class SequenceModel(nn.Module):
     @property
     def embedding_size(self) -> int:
         """E, numbers in an embedding."""
-        return len(POOLINGS[self.pooling]) * self.output_size
+        return sum(self.parts.values())
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """Columns of every part of an embedding, in their order."""
+        return widths(self.pooling, self.output_size, self.embedding.width)
 
     def forward(self, batch: Batch) -> Encoded:
         """States of every event."""
@@ -60,7 +66,7 @@ class SequenceModel(nn.Module):
         else:
             states = self._by_rectangle(vectors, batch)
             last = states[batch.layout.ends]
-        return pool(states, last, batch.layout, self.pooling)
+        return pool(Events(vectors, states, last, batch.layout), self.pooling)
 
     def _by_rectangle(self, vectors: Tensor, batch: Batch) -> Tensor:
         """States (N, H) of an encoder that reads rectangles."""

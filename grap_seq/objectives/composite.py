@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,9 @@ from grap_seq.nn.encoder import Encoded
 from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.means import Mean
-from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
-from grap_seq.schema import Schema
+from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeBins, TimeHead
+from grap_seq.objectives.targets import FAMILIES, NEXT, loss_name
+from grap_seq.schema import Field, Schema
 from grap_seq.weighting.base import DOWNSTREAM, Weighting
 from grap_seq.weighting.head_bank import HeadBank
 
@@ -24,21 +25,29 @@ Losses = dict[str, Tensor]
 
 
 def loss_names(
-    schema: Schema, next_event: bool = True, coles: bool = True, users: Iterable[str] = ()
+    schema: Schema,
+    targets: Iterable[str] = (NEXT,),
+    coles: bool = True,
+    users: Iterable[str] = (),
 ) -> list[str]:
-    """Names of the pretraining losses: CoLES, the time, the fields in schema order, the user's own.
+    """Names of the pretraining losses: CoLES; of each family the time and the fields; the user's.
 
     Raises:
-        ValueError: no loss is chosen, a field is called "coles" or "time", or a loss of the user's
-            has the name of another one.
+        ValueError: no loss is chosen, an unknown family of targets, or two losses have one name.
     """
-    fields = [field.name for field in schema.fields]
-    reserved = {COLES, NEXT_TIME, DOWNSTREAM} & set(fields)
-    if reserved:
-        raise ValueError(f"field {sorted(reserved)[0]!r} has the name of a loss; rename the column")
     names = [COLES] if coles else []
-    if next_event:
-        names += [NEXT_TIME, *fields]
+    for family in targets:
+        if family not in FAMILIES:
+            raise ValueError(
+                f"objective.targets: {family!r} is no kind of event to predict; choose among"
+                f" {', '.join(FAMILIES)}"
+            )
+        fields = (NEXT_TIME, *(field.name for field in schema.fields))
+        names += [loss_name(family, field) for field in fields]
+    taken = {COLES, NEXT_TIME, DOWNSTREAM}
+    for field in schema.fields:
+        if field.name in taken or names.count(field.name) > 1:
+            raise ValueError(f"field {field.name!r} has the name of a loss; rename the column")
     for name in users:
         if name in (*names, DOWNSTREAM):
             raise ValueError(
@@ -46,12 +55,12 @@ def loss_names(
             )
         names.append(name)
     if not names:
-        raise ValueError("objective: choose next_event=true, coles=true, or both")
+        raise ValueError("objective: choose targets=[next], coles=true, or both")
     return names
 
 
 class CompositeObjective(nn.Module):
-    """Next-event, CoLES and downstream losses of a batch.
+    """Losses of target events, CoLES and the downstream loss of a batch.
 
     After a forward pass, `counts` has by name the numbers of entries that this process's losses
     are means over, shape () each; not of the user's own losses.
@@ -61,8 +70,10 @@ class CompositeObjective(nn.Module):
         weighting: weighting of the losses `loss_names` gives.
         features: H, width of the encoder's states.
         width: M, hidden width of every head.
+        targets: families of target events, see `grap_seq.objectives.targets`.
         max_time_gap: clip of the time target, in the schema's unit.
         time_jitter: width of the uniform noise on the time target.
+        time_edges: upper edges of the bins of the time target; None: it is a number.
         condition_values: predict numbers with a `by` category given that category.
         coles_margin: margin of the contrastive loss.
         coles_negatives: hard negatives per sub-sequence.
@@ -83,8 +94,10 @@ class CompositeObjective(nn.Module):
         features: int,
         *,
         width: int = 128,
+        targets: Sequence[str] = (NEXT,),
         max_time_gap: float = 8.0,
         time_jitter: float = 1.0,
+        time_edges: list[float] | None = None,
         condition_values: bool = True,
         coles_margin: float = 0.5,
         coles_negatives: int = 5,
@@ -94,18 +107,28 @@ class CompositeObjective(nn.Module):
         super().__init__()
         self.bank = HeadBank(weighting, features, width)
         sizes = {field.name: field.size for field in schema.categorical}
+
+        def head(field: Field) -> nn.Module:
+            if field.kind == "categorical":
+                return CategoryHead(field, width)
+            size = sizes[field.by] if condition_values and field.by else None
+            return NumberHead(field, width, size)
+
+        def time() -> nn.Module:
+            if time_edges is None:
+                return TimeHead(width, max_time_gap, time_jitter)
+            return TimeBins(width, time_edges)
+
         chosen = set(weighting.names)
-        heads: dict[str, nn.Module] = {}
-        if NEXT_TIME in chosen:
-            heads[NEXT_TIME] = TimeHead(width, max_time_gap, time_jitter)
-        for field in schema.fields:
-            if field.name in chosen and field.kind == "categorical":
-                heads[field.name] = CategoryHead(field, width)
-            elif field.name in chosen:
-                size = sizes[field.by] if condition_values and field.by else None
-                heads[field.name] = NumberHead(field, width, size)
+        self.names_of: dict[str, list[str]] = {}
+        heads: list[nn.Module] = []
+        for family in targets:
+            made = {loss_name(family, NEXT_TIME): time()}
+            made |= {loss_name(family, field.name): head(field) for field in schema.fields}
+            self.names_of[family] = [name for name in made if name in chosen]
+            heads += [made[name] for name in self.names_of[family]]
         # A list: a ModuleDict refuses names such as "type" or "a.b".
-        self.next_event_names, self.next_event = list(heads), nn.ModuleList(heads.values())
+        self.heads = nn.ModuleList(heads)
         self.coles = (
             ColesHead(
                 width,
@@ -120,6 +143,12 @@ class CompositeObjective(nn.Module):
         self.user_names, self.users = list(users), nn.ModuleList(users.values())
         self.counts: Losses = {}
         self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+
+    @property
+    def named_heads(self) -> dict[str, nn.Module]:
+        """Heads of the target events' losses, by the names of these."""
+        names = [name for family in self.names_of.values() for name in family]
+        return dict(zip(names, self.heads, strict=True))
 
     @property
     def weighting(self) -> Weighting:
@@ -137,17 +166,24 @@ class CompositeObjective(nn.Module):
         """
         # The bank wants the positions of a view in rising order.
         ends, order = encoded.ends[batch.views].sort()
+        targets = {family: FAMILIES[family](batch) for family in self.names_of}
         positions = {} if self.coles is None else {COLES: ends}
+        for family, names in self.names_of.items():
+            where = targets[family].positions
+            positions |= {} if where is None else dict.fromkeys(names, where)
         if batch.label_events is not None:
             positions[DOWNSTREAM] = batch.label_events
         hidden = self.bank(encoded.all, positions)
         means: dict[str, Mean] = {}
         if self.coles is not None:
             means[COLES] = self.coles(hidden[COLES], batch.owners[batch.views][order])
-        for name, head in zip(self.next_event_names, self.next_event, strict=True):
-            means[name] = head(_of_events(hidden[name], batch), batch)
-        for name, head in zip(self.user_names, self.users, strict=True):
-            loss = head(_of_events(hidden[name], batch), batch)
+        heads = self.named_heads
+        for family, names in self.names_of.items():
+            for name in names:
+                looked = hidden[name] if name in positions else _of_events(hidden[name], batch)
+                means[name] = heads[name](looked, batch, targets[family])
+        for name, user in zip(self.user_names, self.users, strict=True):
+            loss = user(_of_events(hidden[name], batch), batch)
             means[name] = Mean(loss, loss.new_tensor(float(batch.events)))
         if self.downstream is not None:
             means[DOWNSTREAM] = self.downstream(

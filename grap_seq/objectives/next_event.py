@@ -1,10 +1,11 @@
-"""Next-event losses, one per field: position i predicts event i + 1.
+"""Losses of a target event, one per field; protocol: position i predicts event i + 1.
 
-Protocol: cross-entropy for categories; absolute error for numbers; absolute error of the clipped
-time gap, jittered by uniform noise. Means over all valid pairs, so long sequences weigh more.
+Cross-entropy for categories; absolute error for numbers; for the clipped time gap the absolute
+error, jittered by uniform noise, or the cross-entropy of bins. Means over all valid pairs, so long
+sequences weigh more. Which event is the target is the matter of `grap_seq.objectives.targets`.
 
 A number whose meaning depends on a category (`by`, such as a laboratory value and its parameter)
-is predicted given that category of the next event: without it the target is a mixture over
+is predicted given that category of the target event: without it the target is a mixture over
 parameters, and the loss teaches the encoder little about any of them.
 """
 
@@ -18,14 +19,10 @@ from grap_seq.batch import Batch
 from grap_seq.nn.event_embedding import EXTREME
 from grap_seq.objectives.linear_cross_entropy import cross_entropy_sum
 from grap_seq.objectives.means import Mean, mean
+from grap_seq.objectives.targets import Targets
 from grap_seq.schema import Field
 
 IGNORED = -100
-
-
-def following(values: Tensor) -> Tensor:
-    """Value of the event after each one, shape (N,); meaningless behind a row's last event."""
-    return values.roll(-1)
 
 
 class CategoryHead(nn.Module):
@@ -37,11 +34,10 @@ class CategoryHead(nn.Module):
         self.name = field.name
         self.output = nn.Linear(width, field.size)
 
-    def forward(self, hidden: Tensor, batch: Batch) -> Mean:
-        """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
-        target = torch.where(batch.has_next, following(batch.fields[self.name]), IGNORED)
-        total = cross_entropy_sum(F.relu(hidden), self.output, target, IGNORED)
-        return mean(total, batch.has_next.sum())
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
+        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
+        values = batch.fields[self.name][targets.events]
+        return category_mean(hidden, self.output, values, targets.valid)
 
 
 class NumberHead(nn.Module):
@@ -53,18 +49,18 @@ class NumberHead(nn.Module):
         self.output = nn.Linear(width, 1)
         self.condition = nn.Embedding(condition_size, width) if condition_size else None
 
-    def forward(self, hidden: Tensor, batch: Batch) -> Mean:
-        """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
+        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
         if self.condition is not None:
             assert self.by is not None
-            hidden = hidden + self.condition(following(batch.fields[self.by]))
+            hidden = hidden + self.condition(batch.fields[self.by][targets.events])
         prediction = self.output(F.relu(hidden)).squeeze(1)
-        target = following(batch.fields[self.name]).clamp(-EXTREME, EXTREME)
-        return absolute_error(prediction, target, batch.has_next & ~target.isnan())
+        values = batch.fields[self.name][targets.events].clamp(-EXTREME, EXTREME)
+        return absolute_error(prediction, values, targets.valid & ~values.isnan())
 
 
 class TimeHead(nn.Module):
-    """Second layer and absolute error of the time to the next event.
+    """Second layer and absolute error of the time before the target event.
 
     Args:
         width: M, hidden width.
@@ -77,13 +73,43 @@ class TimeHead(nn.Module):
         self.max_gap, self.jitter = max_gap, jitter
         self.output = nn.Linear(width, 1)
 
-    def forward(self, hidden: Tensor, batch: Batch) -> Mean:
-        """Loss, shape (), from hidden pre-activations (N, M), and the number of its targets."""
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
+        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
         prediction = self.output(F.relu(hidden)).squeeze(1)
-        target = following(batch.gaps).clamp(0, self.max_gap)
+        target = batch.gaps[targets.events].clamp(0, self.max_gap)
         if self.training:
             target = (target + (torch.rand_like(target) - 0.5) * self.jitter).abs()
-        return absolute_error(prediction, target, batch.has_next)
+        return absolute_error(prediction, target, targets.timed)
+
+
+class TimeBins(nn.Module):
+    """Second layer and cross-entropy of the time before the target event, in bins.
+
+    A distribution: unlike one number it tells "soon or much later" from "in a while", as a bursty
+    sequence needs it.
+
+    Args:
+        width: M, hidden width.
+        edges: upper edges of all bins but the last, rising, in the schema's time unit.
+    """
+
+    edges: Tensor  # (bins - 1,)
+
+    def __init__(self, width: int, edges: list[float]) -> None:
+        super().__init__()
+        self.register_buffer("edges", torch.tensor(edges), persistent=False)
+        self.output = nn.Linear(width, len(edges) + 1)
+
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
+        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
+        bins = torch.bucketize(batch.gaps[targets.events], self.edges)
+        return category_mean(hidden, self.output, bins, targets.timed)
+
+
+def category_mean(hidden: Tensor, output: nn.Linear, values: Tensor, valid: Tensor) -> Mean:
+    """Mean cross-entropy of valid entries, and their number."""
+    target = torch.where(valid, values, IGNORED)
+    return mean(cross_entropy_sum(F.relu(hidden), output, target, IGNORED), valid.sum())
 
 
 def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Mean:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from grap_seq.seeds import derived_seed
+from grap_seq.training.schedule import Schedule
 
 # A single bad batch is bad luck, several in a row are a diverged run.
 REFUSED_IN_A_ROW = 3
@@ -22,8 +23,7 @@ class TrainingModule(lightning.LightningModule):
     Args:
         seed: seed of the run; random numbers of a step depend on it, the step and the process.
         lr: learning rate of the model.
-        lr_step: epochs between decays.
-        lr_gamma: factor of a decay.
+        schedule: of the learning rate; None: it is constant.
 
     Attributes:
         losses: losses of the last batch, shape () each, by name.
@@ -35,9 +35,9 @@ class TrainingModule(lightning.LightningModule):
         batch_number: its number in the epoch.
     """
 
-    def __init__(self, seed: int, lr: float, lr_step: int, lr_gamma: float) -> None:
+    def __init__(self, seed: int, lr: float, schedule: Schedule | None) -> None:
         super().__init__()
-        self.seed, self.lr, self.lr_step, self.lr_gamma = seed, lr, lr_step, lr_gamma
+        self.seed, self.lr, self.schedule = seed, lr, schedule or Schedule()
         self.losses: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
         self.gradient_norm = torch.zeros(())
@@ -49,6 +49,12 @@ class TrainingModule(lightning.LightningModule):
         self.batch, self.batch_number = batch, batch_idx
         # Jitter and dropout become a function of these: a resumed run draws the same.
         torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
+
+    def on_validation_batch_start(
+        self, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        # The same in every epoch, so that their losses can be compared.
+        torch.manual_seed(derived_seed(self.seed, batch_idx, self.global_rank))
 
     def clipped_parameters(self) -> list[nn.Parameter]:
         """Everything that learns by the losses, and that gradient clipping may scale."""

@@ -51,7 +51,13 @@ class PretrainData(lightning.LightningDataModule):
         self.max_padding, self.workers = max_padding, workers
         self._stopped = (0, 0)
 
-    def _batches(self, sequences: Sequences, epoch: int) -> EpochBatches:
+    def steps(self, world: int = 1, accumulate: int = 1) -> int:
+        """Optimiser steps of an epoch of so many processes, with as many batches a step."""
+        return -(-len(self._batches(self._seen, 0, world=world)) // accumulate)
+
+    def _batches(
+        self, sequences: Sequences, epoch: int, rank: int = 0, world: int = 1
+    ) -> EpochBatches:
         return EpochBatches(
             sequences,
             self.policy,
@@ -60,14 +66,19 @@ class PretrainData(lightning.LightningDataModule):
             epoch=epoch,
             max_padding=self.max_padding,
             labelled=self.labelled,
-            rank=self.trainer.global_rank if self.trainer else 0,
-            world=self.trainer.world_size if self.trainer else 1,
+            rank=rank,
+            world=world,
         )
+
+    def _processes(self) -> dict[str, int]:
+        if self.trainer is None:
+            return {}
+        return {"rank": self.trainer.global_rank, "world": self.trainer.world_size}
 
     def train_dataloader(self) -> Any:
         epoch = self.trainer.current_epoch if self.trainer else 0
         begun, first = self._stopped
-        batches = self._batches(self._seen, epoch)
+        batches = self._batches(self._seen, epoch, **self._processes())
         return loader(batches, self.workers, first if begun == epoch else 0)
 
     def state_dict(self) -> dict[str, Any]:
@@ -84,4 +95,4 @@ class PretrainData(lightning.LightningDataModule):
         # Always the crops of epoch 0: validation losses of different epochs are comparable.
         if self.labelled or int((self.val.lengths >= 2).sum()) < 2:
             return []
-        return loader(self._batches(self.val, 0), self.workers)
+        return loader(self._batches(self.val, 0, **self._processes()), self.workers)

@@ -21,14 +21,22 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
+from grap_seq.training.budget import with_epochs
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, windows
 from grap_seq.training.run_folder import open_run, previous
-from grap_seq.training.selection import checkpoints
+from grap_seq.training.schedule import Schedule
+from grap_seq.training.selection import Criterion, checkpoints, patience
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
 ADAPTERS = ("auto", "lora", "full")
+# Settings that a run hands on to its fine-tuning.
+KEPT = (
+    *("prepared", "batch_size", "max_padding", "clip", "accumulate"),
+    *("min_steps", "min_epochs", "max_epochs", "patience"),
+    *("schedule", "warmup", "lr_step", "lr_gamma"),
+)
 
 
 def supervised(config: Any) -> Path:
@@ -88,15 +96,19 @@ def settings_of(config: Any) -> Any:
     """A finetune config with what it leaves to the pretrained run: data, crops, batches, rates.
 
     Raises:
-        ValueError: text where a number belongs, or a count below one.
+        ValueError: text where a number belongs, a count below one, or a run of another version.
     """
     stored = configs.load(Path(config.run) / "config.yaml")
     dataset = stored["dataset"]
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)
     given = {str(key): value for key, value in own.items() if value is not None}
-    kept = ("batch_size", "max_padding", "lr_step", "lr_gamma", "clip", "accumulate", "prepared")
-    defaults = {key: stored[key] for key in kept} | dataset["finetune"]
+    if not stored.keys() >= set(KEPT):
+        raise ValueError(
+            f"{config.run} was trained by another version of grap_seq, without settings that it"
+            " would hand on; train it again, or install that version"
+        )
+    defaults = {key: stored[key] for key in KEPT} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
     defaults["clip"] = defaults["clip"] or 0.0
     configs.check_kinds(defaults, given)
@@ -141,6 +153,8 @@ def _train(
         labelled=True,
         fraction=config.labels.fraction,
     )
+    steps = data.steps(config.trainer.devices, config.accumulate)
+    config = with_epochs(config, steps)
     schema = data.train.schema
     head = build_head(model.embedding_size, len(schema.classes), config.head_hidden)
     module = SupervisedModule(
@@ -148,14 +162,14 @@ def _train(
         head,
         seed=config.seed,
         lr=config.lr,
-        lr_step=config.lr_step,
-        lr_gamma=config.lr_gamma,
+        schedule=Schedule.from_config(config, steps),
     )
     model.train()
     last = open_run(run, config)
     scorer = HeadScore(run, data.val, dataset.eval_length)
-    savers = checkpoints(run, "probe" if len(data.val.examples()) else "last")
-    trainer = build_trainer(config, [scorer, *savers])
+    by: Criterion = "probe" if len(data.val.examples()) else "last"
+    savers = checkpoints(run, by)
+    trainer = build_trainer(config, [scorer, *patience(by, config.patience), *savers])
     fit(trainer, module, data, last)
     best = savers[0].best_model_path or savers[-1].best_model_path
     module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])

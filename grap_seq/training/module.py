@@ -16,6 +16,7 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import CompositeObjective, Losses
 from grap_seq.training.base import TrainingModule
+from grap_seq.training.schedule import Schedule
 from grap_seq.weighting.base import DOWNSTREAM
 
 
@@ -30,9 +31,8 @@ class PretrainModule(TrainingModule):
         seed: seed of the run; random numbers of a step depend on it, the step and the process.
         lr: learning rate of everything but the weights.
         weights_lr: learning rate of the loss weights.
-        weights_decay: whether it decays with the model's.
-        lr_step: epochs between decays.
-        lr_gamma: factor of a decay.
+        weights_decay: whether it follows the schedule too.
+        schedule: of the learning rate; None: it is constant.
     """
 
     def __init__(
@@ -44,22 +44,19 @@ class PretrainModule(TrainingModule):
         lr: float = 1e-3,
         weights_lr: float = 0.01,
         weights_decay: bool = False,
-        lr_step: int = 5,
-        lr_gamma: float = 0.8,
+        schedule: Schedule | None = None,
     ) -> None:
-        super().__init__(seed, lr, lr_step, lr_gamma)
+        super().__init__(seed, lr, schedule)
         self.model, self.objective = model, objective
         self.weights_lr, self.weights_decay = weights_lr, weights_decay
 
     def configure_optimizers(self) -> Any:
         weighting = self.objective.weighting
         groups: list[dict[str, Any]] = [{"params": self.clipped_parameters()}]
-        decays = [lambda epoch: self.lr_gamma ** (epoch // self.lr_step)]
         if weighting.learned:
             groups.append(weighting.parameter_group(self.weights_lr))
-            decays.append(decays[0] if self.weights_decay else lambda epoch: 1.0)
         optimizer = torch.optim.Adam(groups, lr=self.lr)
-        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, decays)]
+        return [optimizer], [self.schedule.of(optimizer, [True, self.weights_decay][: len(groups)])]
 
     def on_train_epoch_start(self) -> None:
         self.objective.weighting.start_epoch()

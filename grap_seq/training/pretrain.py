@@ -12,6 +12,8 @@ from omegaconf import OmegaConf
 from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
+from grap_seq.data.gaps import gaps_of
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
@@ -20,11 +22,13 @@ from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
+from grap_seq.training.budget import with_epochs
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.run_folder import last_checkpoint, open_run, previous
-from grap_seq.training.selection import Selection, checkpoints
+from grap_seq.training.schedule import Schedule
+from grap_seq.training.selection import Selection, checkpoints, patience
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 from grap_seq.weighting.base import Weighting
 
@@ -47,7 +51,6 @@ def pretrain(config: Any) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     schema = Schema.load(prepared)
-    module, description = build_module(config, schema, numbers_of(prepared))
     data = PretrainData(
         prepared,
         crop_policy(config),
@@ -57,6 +60,11 @@ def pretrain(config: Any) -> Path:
         workers=config.trainer.workers,
         fraction=config.labels.fraction,
     )
+    steps = data.steps(config.trainer.devices, config.accumulate)
+    config = with_epochs(config, steps)
+    schedule = Schedule.from_config(config, steps)
+    edges = time_edges(config.objective.time, data.train)
+    module, description = build_module(config, schema, numbers_of(prepared), schedule, edges)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -72,7 +80,8 @@ def pretrain(config: Any) -> Path:
     )
     last = open_run(run, config)
     savers = checkpoints(run, config.select, config.validate_every)
-    trainer = build_trainer(config, [recorder, selection, *savers])
+    stopping = patience(config.select, config.patience, config.validate_every)
+    trainer = build_trainer(config, [recorder, selection, *stopping, *savers])
     fit(trainer, module, data, last)
     summary = module.objective.weighting.summary()
     # No epoch has a score where the first one to be scored was never reached.
@@ -122,6 +131,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "table_widths": dataset["table_widths"],
         "normalize": options["normalize"],
         "gap_table": options["gap_table"],
+        "by_width": options["by_width"],
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
@@ -139,7 +149,11 @@ def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
 
 
 def build_module(
-    config: Any, schema: Schema, numbers: Mapping[str, Any] | None = None
+    config: Any,
+    schema: Schema,
+    numbers: Mapping[str, Any] | None = None,
+    schedule: Schedule | None = None,
+    time_edges: list[float] | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
     """The Lightning module of a config, and the description from which its model can be rebuilt.
 
@@ -147,6 +161,8 @@ def build_module(
         config: what `grap_seq.config.compose("pretrain", ...)` returns.
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
+        schedule: of the learning rate; None: it is constant.
+        time_edges: of the bins of the time loss; None: it is an absolute error.
 
     Raises:
         ValueError: learned weights without a label.
@@ -156,14 +172,14 @@ def build_module(
     objective = options["objective"]
     description = describe(config, numbers)
     model = build_model(schema, description)
-    names = loss_names(schema, objective["next_event"], objective["coles"], objective["losses"])
+    names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
     if weighting.needs_labels and not schema.classes:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
         )
-    composite = _objective(schema, weighting, model.output_size, options)
+    composite = _objective(schema, weighting, model.output_size, options, time_edges)
     module = PretrainModule(
         model,
         composite,
@@ -171,14 +187,28 @@ def build_module(
         lr=options["lr"],
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
-        lr_step=options["lr_step"],
-        lr_gamma=options["lr_gamma"],
+        schedule=schedule,
     )
     return module, description
 
 
+def time_edges(time: str, train: Sequences) -> list[float] | None:
+    """Upper edges of the bins of the time loss, from the gaps of the training split.
+
+    Raises:
+        ValueError: an unknown kind of time loss.
+    """
+    if time not in ("error", "bins"):
+        raise ValueError(f"objective.time={time}: choose error or bins")
+    return gaps_of(train).edges() if time == "bins" else None
+
+
 def _objective(
-    schema: Schema, weighting: Weighting, features: int, options: dict[str, Any]
+    schema: Schema,
+    weighting: Weighting,
+    features: int,
+    options: dict[str, Any],
+    time_edges: list[float] | None,
 ) -> CompositeObjective | ColesAlone:
     """The losses of a config.
 
@@ -199,6 +229,8 @@ def _objective(
         weighting,
         features,
         width=objective["head_width"],
+        targets=objective["targets"],
+        time_edges=time_edges,
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
         condition_values=objective["condition_values"],

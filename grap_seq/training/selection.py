@@ -7,7 +7,7 @@ from typing import Literal
 
 import lightning
 import numpy as np
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from grap_seq.data.order import generator
 from grap_seq.data.sequences import Sequences
@@ -21,6 +21,8 @@ from grap_seq.training.stop import inside_epoch
 Criterion = Literal["probe", "loss", "last"]
 SCORE = "score"
 CHOICES = ("probe", "loss", "last")
+# Whether the higher or the lower score is the better one.
+MODES = {"probe": "max", "loss": "min"}
 
 
 class Selection(Callback):
@@ -126,6 +128,39 @@ class BestCheckpoint(ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
 
+class Patience(EarlyStopping):
+    """Stops the run after so many scored epochs without a better one.
+
+    Args:
+        patience: number of these epochs.
+        mode: "max" or "min": which score is the better one.
+        every: epochs between two scores.
+    """
+
+    def __init__(self, patience: int, mode: str, every: int = 1) -> None:
+        super().__init__(SCORE, patience=patience, mode=mode, check_finite=False)
+        self.every = every
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        # A run that was killed behind its last epoch has nothing left to do.
+        trainer.should_stop |= self.wait_count >= self.patience
+
+    def on_train_epoch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        if not inside_epoch(trainer) and (trainer.current_epoch + 1) % self.every == 0:
+            self._run_early_stopping_check(trainer)
+
+
+def patience(by: Criterion, epochs: int, every: int = 1) -> list[Patience]:
+    """Early stopping by the score that selects the weights, if there is one and patience ends."""
+    if by == "last" or not epochs:
+        return []
+    return [Patience(epochs, MODES[by], every)]
+
+
 def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoint]:
     """Checkpoints of a run, written atomically by Lightning: the best epoch's, then the last one's.
 
@@ -141,7 +176,7 @@ def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoin
         folder,
         filename="best",
         monitor=SCORE,
-        mode="max" if by == "probe" else "min",
+        mode=MODES[by],
         every_n_epochs=every,
         save_on_train_epoch_end=True,
         enable_version_counter=False,

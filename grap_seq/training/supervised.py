@@ -24,6 +24,7 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.means import mean
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.curves import Curves
+from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import SCORE
 
 
@@ -35,8 +36,7 @@ class SupervisedModule(TrainingModule):
         head: embeddings (B, E) to logits (B, classes).
         seed: random numbers of a step depend on it, the step and the process.
         lr: learning rate of all parameters that require a gradient.
-        lr_step: epochs between decays.
-        lr_gamma: factor of a decay.
+        schedule: of the learning rate; None: it is constant.
     """
 
     def __init__(
@@ -46,17 +46,14 @@ class SupervisedModule(TrainingModule):
         *,
         seed: int = 0,
         lr: float = 1e-3,
-        lr_step: int = 5,
-        lr_gamma: float = 0.8,
+        schedule: Schedule | None = None,
     ) -> None:
-        super().__init__(seed, lr, lr_step, lr_gamma)
+        super().__init__(seed, lr, schedule)
         self.model, self.head = model, head
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
-        return [optimizer], [
-            torch.optim.lr_scheduler.StepLR(optimizer, self.lr_step, self.lr_gamma)
-        ]
+        return [optimizer], [self.schedule.of(optimizer, [True])]
 
     def on_train_start(self) -> None:
         # A run that goes on inside an epoch does not start it.

@@ -135,6 +135,8 @@ def _quiet() -> None:
         ".*treespec.*",
         ".*does not have many workers.*",
         ".*could not find the monitored key.*",
+        # A gradient scaler may skip the first step.
+        ".*lr_scheduler.step.* before .*optimizer.step.*",
         ".*no `val_dataloader`.*",
         ".*have no `validation_step`.*",
         # They begin where a stopped epoch goes on, see `PretrainData`.

@@ -107,6 +107,7 @@ def write_embeddings(run: Path, prepared: Path, *, hidden: int = 4, seed: int = 
         columns = {f"emb_{i:04d}": vectors[:, i] for i in range(3 * hidden)}
         label = pa.array(rows.label, pa.int32(), from_pandas=True)
         table = pa.table({"client": rows.client, "label": label, **columns})
-        metadata = {"pooling": "last_mean_max", "hidden": str(hidden), "eval_length": "1200"}
+        parts = json.dumps(dict.fromkeys(("last", "mean", "max"), hidden))
+        metadata = {"parts": parts, "eval_length": "1200"}
         table = table.replace_schema_metadata(metadata)
         pq.write_table(table, run / "embeddings" / f"{split}.parquet")

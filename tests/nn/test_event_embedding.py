@@ -225,3 +225,23 @@ def test_a_gap_table_is_rows_and_columns(wrong: Any) -> None:
 def test_table_widths_for_unknown_fields() -> None:
     with pytest.raises(ValueError, match=r"'shop'.*'owner', 'type'"):
         EventEmbedding(SCHEMA.fields, table_widths={"shop": 3})
+
+
+@pytest.mark.parametrize("gap_table", [None, (5, 3)])
+def test_a_number_is_multiplied_by_a_vector_of_its_category(
+    gap_table: tuple[int, int] | None,
+) -> None:
+    """Only "a.b" has a category, "type"; where it is missing its columns are zero."""
+    torch.manual_seed(0)
+    embedding = EventEmbedding(SCHEMA.fields, width=0, by_width=2, gap_table=gap_table)
+    assert len(embedding.slopes) == 1
+    batch = batch_of(ROWS)
+    found = embedding(batch)
+    tables = default_width(7) + default_width(4) + (3 if gap_table else 0)
+    value = found[:, tables + 2 + (gap_table is None)]
+    slope = embedding.slopes[0](batch.fields["type"])
+    torch.testing.assert_close(found[:, tables : tables + 2], value[:, None] * slope)
+    missing = np.isnan(column(ROWS, "a.b"))
+    assert missing.any()
+    assert not found[:, tables : tables + 2][torch.from_numpy(missing)].any()
+    assert value[torch.from_numpy(~missing)].std() > 0.5

@@ -48,7 +48,7 @@ def part(rows: list[dict[str, Any]], start: int, end: int) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("name", list(ENCODERS))
-@pytest.mark.parametrize("pooling", ["last", "mean", "max", "last_mean_max"])
+@pytest.mark.parametrize("pooling", ["last", "mean", "max", "last_mean_max_inputs"])
 def test_three_blocks_are_one_pass(name: str, pooling: str) -> None:
     model = model_of(name, pooling)
     rows = random_rows([12, 12, 12], seed=5)

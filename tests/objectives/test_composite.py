@@ -18,6 +18,7 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.composite import CompositeObjective, loss_names
 from grap_seq.objectives.next_event import NumberHead, TimeHead
+from grap_seq.objectives.targets import FAMILIES
 from grap_seq.schema import Field, Schema
 from grap_seq.weighting import Equal, GraP
 from tests.data.toy import SCHEMA, UNLABELLED_SCHEMA, random_rows, sequences
@@ -56,9 +57,22 @@ def losses_of(objective: CompositeObjective, batch: Batch) -> dict[str, Tensor]:
 def test_loss_names() -> None:
     assert loss_names(SCHEMA) == ["coles", "time", "type", "owner", "a.b", "score"]
     assert loss_names(SCHEMA, coles=False) == ["time", "type", "owner", "a.b", "score"]
-    assert loss_names(SCHEMA, next_event=False) == ["coles"]
-    with pytest.raises(ValueError, match="next_event=true, coles=true"):
-        loss_names(SCHEMA, next_event=False, coles=False)
+    assert loss_names(SCHEMA, targets=[]) == ["coles"]
+    families = loss_names(SCHEMA, targets=["past", "next"], coles=False)
+    past = ["past_time", "past_type", "past_owner", "past_a.b", "past_score"]
+    assert families == [*past, "time", "type", "owner", "a.b", "score"]
+    with pytest.raises(ValueError, match=r"targets=\[next\], coles=true"):
+        loss_names(SCHEMA, targets=[], coles=False)
+    with pytest.raises(ValueError, match=r"'later' is no kind.*next, past, future"):
+        loss_names(SCHEMA, targets=["next", "later"])
+
+
+def test_a_field_with_the_name_of_another_familys_loss_is_refused() -> None:
+    fields = (Field("age", "numerical"), Field("past_age", "numerical"))
+    schema = Schema("toy", "client", "day", fields)
+    assert loss_names(schema, coles=False) == ["time", "age", "past_age"]
+    with pytest.raises(ValueError, match=r"'past_age'.*rename"):
+        loss_names(schema, targets=["next", "past"])
 
 
 @pytest.mark.parametrize("name", ["coles", "time", "downstream"])
@@ -95,10 +109,10 @@ def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
     names = [*loss_names(SCHEMA), "downstream"]
     bank = objective.bank
     hidden = {name: states @ bank.weight[j].T + bank.bias[j] for j, name in enumerate(names)}
-    heads = dict(zip(objective.next_event_names, objective.next_event, strict=True))
+    heads = objective.named_heads
     assert list(heads) == names[1:-1]
     for name, head in heads.items():
-        loss, count = head(hidden[name], batch)
+        loss, count = head(hidden[name], batch, FAMILIES["next"](batch))
         torch.testing.assert_close(found[name], loss, msg=name)
         assert objective.counts[name] == count
     assert isinstance(objective.coles, ColesHead)
@@ -115,6 +129,24 @@ def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
     time = heads["time"]
     assert isinstance(time, TimeHead)
     assert time.max_gap == 2.0
+
+
+def test_earlier_and_later_events_are_predicted_at_some_positions() -> None:
+    """Every loss is its head's on the positions that the same random numbers give."""
+    batch, names = batch_of(), loss_names(SCHEMA, ["future", "past"], coles=False)
+    objective = objective_of(names=names, targets=["future", "past"], time_jitter=0.0).eval()
+    states = model_of().eval()(batch).states
+    torch.manual_seed(5)
+    found = objective(batch, Encoded(states, batch.layout.ends))
+    torch.manual_seed(5)
+    targets = {family: FAMILIES[family](batch) for family in ("future", "past")}
+    assert list(objective.named_heads) == names
+    for j, (name, head) in enumerate(objective.named_heads.items()):
+        chosen = targets[name.partition("_")[0]]
+        hidden = states[chosen.positions] @ objective.bank.weight[j].T + objective.bank.bias[j]
+        loss, count = head(hidden, batch, chosen)
+        torch.testing.assert_close(found[name], loss, msg=name)
+        assert objective.counts[name] == count
 
 
 def test_next_events_of_windows_beside_the_views_of_coles() -> None:
@@ -134,7 +166,7 @@ def test_values_are_conditional_where_the_schema_says_by_which_field() -> None:
     conditions = {}
     for condition in (True, False):
         objective = objective_of(condition_values=condition)
-        heads = dict(zip(objective.next_event_names, objective.next_event, strict=True))
+        heads = objective.named_heads
         for name in ("a.b", "score"):
             head = heads[name]
             assert isinstance(head, NumberHead)

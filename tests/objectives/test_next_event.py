@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from grap_seq.batch import Batch
+from grap_seq.objectives.means import Mean
 from grap_seq.objectives.next_event import (
     CategoryHead,
     NumberHead,
+    TimeBins,
     TimeHead,
     absolute_error,
 )
+from grap_seq.objectives.targets import FAMILIES
 from grap_seq.schema import TIME, Field
 from tests.data.toy import SCHEMA, Row, batch_of, random_rows
 
@@ -44,12 +47,18 @@ def mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
+def loss_of(head: nn.Module, hidden: Tensor, batch: Batch) -> Mean:
+    """A head's loss of the next event."""
+    found: Mean = head(hidden, batch, FAMILIES["next"](batch))
+    return found
+
+
 def check(head: nn.Module, lengths: Sequence[int], one: Callable[..., float | None]) -> None:
     """A head's loss is the mean of `one(row, next, hidden)` over pairs with a target."""
     rows = random_rows(lengths, seed=2)
     hidden = torch.randn(sum(lengths), WIDTH)
     wanted = [v for v in (one(*pair) for pair in pairs(rows, hidden)) if v is not None]
-    loss, count = head(hidden, batch_of(rows))
+    loss, count = loss_of(head, hidden, batch_of(rows))
     assert loss.shape == count.shape == ()
     assert loss.item() == pytest.approx(mean(wanted), rel=1e-5)
     assert count.item() == len(wanted)
@@ -117,6 +126,23 @@ def test_time_gaps_are_clipped(lengths: list[int], max_gap: float) -> None:
     check(head, lengths, one)
 
 
+@pytest.mark.parametrize("lengths", LENGTHS)
+def test_time_gaps_have_bins(lengths: list[int]) -> None:
+    torch.manual_seed(0)
+    edges = [0.0, 0.5, 3.0]
+    head = TimeBins(WIDTH, edges)
+
+    def one(row: Row, event: int, hidden: Tensor) -> float:
+        gap = np.float32(row[TIME][event] - row[TIME][event - 1])
+        logits = linear(head.output, hidden).double().tolist()
+        assert len(logits) == 4
+        # An edge belongs to the bin below it.
+        chosen = sum(bool(gap > edge) for edge in edges)
+        return math.log(sum(math.exp(logit) for logit in logits)) - float(logits[chosen])
+
+    check(head, lengths, one)
+
+
 def jittered(gaps: Sequence[float], jitter: float, training: bool) -> list[float]:
     """Targets that the head trains on: its loss with a prediction of zero, one pair a batch."""
     (row,) = random_rows([2])
@@ -126,7 +152,7 @@ def jittered(gaps: Sequence[float], jitter: float, training: bool) -> list[float
     targets = []
     for gap in gaps:
         row[TIME] = np.array([100.0, 100.0 + gap])
-        targets.append(head(torch.zeros(2, WIDTH), batch_of([row])).loss.item())
+        targets.append(loss_of(head, torch.zeros(2, WIDTH), batch_of([row])).loss.item())
     return targets
 
 
@@ -157,7 +183,7 @@ def test_the_last_event_of_a_sequence_has_no_target() -> None:
     ]
     for head in heads:
         hidden = torch.randn(6, WIDTH, requires_grad=True)
-        (gradient,) = torch.autograd.grad(head(hidden, batch).loss, hidden)
+        (gradient,) = torch.autograd.grad(loss_of(head, hidden, batch).loss, hidden)
         assert not gradient[[2, 3, 5]].any()
         assert gradient.isfinite().all()
 
@@ -172,7 +198,7 @@ def test_sequences_of_one_event_cost_nothing(lengths: list[int]) -> None:
     ]
     for head in heads:
         hidden = torch.randn(len(lengths), WIDTH, requires_grad=True)
-        loss = head(hidden, batch).loss
+        loss = loss_of(head, hidden, batch).loss
         assert loss.item() == 0
         (gradient,) = torch.autograd.grad(loss, hidden)
         assert not gradient.any()
@@ -183,7 +209,7 @@ def test_numbers_that_are_all_missing_cost_nothing() -> None:
     row["score"] = np.full(4, np.nan, np.float32)
     hidden = torch.randn(4, WIDTH, requires_grad=True)
     head = NumberHead(Field("score", "numerical"), WIDTH)
-    loss = head(hidden, batch_of([row])).loss
+    loss = loss_of(head, hidden, batch_of([row])).loss
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, hidden)
     assert not gradient.any()

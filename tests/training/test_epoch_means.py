@@ -16,7 +16,6 @@ from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.objectives.composite import CompositeObjective
 from grap_seq.objectives.means import mean
-from grap_seq.objectives.next_event import following
 from grap_seq.schema import Schema
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.pretrain import build_module, crop_policy, numbers_of, pretrain
@@ -92,22 +91,20 @@ def test_validation_losses_are_means_over_events(shop: Path, tmp_path: Path) -> 
     module.load_state_dict(state)
     module.eval()
     assert isinstance(module.objective, CompositeObjective)
-    heads: dict[str, Any] = dict(
-        zip(module.objective.next_event_names, module.objective.next_event, strict=True)
-    )
+    heads: dict[str, Any] = module.objective.named_heads
     logits, kinds, missed = [], [], []
     batches = EpochBatches(Sequences(shop, "val"), crop_policy(config), 5, seed=0, epoch=0)
     assert len(batches) > 1
     for batch in (batches[number] for number in range(len(batches))):
         with torch.no_grad():
             hidden = module.objective.bank(module.model(batch).states)
-            kept, kind = batch.has_next, following(batch.fields["kind"])
+            kept, kind = batch.has_next, batch.fields["kind"].roll(-1)
             logits.append(heads["kind"].output(F.relu(hidden["kind"]))[kept])
             kinds.append(kind[kept])
             condition = heads["amount"].condition
             assert condition is not None
             guess = heads["amount"].output(F.relu(hidden["amount"] + condition(kind)))[kept, 0]
-            missed.append(guess - following(batch.fields["amount"])[kept])
+            missed.append(guess - batch.fields["amount"].roll(-1)[kept])
     row = pd.read_csv(run / "metrics.csv").iloc[-1]
     wanted = F.cross_entropy(torch.cat(logits), torch.cat(kinds)).item()
     assert row["val_loss/kind"] == pytest.approx(wanted, rel=1e-5)

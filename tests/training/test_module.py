@@ -178,7 +178,7 @@ def test_bf16_autocast_trains_and_keeps_the_statistics_in_float32(shop: Path) ->
 def poison(model: PretrainModule, monkeypatch: pytest.MonkeyPatch, factors: list[float]) -> None:
     """Multiply the loss of "amount" in successive batches."""
     assert isinstance(model.objective, CompositeObjective)
-    head = model.objective.next_event[model.objective.next_event_names.index("amount")]
+    head = model.objective.named_heads["amount"]
     forward, left = head.forward, iter(factors)
 
     def poisoned(*args: Any) -> Mean:
@@ -213,25 +213,6 @@ def test_three_bad_batches_in_a_row_stop_the_run_and_name_the_loss(
     poison(model, monkeypatch, [torch.nan] * 4)
     with pytest.raises(FloatingPointError, match="losses concerned: amount"):
         fit(model, batches)
-
-
-def test_learning_rate_decays_for_the_model_but_not_for_the_weights(shop: Path) -> None:
-    model = module(shop, "lr_step=2", "lr_gamma=0.5")
-    (optimizer,), (schedule,) = model.configure_optimizers()
-    rates = []
-    for _ in range(5):
-        rates.append([group["lr"] for group in optimizer.param_groups])
-        optimizer.step()
-        schedule.step()
-    assert rates == [[1e-3, 0.01], [1e-3, 0.01], [5e-4, 0.01], [5e-4, 0.01], [2.5e-4, 0.01]]
-
-
-def test_published_weights_decay_with_the_model(shop: Path) -> None:
-    model = module(shop, "weighting=grap_published", "lr_step=1", "lr_gamma=0.5")
-    (optimizer,), (schedule,) = model.configure_optimizers()
-    optimizer.step()
-    schedule.step()
-    assert [group["lr"] for group in optimizer.param_groups] == [5e-4, 5e-3]
 
 
 def test_published_weights_know_how_gradients_shrink_on_their_way(shop: Path) -> None:

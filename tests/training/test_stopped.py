@@ -19,7 +19,7 @@ SMALL = ["batch_size=8", "log_every=1", "dataset.hidden=8", "event_width=8", "tr
 
 
 def train(shop: Path, run: Path, *extra: str) -> None:
-    names = ["dataset=table", f"prepared={shop}", f"run={run}", "epochs=3"]
+    names = ["dataset=table", f"prepared={shop}", f"run={run}", "epochs=3", "select=probe"]
     cli.pretrain([*names, *SMALL, *extra])
 
 
@@ -39,7 +39,10 @@ def assert_same_runs(expected: Path, got: Path) -> None:
     ("extra", "stops"),
     [
         # In the first epoch, twice in the second, at the end of one, in the last.
-        (["select=probe", "weighting=dwa"], [3, BATCHES + 2, BATCHES + 5, 2 * BATCHES, 16]),
+        (
+            ["weighting=dwa", "schedule=cosine", "warmup=0.2"],
+            [3, BATCHES + 2, BATCHES + 5, 2 * BATCHES, 16],
+        ),
         (["select=loss", "accumulate=2", "trainer.workers=1"], [2, 5]),
         (["mode=supervised"], [BATCHES + 3]),
     ],

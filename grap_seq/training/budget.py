@@ -1,0 +1,32 @@
+"""How long a run trains. What counts is the number of optimiser steps, not that of epochs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+
+from grap_seq.config import AUTO
+
+
+def with_epochs(config: Any, steps: int) -> Any:
+    """A copy of a config whose `epochs` is a number.
+
+    `auto` becomes the fewest epochs that make `min_steps` steps, but no fewer than `min_epochs` and
+    no more than `max_epochs`.
+
+    Args:
+        config: of `pretrain` or `finetune`.
+        steps: optimiser steps of an epoch.
+    """
+    config = config.copy()
+    if config.epochs == AUTO:
+        wanted = max(config.min_epochs, -(-config.min_steps // steps))
+        config.epochs = min(wanted, config.max_epochs)
+        short = f", fewer than min_steps={config.min_steps:,}: max_epochs is {config.max_epochs}"
+        Console().print(
+            f"epochs=auto: {config.epochs} epochs of {steps:,} steps make"
+            f" {config.epochs * steps:,} steps{short if wanted > config.max_epochs else ''}",
+            highlight=False,
+        )
+    return config
