@@ -2,12 +2,16 @@
 
 Rows are sorted by id within each split, so that folds, and with them the scores, do not depend on
 how a prepared folder is cut into parts. Where a sequence has several labels, each is a row with the
-features of what it may see, under the key "id/number".
+features of what it may see, under its id and the number of the label.
+
+Features lie in files of a folder that the caller removes, and are mapped from there: memory holds
+what a classifier has at hand, not what there is.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence as List
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +22,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grap_seq.data.labels import Examples
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.aggregates import aggregates
-from grap_seq.evaluation.boosting import Features, Labels
+from grap_seq.evaluation.boosting import Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
-from grap_seq.schema import LABEL, SPLITS, Metric, Schema
+from grap_seq.evaluation.features import BATCH, Features, Rows, on_disk
+from grap_seq.schema import SPLITS, Metric, Schema
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Labelled:
     features: dict[str, Features]
     poolings: dict[str, Features]
     pooling: str
-    owners: npt.NDArray[np.intp] | None = None
+    owners: Rows | None = None
 
     @property
     def metric(self) -> Metric:
@@ -54,13 +60,44 @@ class Labelled:
         assert self.schema.metric is not None
         return self.schema.metric
 
-    def rows(self, split: str) -> npt.NDArray[np.intp]:
+    def rows(self, split: str) -> Rows:
         """Row numbers of a split."""
         return np.flatnonzero(self.splits == split)
 
 
-def load(run: Path, prepared: Path) -> Labelled:
+@dataclass(frozen=True)
+class _Part:
+    """The labelled examples of a split, sorted by their keys: ids, or ids and numbers."""
+
+    split: str
+    sequences: Sequences
+    examples: Examples
+    keys: pd.Index[Any]
+    expected: int
+
+    @classmethod
+    def of(cls, prepared: Path, split: str) -> _Part:
+        sequences = Sequences(prepared, split)
+        examples = sequences.examples()
+        keys = pd.Index([])
+        if len(examples):
+            ids = sequences.ids(0, len(sequences)).take(pa.array(examples.rows)).to_pandas()
+            keys = pd.Index(ids)
+            if sequences.local is not None:
+                numbers = np.arange(len(examples)) - np.searchsorted(examples.rows, examples.rows)
+                keys = pd.MultiIndex.from_arrays([ids, numbers])
+        order = keys.argsort()
+        expected = len(sequences) if sequences.local is None else len(examples)
+        return cls(split, sequences, examples.take(order), keys[order], expected)
+
+
+def load(run: Path, prepared: Path, folder: Path) -> Labelled:
     """Read embeddings and labels, compute the aggregates.
+
+    Args:
+        run: Run folder with embeddings.
+        prepared: The prepared folder they were made from.
+        folder: Where the files of the features go; they are needed as long as the features are.
 
     Raises:
         FileNotFoundError: The run has no embeddings.
@@ -73,113 +110,96 @@ def load(run: Path, prepared: Path) -> Labelled:
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
         )
-    labels, embeddings, plain, splits = [], [], [], []
-    keys: list[str] = []
-    parts: dict[str, int] = {}
-    for split in SPLITS:
-        known = _labels(prepared, split, schema)
-        if known.empty:
-            continue
-        table, metadata = _embeddings(run, split, schema)
-        _check_ids(run, prepared, split, known.index, table.index)
-        parts = json.loads(metadata["parts"])
-        chosen = known.dropna().sort_index()
-        if chosen.empty:
-            continue
-        labels.append(chosen.to_numpy(dtype=np.int64))
-        embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
-        if schema.local_labels:
-            keys.extend(chosen.index)
-        features = _aggregates(Sequences(prepared, split), int(metadata["eval_length"]))
-        plain.append(features.loc[chosen.index].to_numpy())
-        splits.append(np.full(len(chosen), split))
+    splits = [_Part.of(prepared, split) for split in SPLITS]
+    labels = np.concatenate([part.examples.labels for part in splits])
     _check_labels(prepared, schema, labels)
-    embedding, aggregated = np.concatenate(embeddings), np.concatenate(plain)
-    poolings = {}
-    if len(parts) > 1:
-        slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
-        poolings = dict(zip(parts, slices, strict=True))
+    embedding, metadata = _embeddings(run, prepared, splits, folder, "embedding")
+    plain = _aggregates(splits, int(metadata["eval_length"]), folder)
+    parts: dict[str, int] = json.loads(metadata["parts"])
+    slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
+    poolings = {name: Features((part,)) for name, part in zip(parts, slices, strict=True)}
+    features = {"embedding": Features((embedding,)), "aggregates": Features((plain,))}
     return Labelled(
         schema=schema,
-        labels=np.concatenate(labels),
-        splits=np.concatenate(splits),
-        features={
-            "embedding": embedding,
-            "aggregates": aggregated,
-            "both": np.concatenate([embedding, aggregated], axis=1),
-        },
-        poolings=poolings,
+        labels=labels,
+        splits=np.repeat([part.split for part in splits], [len(part.keys) for part in splits]),
+        features=features | {"both": features["embedding"].beside(features["aggregates"])},
+        poolings=poolings if len(parts) > 1 else {},
         pooling="_".join(parts),
-        owners=_owners(keys) if schema.local_labels else None,
+        owners=_owners(splits) if schema.local_labels else None,
     )
 
 
-def _owners(keys: list[str]) -> npt.NDArray[np.intp]:
-    return np.unique([key.rpartition("/")[0] for key in keys], return_inverse=True)[1]
+def _owners(parts: List[_Part]) -> Rows:
+    ids = [part.keys.get_level_values(0) for part in parts if len(part.keys)]
+    return np.unique(np.concatenate(ids), return_inverse=True)[1]
 
 
-def _labels(prepared: Path, split: str, schema: Schema) -> pd.Series[Any]:
-    """Label of every sequence of a split, by id; empty for an empty split."""
-    parts = sorted((prepared / split).glob("part-*.parquet"))
-    columns = [schema.id, LABEL]
-    frames = [pq.read_table(part, columns=columns).to_pandas() for part in parts]
-    frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
-    if schema.local_labels:
-        frame = frame.dropna().explode(LABEL)
-        frame[NUMBER] = frame.groupby(schema.id).cumcount()
-        frame[schema.id] = _keys(frame, schema)
-    series: pd.Series[Any] = frame.set_index(schema.id)[LABEL]
-    return series
+def _aggregates(parts: List[_Part], eval_length: int, folder: Path) -> Any:
+    rows, start, found = sum(len(part.examples) for part in parts), 0, None
+    for part in parts:
+        for frame in aggregates(part.sequences, part.examples, eval_length):
+            if found is None:
+                found = on_disk(folder, "aggregates", (rows, frame.shape[1]))
+            found[start : start + len(frame)] = frame
+            start += len(frame)
+    assert found is not None
+    assert start == rows
+    return found
 
 
-def _aggregates(sequences: Sequences, eval_length: int) -> pd.DataFrame:
-    """Aggregates of what every label may see, indexed as the labels are."""
-    examples = sequences.examples()
-    ids = sequences.ids(0, len(sequences)).take(pa.array(examples.rows))
-    index: Any = ids.to_pylist()
-    if sequences.local is not None:
-        numbers = np.arange(len(examples)) - np.searchsorted(examples.rows, examples.rows)
-        index = [f"{owner}/{number}" for owner, number in zip(index, numbers, strict=True)]
-    return pd.concat(aggregates(sequences, examples, eval_length)).set_axis(index)
+def _embeddings(
+    run: Path, prepared: Path, parts: List[_Part], folder: Path, name: str
+) -> tuple[Any, dict[str, str]]:
+    """Embeddings of the labelled rows, on disk, and what their files say about them."""
+    rows, start, found = sum(len(part.examples) for part in parts), 0, None
+    metadata: dict[str, str] = {}
+    for part in parts:
+        if not part.expected:
+            continue
+        local = part.sequences.local is not None
+        path = embedding_file(run / "embeddings", part.split, labels=local)
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
+        # By default a whole row group would be read ahead into memory.
+        file = pq.ParquetFile(path, pre_buffer=False)
+        metadata = _metadata(run, path, file)
+        columns = [column for column in file.schema_arrow.names if column.startswith("emb_")]
+        if found is None:
+            found = on_disk(folder, name, (rows, len(columns)))
+        filled = np.zeros(len(part.keys), bool)
+        for batch in file.iter_batches(BATCH):
+            keys = pd.Index(batch.column(0).to_pandas())
+            if local:
+                keys = pd.MultiIndex.from_arrays([keys, batch.column(NUMBER).to_numpy()])
+            places = part.keys.get_indexer(keys)
+            known = places >= 0
+            vectors = [batch.column(column).to_numpy() for column in columns]
+            found[start + places[known]] = np.stack(vectors, axis=1)[known]
+            filled[places[known]] = True
+        if not filled.all() or file.metadata.num_rows != part.expected:
+            raise ValueError(
+                f"{path} does not belong to {prepared}/{part.split}: {(~filled).sum()} of its "
+                f"{len(filled)} labelled sequences have no embedding, and there are "
+                f"{file.metadata.num_rows} embeddings for {part.expected}. Make them again with "
+                f"`grap-seq embed run={run} prepared={prepared}`"
+            )
+        start += len(part.keys)
+    return found, metadata
 
 
-def _keys(frame: pd.DataFrame, schema: Schema) -> list[str]:
-    pairs = zip(frame[schema.id], frame[NUMBER], strict=True)
-    return [f"{owner}/{number}" for owner, number in pairs]
-
-
-def _embeddings(run: Path, split: str, schema: Schema) -> tuple[pd.DataFrame, dict[str, str]]:
-    path = embedding_file(run / "embeddings", split, labels=schema.local_labels)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
-    table = pq.read_table(path)
-    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    if "eval_length" not in metadata:
+def _metadata(run: Path, path: Path, file: pq.ParquetFile) -> dict[str, str]:
+    found = {k.decode(): v.decode() for k, v in (file.schema_arrow.metadata or {}).items()}
+    if "eval_length" not in found:
         raise ValueError(
             f"{path} does not say how many events it has seen, because an older version wrote it; "
             f"make it again with `grap-seq embed run={run}`"
         )
-    frame: pd.DataFrame = table.drop_columns(LABEL).to_pandas()
-    if schema.local_labels:
-        frame[schema.id] = _keys(frame, schema)
-        frame = frame.drop(columns=NUMBER)
-    return frame.set_index(table.column_names[0]), metadata
+    return found
 
 
-def _check_ids(
-    run: Path, prepared: Path, split: str, known: pd.Index[Any], found: pd.Index[Any]
-) -> None:
-    missing, extra = len(known.difference(found)), len(found.difference(known))
-    if missing or extra:
-        raise ValueError(
-            f"{run}/embeddings of {split} do not belong to {prepared}/{split}: {missing} of "
-            f"its {len(known)} sequences have no embedding, {extra} embeddings no sequence. "
-            f"Make them again with `grap-seq embed run={run} prepared={prepared}`"
-        )
-
-
-def _check_labels(prepared: Path, schema: Schema, labels: list[Labels]) -> None:
-    classes = np.unique(np.concatenate(labels)) if labels else np.empty(0)
+def _check_labels(prepared: Path, schema: Schema, labels: Labels) -> None:
+    classes = np.unique(labels)
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(

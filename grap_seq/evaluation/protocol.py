@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -28,13 +29,13 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from grap_seq.evaluation.boosting import (
     Boosting,
     BoostingSettings,
-    Features,
     Labels,
     Probabilities,
     caveats,
     fit_predict,
     fit_score,
 )
+from grap_seq.evaluation.features import Array, Features
 from grap_seq.evaluation.labelled import Labelled, load
 from grap_seq.evaluation.outcome import Outcome, cross_validated, difference, held_out
 from grap_seq.files import write_json
@@ -75,26 +76,27 @@ def evaluate(
         ValueError: No labels, a constant label, embeddings of other sequences, no labelled test
             sequence, or too many folds.
     """
-    data = load(run, prepared)
-    settings = (boosting or Boosting()).settings(len(data.schema.classes))
-    plan = _folds(data, folds, seed) if folds else _holdout(data)
-    features = {**data.features, **(data.poolings if poolings else {})}
-    predictions = _predict(data, features, plan, settings, seed, threads)
-    outcomes = {name: _outcome(data, plan, predictions[name], folds, seed) for name in features}
-    result = _result(data, outcomes, folds) | {
-        "seed": seed,
-        "classifier": {"name": "LightGBM", "version": lightgbm.__version__, **asdict(settings)},
-        "notes": _notes(data, plan, settings, folds),
-    }
+    with tempfile.TemporaryDirectory(prefix="features-", dir=run) as folder:
+        data = load(run, prepared, Path(folder))
+        settings = (boosting or Boosting()).settings(len(data.schema.classes))
+        plan = _folds(data, folds, seed) if folds else _holdout(data)
+        features = {**data.features, **(data.poolings if poolings else {})}
+        predictions = _predict(data, features, plan, settings, seed, threads)
+        outcomes = {name: _outcome(data, plan, predictions[name], folds, seed) for name in features}
+        result = _result(data, outcomes, folds) | {
+            "seed": seed,
+            "classifier": {"name": "LightGBM", "version": lightgbm.__version__, **asdict(settings)},
+            "notes": _notes(data, plan, settings, folds),
+        }
     content: dict[str, Any] = _without_nan(result)
     write_json(run / "evaluation.json", content)
     return content
 
 
 def probe(
-    train_embeddings: Features,
+    train_embeddings: Array,
     labels_train: Labels,
-    val_embeddings: Features,
+    val_embeddings: Array,
     labels_val: Labels,
     metric: Metric,
     seed: int,

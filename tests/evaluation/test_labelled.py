@@ -19,7 +19,7 @@ def test_rows_belong_together(tmp_path: Path) -> None:
     run = tmp_path / "run"
     write_embeddings(run, prepared, hidden=2)
 
-    data = load(run, prepared)
+    data = load(run, prepared, tmp_path)
 
     assert data.pooling == "last_mean_max"
     for split in ("train", "val", "test"):

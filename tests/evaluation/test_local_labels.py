@@ -145,7 +145,7 @@ def test_from_embeddings_to_scores(
     assert whole.client.tolist() == [row["client"] for row in ROWS["train"]]
     assert whole.label.isna().all()
 
-    data = load(run, prepared)
+    data = load(run, prepared, tmp_path)
     assert data.owners is not None
     owner_of: dict[str, int] = {}
     for split, rows in ROWS.items():

@@ -1,0 +1,120 @@
+"""LightGBM on features that are binned once, however many classifiers are fitted on them.
+
+Folds, seeds and parts of the labels are fits on rows of the same features. LightGBM's own `cv` does
+the same: bins are quantiles of a column over all rows that any fit uses, and no label has a part in
+them. A fit copies its rows' bins, a byte each, and never the features themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from grap_seq.evaluation.boosting import BoostingSettings, Labels, Probabilities
+from grap_seq.evaluation.features import BATCH, Array, Features, Rows
+
+BIN_SAMPLE = 20_000
+"""Rows from which the bins are found, at most: LightGBM holds them as doubles."""
+
+
+class Binned:
+    """One set of features, ready to be fitted on.
+
+    Args:
+        features: (N, columns), NaN where missing.
+        rows: Rows that may be fitted on, ascending.
+        settings: LightGBM's parameters.
+        threads: CPU threads; None: one per core.
+    """
+
+    def __init__(
+        self, features: Features, rows: Rows, settings: BoostingSettings, threads: int | None = None
+    ) -> None:
+        self.features, self.rows, self.settings = features, rows, settings
+        parameters = {
+            **_parameters(settings, threads),
+            "bin_construct_sample_cnt": BIN_SAMPLE,
+            # A leaf's size may differ between fits, so no column is left out for it.
+            "feature_pre_filter": False,
+        }
+        some = rows
+        if len(rows) > BIN_SAMPLE:
+            some = np.sort(np.random.default_rng(0).choice(rows, BIN_SAMPLE, replace=False))
+        data = lightgbm.Dataset(features[some], np.zeros(len(some)), params=parameters).construct()
+        if len(rows) > BIN_SAMPLE:
+            every = _Some(features, rows)
+            data = lightgbm.Dataset(
+                every, np.zeros(len(rows)), reference=data, params=parameters
+            ).construct()
+        self._data = data
+
+    def fit_predict(
+        self,
+        fitted: Rows,
+        labels: Labels,
+        predicted: Rows,
+        *,
+        n_classes: int,
+        settings: BoostingSettings,
+        seed: int,
+        threads: int | None = None,
+    ) -> Probabilities:
+        """Fit on some rows, predict others.
+
+        Args:
+            fitted: Row numbers, among `rows`, ascending.
+            labels: Their class indices 0..n_classes-1.
+            predicted: Row numbers.
+            n_classes: Classes of the dataset; those absent from `labels` get probability 0.
+            settings: LightGBM's parameters; `max_bin` is that of the bins.
+            seed: Seed of bagging and of the choice of features.
+            threads: CPU threads; None: one per core.
+
+        Returns:
+            Class probabilities (predicted rows, n_classes).
+        """
+        result = np.zeros((len(predicted), n_classes))
+        seen, codes = np.unique(labels, return_inverse=True)
+        if len(seen) < 2:  # nothing to learn: LightGBM would refuse
+            result[:, seen] = 1.0
+            return result
+        parameters = _parameters(settings, threads) | {"seed": seed}
+        kind = {"objective": "multiclass", "num_class": len(seen)}
+        parameters |= kind if len(seen) > 2 else {"objective": "binary"}
+        data = self._data.subset(np.searchsorted(self.rows, fitted)).construct()
+        model = lightgbm.train(parameters, data.set_label(codes), settings.n_estimators)
+        found = [
+            np.asarray(model.predict(part, num_threads=threads or 0))
+            for part in self.features.batches(predicted)
+        ]
+        probabilities = np.concatenate(found)
+        if len(seen) == 2:
+            probabilities = np.stack([1 - probabilities, probabilities], axis=1)
+        result[:, seen] = probabilities
+        return result
+
+
+class _Some(lightgbm.Sequence):
+    """Rows of features as LightGBM reads them, a batch at a time."""
+
+    batch_size = BATCH
+
+    def __init__(self, features: Features, rows: Rows) -> None:
+        self.features, self.rows = features, rows
+
+    def __getitem__(self, index: Any) -> Array:
+        return self.features[self.rows[index]]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def _parameters(settings: BoostingSettings, threads: int | None) -> dict[str, Any]:
+    """LightGBM's parameters, under which results depend on the seed alone."""
+    chosen = asdict(settings)
+    del chosen["n_estimators"]
+    fixed = {"deterministic": True, "force_col_wise": True, "verbosity": -1}
+    return {**chosen, **fixed, "num_threads": threads or 0}
