@@ -30,7 +30,7 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import write_json
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Field, Label, Schema
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 
@@ -40,9 +40,7 @@ SCHEMA = Schema(
     "id",
     "hour",
     (Field("parameter", "categorical", 38), Field("value", "numerical", None, "parameter")),
-    "death",
-    ("0", "1"),
-    "auc",
+    (Label("death", "auc", ("0", "1")),),
 )
 
 
@@ -62,7 +60,9 @@ def events(sequences: int = 320, seed: int = 0) -> Sequences:
 
 def module(weighting: str) -> tuple[PretrainModule, torch.optim.Optimizer]:
     """The training module and its optimiser as `grap-seq pretrain` builds them."""
-    settings = configs.compose("pretrain", ["dataset=physionet2012", f"weighting={weighting}"])
+    times = [f"dataset.{key}" for key in ("max_time_gap=8", "time_scale=1", "time_jitter=0.1")]
+    chosen = ["dataset=physionet2012", f"weighting={weighting}", *times]
+    settings = configs.compose("pretrain", chosen)
     built, _ = build_module(settings, SCHEMA)
     optimizers, _ = built.configure_optimizers()
     return built, optimizers[0]

@@ -25,8 +25,8 @@ class Batch:
         owners: which sequence of the batch a row is from, shape (R,).
         views: rows that are no windows beside their views, shape (V,), rising.
         has_next: whether an event of its row follows that is to be predicted, shape (N,), bool.
-        labels: class of each row, -1 where unlabelled, shape (R,); of each label where rows have
-            several, shape (L,).
+        labels: code of each row's label (see `schema.Label`), shape (R,); of each label where rows
+            have several, shape (L,).
         label_events: where rows have several labels, the flat position of each one's event, shape
             (L,), rising; else None.
     """

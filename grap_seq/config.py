@@ -30,7 +30,10 @@ COUNTS = (
 )
 # What the data decide, with an example of the number that may be given instead.
 AUTO = "auto"
-AUTOMATIC = {"epochs": 10, "dataset.epochs": 10}
+AUTOMATIC = {
+    **{"epochs": 10, "dataset.epochs": 10},
+    **{"dataset.max_time_gap": 8.0, "dataset.time_scale": 1.0, "dataset.time_jitter": 0.1},
+}
 # Numbers that null switches off.
 OPTIONAL = ("clip",)
 # Mappings whose entries the user names; whoever reads them checks the names.
@@ -201,7 +204,7 @@ def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse text where the default is a number or a switch; negative or zero counts too."""
     for key, default in defaults.items():
         value = given.get(key, default)
-        default = AUTOMATIC[key] if default == AUTO and key in AUTOMATIC else default
+        default = None if default is None else AUTOMATIC.get(key, default)
         if isinstance(default, bool):
             if not isinstance(value, bool):
                 raise ValueError(f"{key}={value}: write true or false")

@@ -15,9 +15,12 @@ from typing import Any, Literal, cast
 import yaml
 
 from grap_seq.files import atomic_write
+from grap_seq.names import nearest
 
 TimeUnit = Literal["second", "minute", "hour", "day", "week"]
-Metric = Literal["auc", "accuracy"]
+Metric = Literal["auc", "accuracy", "r2", "mae"]
+# Of labels that are numbers: the others are of classes.
+OF_NUMBERS: tuple[Metric, ...] = ("r2", "mae")
 SPLITS = ("train", "val", "test")
 # Columns that every prepared part has, where there are labels; and the class of no label.
 TIME, LABEL, POSITION = "event_time", "label", "label_position"
@@ -35,21 +38,80 @@ class Field:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What is predicted of a sequence: one of `classes`, or a number where there are none.
+
+    A class is coded as its index, -1 where a sequence has none; a number by the mean and deviation
+    of training, `(number - mean) / std`, NaN where a sequence has none.
+    """
+
+    name: str
+    metric: Metric
+    classes: tuple[str, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def outputs(self) -> int:
+        """Values that predict it: one of each class, or the number."""
+        return len(self.classes) or 1
+
+    @property
+    def missing(self) -> float:
+        """The code of no label."""
+        return UNLABELLED if self.classes else float("nan")
+
+    @property
+    def dtype(self) -> Literal["int64", "float32"]:
+        """Of codes in memory."""
+        return "int64" if self.classes else "float32"
+
+    def known(self, codes: Any) -> Any:
+        """Which of an array or tensor of codes are labels, as booleans of its shape."""
+        # NaN differs from itself.
+        return codes >= 0 if self.classes else codes == codes
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "classes": list(self.classes)}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Label:
+        return cls(**{**content, "classes": tuple(content["classes"])})
+
+
+@dataclass(frozen=True)
 class Schema:
     """The columns of a prepared folder, in the order in which events are sorted.
 
-    With `local_labels` the column `label` is a list, and `label_position` gives for each label the
-    index of the last event that it may be predicted from.
+    The column `label` has the first of `labels`, `label:NAME` another one. With `local_labels` the
+    column `label` is a list, and `label_position` gives for each label the index of the last event
+    that it may be predicted from.
     """
 
     name: str
     id: str
     time_unit: TimeUnit
     fields: tuple[Field, ...]
-    label: str | None = None
-    classes: tuple[str, ...] = ()
-    metric: Metric | None = None
+    labels: tuple[Label, ...] = ()
     local_labels: bool = False
+
+    def label(self, name: str | None = None) -> Label | None:
+        """A label by its name, by default the first; None where there is none.
+
+        Raises:
+            ValueError: no label of this name.
+        """
+        if name is None:
+            return self.labels[0] if self.labels else None
+        for label in self.labels:
+            if label.name == name:
+                return label
+        names = [label.name for label in self.labels]
+        raise ValueError(f"{self.name} has no label '{name}'; {nearest(name, names)}")
+
+    def label_column(self, label: Label) -> str:
+        """Column of a label in a prepared part."""
+        return LABEL if label == self.labels[0] else f"{LABEL}:{label.name}"
 
     @property
     def categorical(self) -> tuple[Field, ...]:
@@ -62,7 +124,7 @@ class Schema:
     def to_dict(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
         content["fields"] = [dataclasses.asdict(f) for f in self.fields]
-        content["classes"] = list(self.classes)
+        content["labels"] = [label.to_dict() for label in self.labels]
         # Folders of one label a sequence keep the hash that they had before there were others.
         if not self.local_labels:
             del content["local_labels"]
@@ -71,8 +133,7 @@ class Schema:
     @property
     def hash(self) -> str:
         """SHA-256 of the content: equal for folders that one model can read."""
-        text = json.dumps(self.to_dict(), sort_keys=True, ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _hash(self.to_dict())
 
     def save(self, folder: Path) -> None:
         """Write schema.yaml, with its hash, into a folder."""
@@ -97,10 +158,17 @@ class Schema:
                 "`grap-seq prepare`"
             )
         content = cast(dict[str, Any], yaml.safe_load(path.read_text("utf-8")))
-        written = content.pop("hash", None)
-        content["fields"] = tuple(Field(**f) for f in content["fields"])
-        content["classes"] = tuple(content["classes"])
-        schema = cls(**content)
-        if schema.hash != written:
+        if content.pop("hash", None) != _hash(content):
             raise ValueError(f"{path} was changed after preparation; run `grap-seq prepare` again")
-        return schema
+        if "labels" not in content:
+            # An earlier version knew one label, of classes.
+            name, classes, metric = (content.pop(key) for key in ("label", "classes", "metric"))
+            content["labels"] = [] if name is None else [Label(name, metric, classes).to_dict()]
+        content["fields"] = tuple(Field(**f) for f in content["fields"])
+        content["labels"] = tuple(Label.from_dict(label) for label in content["labels"])
+        return cls(**content)
+
+
+def _hash(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

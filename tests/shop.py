@@ -17,6 +17,8 @@ numerical: {amount: {by: kind}}
 label: churned
 split: {validation: 0.2, test: 0.2, seed: 1}
 """
+# Settings that a run takes from the data, as numbers.
+TIMES = ["dataset.max_time_gap=30", "dataset.time_scale=1", "dataset.time_jitter=0.1"]
 
 
 def purchases(customers: int, seed: int = 0) -> pd.DataFrame:

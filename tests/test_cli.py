@@ -154,7 +154,7 @@ def test_gpu_trainer_says_that_there_is_no_gpu(finished: Path, tmp_path: Path) -
 def test_help_lists_commands_and_choices_without_heavy_imports() -> None:
     result = program("--help")
     assert result.returncode == 0
-    for word in (*cli.COMMANDS, "flights", "physionet2012", "grap", "equal"):
+    for word in (*cli.COMMANDS, "flights", "physionet2012", "movielens", "grap", "equal"):
         assert word in result.stdout
     code = "import sys, grap_seq.cli; grap_seq.cli.usage(); print(*sys.modules)"
     modules = subprocess.run(

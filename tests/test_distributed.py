@@ -16,7 +16,7 @@ from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
-from grap_seq.schema import Field
+from grap_seq.schema import Field, Label
 from tests.processes import in_two_processes, together
 
 pytestmark = together
@@ -87,7 +87,7 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
         "kind": CategoryHead(Field("kind", "categorical", size=5), 6),
         "amount": NumberHead(number, 6, 5),
         "time": TimeHead(6, 8.0, 0.0),
-        "downstream": DownstreamHead(6, 3),
+        "downstream": DownstreamHead(6, Label("churn", "accuracy", ("a", "b", "c"))),
     }
     rows = sum(sizes)
     hidden, amount = torch.randn(rows, 4, 6), torch.randn(rows, 4)

@@ -37,7 +37,7 @@ def test_the_description_of_a_table_is_valid(tmp_path: Path) -> None:
     (text,) = blocks("yaml")
     (tmp_path / "events.yaml").write_text(text)
     spec = DatasetSpec.load(tmp_path / "events.yaml")
-    assert (spec.id, spec.label, spec.numerical["amount"].log) == ("customer", "churned", True)
+    assert (spec.id, spec.label, spec.numerical["amount"].log) == ("customer", ("churned",), True)
 
 
 COMMANDS = re.findall(r"^    grap-seq (\w+) +([^#\n]*)", README, re.MULTILINE)

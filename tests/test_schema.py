@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Field, Label, Schema
 
 
 def test_schema_round_trip_and_hash(tmp_path: Path) -> None:
     fields = (Field("kind", "categorical", size=5), Field("amount", "numerical", by="kind"))
-    schema = Schema("shop", "client", "day", fields, "churned", ("no", "yes"), "auc")
+    schema = Schema("shop", "client", "day", fields, (Label("churned", "auc", ("no", "yes")),))
     schema.save(tmp_path)
     assert Schema.load(tmp_path) == schema
     assert [f.name for f in schema.categorical] == ["kind"]
     assert [f.name for f in schema.numerical] == ["amount"]
-    other = Schema("shop", "client", "day", fields[:1], "churned", ("no", "yes"), "auc")
+    other = Schema("shop", "client", "day", fields[:1], (Label("churned", "auc", ("no", "yes")),))
     assert other.hash != schema.hash
 
 

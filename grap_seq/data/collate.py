@@ -26,7 +26,7 @@ class Crop:
     start: int
     stop: int
     owner: int
-    label: int | None = None
+    label: float | None = None
     window: bool = False
 
     @property
@@ -81,7 +81,8 @@ def _labels(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Labels, and the flat positions of their events where rows have several of them."""
     if crops and crops[0].label is not None:
-        return torch.tensor([crop.label for crop in crops]), None
+        codes = np.array([crop.label for crop in crops], sequences.labels.dtype)
+        return torch.from_numpy(codes), None
     if sequences.local is None:
         return torch.from_numpy(sequences.labels[[crop.row for crop in crops]]), None
     pairs = [sequences.local.of_crop(crop.row, crop.start, crop.stop) for crop in crops]

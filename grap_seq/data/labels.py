@@ -38,7 +38,7 @@ class LocalLabels:
 
     Attributes:
         offsets: row r has the labels offsets[r]..offsets[r + 1], shape (rows + 1,).
-        labels: classes, shape (L,).
+        labels: codes, shape (L,).
         positions: last event that a label may be predicted from, shape (L,).
     """
 
@@ -47,9 +47,9 @@ class LocalLabels:
     positions: Array
 
     @classmethod
-    def read(cls, batches: List[pa.RecordBatch]) -> LocalLabels:
-        """Labels of prepared rows; none where rows come without them."""
-        counts, labels, positions = [0], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    def read(cls, batches: List[pa.RecordBatch], dtype: Any) -> LocalLabels:
+        """Labels of prepared rows, of this type; none where rows come without them."""
+        counts, labels, positions = [0], [np.zeros(0, dtype)], [np.zeros(0, np.int64)]
         for batch in batches:
             if LABEL not in batch.schema.names:
                 counts += [0] * len(batch)
@@ -57,7 +57,7 @@ class LocalLabels:
             counts += pc.fill_null(pc.list_value_length(batch.column(LABEL)), 0).to_pylist()
             labels.append(batch.column(LABEL).flatten().to_numpy())
             positions.append(batch.column(POSITION).flatten().to_numpy())
-        flat = (np.concatenate(values).astype(np.int64) for values in (labels, positions))
+        flat = np.concatenate(labels).astype(dtype), np.concatenate(positions).astype(np.int64)
         return cls(np.cumsum(counts), *flat)
 
     def of_rows(self, kept: Array) -> LocalLabels:
@@ -68,7 +68,7 @@ class LocalLabels:
         return LocalLabels(offsets, self.labels[places], self.positions[places])
 
     def of_crop(self, row: int, start: int, stop: int) -> tuple[Array, Array]:
-        """Classes and positions (from `start`) of the labels of events start..stop.
+        """Codes and positions (from `start`) of the labels of events start..stop.
 
         A label of an event before the crop is left out; one of an event behind it moves to the
         crop's last event.

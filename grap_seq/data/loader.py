@@ -14,7 +14,6 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.order import batches
 from grap_seq.data.sequences import Sequences
 from grap_seq.layout import MAX_PADDING
-from grap_seq.schema import UNLABELLED
 
 
 class EpochBatches(Dataset[Batch]):
@@ -55,7 +54,7 @@ class EpochBatches(Dataset[Batch]):
     ) -> None:
         if max_padding > 1:
             raise ValueError(f"max_padding={max_padding}: give a share of padded cells in [0, 1]")
-        lengths, wanted = sequences.lengths, (sequences.labels != UNLABELLED) | (not labelled)
+        lengths, wanted = sequences.lengths, sequences.labelled | (not labelled)
         self.examples = sequences.examples() if labelled and sequences.local is not None else None
         if self.examples is not None:
             lengths, wanted = self.examples.stops, np.ones(len(self.examples), bool)
@@ -108,7 +107,7 @@ class EpochBatches(Dataset[Batch]):
                 Crop(number, start, stop, owner, window=index == views)
                 for index, (start, stop) in enumerate(drawn)
             ]
-        row, label = int(chosen.rows[number]), int(chosen.labels[number])
+        row, label = chosen.rows[number].item(), chosen.labels[number].item()
         return [Crop(row, length - stop + start, length, owner, label) for start, stop in drawn]
 
 

@@ -27,19 +27,23 @@ class Sequences:
     Args:
         folder: a folder written by `grap-seq prepare`.
         split: "train", "val" or "test".
+        label: which of several labels; None: the first.
 
     Attributes:
         schema: the folder's schema.
         lengths: events of each row, shape (rows,).
-        labels: class index of each row, -1 where unlabelled, shape (rows,).
-        local: the labels inside the rows, where the schema has those; `labels` are all -1 then.
+        label: the label, where there is one.
+        labels: its code in each row (see `Label`), -1 where there is no label, shape (rows,).
+        local: the labels inside the rows, where the schema has those; `labels` are missing then.
 
     Raises:
         FileNotFoundError: the folder is not a prepared one.
+        ValueError: no such label.
     """
 
-    def __init__(self, folder: Path, split: str) -> None:
+    def __init__(self, folder: Path, split: str, label: str | None = None) -> None:
         schema = Schema.load(folder)
+        self.label = schema.label(label)
         self._file = _arrow_copy(folder, split)
         self._open(schema, self._read())
 
@@ -47,7 +51,7 @@ class Sequences:
     def from_table(cls, schema: Schema, table: pa.Table) -> Sequences:
         """Rows that are in memory already, such as newly encoded events."""
         sequences = cls.__new__(cls)
-        sequences._file = None
+        sequences._file, sequences.label = None, schema.label()
         sequences._open(schema, table.combine_chunks().to_batches())
         return sequences
 
@@ -62,8 +66,10 @@ class Sequences:
         self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
         # Of every row, in the values of its record batch.
         self._first_event = self._per_row(_first_events)
-        self.labels = self._per_row(_labels)
-        self.local = LocalLabels.read(self._batches) if schema.local_labels else None
+        column = LABEL if self.label is None else schema.label_column(self.label)
+        dtype = np.dtype("int64" if self.label is None else self.label.dtype)
+        self.labels = self._per_row(lambda batch: _labels(batch, column, self._missing), dtype)
+        self.local = LocalLabels.read(self._batches, dtype) if schema.local_labels else None
 
     def _read(self) -> list[pa.RecordBatch]:
         if self._file is None:
@@ -79,15 +85,27 @@ class Sequences:
             for name in self._dtypes
         }
 
-    def _per_row(self, values: Any) -> Array:
-        parts = [np.asarray(values(batch), dtype=np.int64) for batch in self._batches]
-        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+    def _per_row(self, values: Any, dtype: Any = np.int64) -> Array:
+        parts = [np.asarray(values(batch), dtype) for batch in self._batches]
+        return np.concatenate([np.zeros(0, dtype), *parts])
+
+    @property
+    def _missing(self) -> float:
+        return UNLABELLED if self.label is None else self.label.missing
+
+    @property
+    def labelled(self) -> Array:
+        """Whether each row has the label, shape (rows,)."""
+        if self.label is None:
+            return np.zeros(len(self), bool)
+        known: Array = self.label.known(self.labels)
+        return known
 
     def examples(self) -> Examples:
         """What each label is predicted from, in the order of the rows."""
         if self.local is not None:
             return self.local.examples()
-        rows = np.flatnonzero(self.labels != UNLABELLED)
+        rows = np.flatnonzero(self.labelled)
         return Examples(rows, self.lengths[rows], self.labels[rows])
 
     def __len__(self) -> int:
@@ -116,7 +134,8 @@ class Sequences:
         part = copy.copy(self)
         if len(self):
             kept = chosen(self.ids(0, len(self)), fraction)
-            part.labels = np.where(kept, self.labels, UNLABELLED)
+            part.labels = self.labels.copy()
+            part.labels[~kept] = self._missing
             part.local = None if self.local is None else self.local.of_rows(kept)
         return part
 
@@ -152,10 +171,10 @@ def _first_events(batch: pa.RecordBatch) -> Array:
     return first
 
 
-def _labels(batch: pa.RecordBatch) -> Array:
-    if LABEL not in batch.schema.names or pa.types.is_list(batch.schema.field(LABEL).type):
-        return np.full(len(batch), UNLABELLED)
-    labels: Array = batch.column(LABEL).fill_null(UNLABELLED).to_numpy()
+def _labels(batch: pa.RecordBatch, column: str, missing: float) -> Array:
+    if column not in batch.schema.names or pa.types.is_list(batch.schema.field(column).type):
+        return np.full(len(batch), missing)
+    labels: Array = batch.column(column).fill_null(missing).to_numpy()
     return labels
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from grap_seq.evaluation.boosting import BoostingSettings, Labels, Probabilities
+from grap_seq.evaluation.boosting import BoostingSettings, Labels, Predictions
 from grap_seq.evaluation.features import BATCH, Array, Features, Rows
+from grap_seq.schema import Label
 
 BIN_SAMPLE = 20_000
 """Rows from which the bins are found, at most: LightGBM holds them as doubles."""
@@ -57,43 +58,51 @@ class Binned:
         labels: Labels,
         predicted: Rows,
         *,
-        n_classes: int,
+        label: Label,
         settings: BoostingSettings,
         seed: int,
         threads: int | None = None,
-    ) -> Probabilities:
+    ) -> Predictions:
         """Fit on some rows, predict others.
 
         Args:
             fitted: Row numbers, among `rows`, ascending.
-            labels: Their class indices 0..n_classes-1.
+            labels: Their codes.
             predicted: Row numbers.
-            n_classes: Classes of the dataset; those absent from `labels` get probability 0.
+            label: What is predicted.
             settings: LightGBM's parameters; `max_bin` is that of the bins.
             seed: Seed of bagging and of the choice of features.
             threads: CPU threads; None: one per core.
 
         Returns:
-            Class probabilities (predicted rows, n_classes).
+            (predicted rows, label.outputs): probabilities of the classes, 0 of those that are
+            absent from `labels`; or the number's code.
         """
-        result = np.zeros((len(predicted), n_classes))
-        seen, codes = np.unique(labels, return_inverse=True)
-        if len(seen) < 2:  # nothing to learn: LightGBM would refuse
-            result[:, seen] = 1.0
-            return result
+        result = np.zeros((len(predicted), label.outputs))
         parameters = _parameters(settings, threads) | {"seed": seed}
-        kind = {"objective": "multiclass", "num_class": len(seen)}
-        parameters |= kind if len(seen) > 2 else {"objective": "binary"}
+        outputs = np.arange(1)
+        if not label.classes:
+            parameters["objective"] = "regression"
+        else:
+            outputs, labels = np.unique(labels, return_inverse=True)
+            if len(outputs) < 2:  # nothing to learn: LightGBM would refuse
+                result[:, outputs] = 1.0
+                return result
+            if len(outputs) == 2:
+                parameters["objective"] = "binary"
+            else:
+                parameters |= {"objective": "multiclass", "num_class": len(outputs)}
         data = self._data.subset(np.searchsorted(self.rows, fitted)).construct()
-        model = lightgbm.train(parameters, data.set_label(codes), settings.n_estimators)
-        found = [
-            np.asarray(model.predict(part, num_threads=threads or 0))
-            for part in self.features.batches(predicted)
-        ]
-        probabilities = np.concatenate(found)
-        if len(seen) == 2:
-            probabilities = np.stack([1 - probabilities, probabilities], axis=1)
-        result[:, seen] = probabilities
+        model = lightgbm.train(parameters, data.set_label(labels), settings.n_estimators)
+        found = np.concatenate(
+            [
+                np.asarray(model.predict(part, num_threads=threads or 0))
+                for part in self.features.batches(predicted)
+            ]
+        )
+        if parameters["objective"] == "binary":
+            found = np.stack([1 - found, found], axis=1)
+        result[:, outputs] = found.reshape(len(predicted), -1)
         return result
 
 

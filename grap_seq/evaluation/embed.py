@@ -15,7 +15,7 @@ from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.schema import LABEL, UNLABELLED
+from grap_seq.schema import LABEL
 
 Rows = NDArray[Any]
 # Rows whose embeddings are held at once: sorted by length together, then written in order.
@@ -105,7 +105,7 @@ def embedding_tables(
         labels = sequences.labels[rows]
         columns = {
             sequences.schema.id: sequences.ids(int(rows[0]), int(rows[-1]) + 1),
-            LABEL: pa.array(labels, pa.int32(), mask=labels == UNLABELLED),
+            LABEL: _codes(labels, ~sequences.labelled[rows]),
         }
         yield pa.table(columns | _columns(vectors))
 
@@ -126,9 +126,14 @@ def label_tables(
         columns = {
             sequences.schema.id: ids.take(pa.array(rows - rows[0])),
             NUMBER: pa.array(number[here], pa.int32()),
-            LABEL: pa.array(examples.labels[here], pa.int32()),
+            LABEL: _codes(examples.labels[here]),
         }
         yield pa.table(columns | _columns(vectors))
+
+
+def _codes(labels: Rows, missing: Rows | None = None) -> pa.Array:
+    """As in a prepared folder."""
+    return pa.array(labels, pa.int32() if labels.dtype.kind == "i" else pa.float32(), mask=missing)
 
 
 def _columns(vectors: NDArray[np.float32]) -> dict[str, pa.Array]:

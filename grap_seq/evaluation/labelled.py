@@ -28,7 +28,7 @@ from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Labels
 from grap_seq.evaluation.embed import NUMBER, embedding_file
 from grap_seq.evaluation.features import BATCH, Features, Rows, on_disk
-from grap_seq.schema import SPLITS, Metric, Schema
+from grap_seq.schema import SPLITS, Label, Schema
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,9 @@ class Labelled:
     owners: Rows | None = None
 
     @property
-    def metric(self) -> Metric:
-        # Preparation settles the metric of every labelled dataset.
-        assert self.schema.metric is not None
-        return self.schema.metric
+    def label(self) -> Label:
+        """What is predicted."""
+        return self.schema.labels[0]
 
     def rows(self, split: str) -> Rows:
         """Row numbers of a split."""
@@ -105,7 +104,7 @@ def load(run: Path, prepared: Path, folder: Path) -> Labelled:
             sequences.
     """
     schema = Schema.load(prepared)
-    if schema.label is None:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
@@ -203,6 +202,6 @@ def _check_labels(prepared: Path, schema: Schema, labels: Labels) -> None:
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{schema.label}'; scores need two classes. Check the label "
-            "column and the label file, and prepare the dataset again"
+            f"{prepared}: {what} label '{schema.labels[0].name}'; scores need two classes. Check "
+            "the label column and the label file, and prepare the dataset again"
         )

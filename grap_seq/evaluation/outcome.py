@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grap_seq.evaluation.boosting import Labels, Probabilities, score
-from grap_seq.schema import Metric
+from grap_seq.evaluation.boosting import Labels, Predictions, score
+from grap_seq.schema import Label
 
 RESAMPLES = 200
 """Bootstrap resamples of the test sequences."""
@@ -41,21 +41,19 @@ class Outcome:
         return _std(self.samples)
 
 
-def cross_validated(
-    labels: list[Labels], predictions: list[Probabilities], metric: Metric
-) -> Outcome:
+def cross_validated(labels: list[Labels], predictions: list[Predictions], label: Label) -> Outcome:
     """Mean over folds, given labels and predictions of each fold's test part."""
     pairs = zip(labels, predictions, strict=True)
-    scores = np.array([score(true, predicted, metric) for true, predicted in pairs])
+    scores = np.array([score(true, predicted, label) for true, predicted in pairs])
     defined = scores[~np.isnan(scores)]
     mean = float(defined.mean()) if len(defined) else math.nan
     return Outcome(mean, None, scores, len(scores))
 
 
 def held_out(
-    val: tuple[Labels, Probabilities],
-    test: tuple[Labels, Probabilities],
-    metric: Metric,
+    val: tuple[Labels, Predictions],
+    test: tuple[Labels, Predictions],
+    label: Label,
     seed: int,
     owners: npt.NDArray[np.intp] | None = None,
 ) -> Outcome:
@@ -75,8 +73,8 @@ def held_out(
             np.concatenate([rows_of[i] for i in rng.integers(len(rows_of), size=len(rows_of))])
             for _ in range(RESAMPLES)
         )
-    samples = np.array([score(labels[rows], predictions[rows], metric) for rows in drawn])
-    return Outcome(score(labels, predictions, metric), score(*val, metric), samples, 0)
+    samples = np.array([score(labels[rows], predictions[rows], label) for rows in drawn])
+    return Outcome(score(labels, predictions, label), score(*val, label), samples, 0)
 
 
 def difference(first: Outcome, second: Outcome) -> tuple[float, float]:

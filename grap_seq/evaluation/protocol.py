@@ -30,7 +30,7 @@ from grap_seq.evaluation.boosting import (
     Boosting,
     BoostingSettings,
     Labels,
-    Probabilities,
+    Predictions,
     caveats,
     fit_predict,
     fit_score,
@@ -39,7 +39,7 @@ from grap_seq.evaluation.features import Array, Features
 from grap_seq.evaluation.labelled import Labelled, load
 from grap_seq.evaluation.outcome import Outcome, cross_validated, difference, held_out
 from grap_seq.files import write_json
-from grap_seq.schema import SPLITS, Metric
+from grap_seq.schema import SPLITS, Label
 
 FEATURES = ("embedding", "aggregates", "both")
 Rows = npt.NDArray[np.intp]
@@ -78,7 +78,7 @@ def evaluate(
     """
     with tempfile.TemporaryDirectory(prefix="features-", dir=run) as folder:
         data = load(run, prepared, Path(folder))
-        settings = (boosting or Boosting()).settings(len(data.schema.classes))
+        settings = (boosting or Boosting()).settings(data.label)
         plan = _folds(data, folds, seed) if folds else _holdout(data)
         features = {**data.features, **(data.poolings if poolings else {})}
         predictions = _predict(data, features, plan, settings, seed, threads)
@@ -98,7 +98,7 @@ def probe(
     labels_train: Labels,
     val_embeddings: Array,
     labels_val: Labels,
-    metric: Metric,
+    label: Label,
     seed: int,
     *,
     threads: int | None = None,
@@ -106,16 +106,16 @@ def probe(
 ) -> float:
     """Score of embeddings on validation, to choose between checkpoints while training.
 
-    The same classifier and settings as `evaluate`. Rows with a negative label are unlabelled and
-    left out. NaN where the score is undefined, such as an AUC without positives in validation.
+    The same classifier and settings as `evaluate`. Rows without the label are left out. NaN where
+    the score is undefined, such as an AUC without positives in validation.
     """
-    train, val = labels_train >= 0, labels_val >= 0
+    train, val = label.known(labels_train), label.known(labels_val)
     return fit_score(
         train_embeddings[train],
         labels_train[train],
         val_embeddings[val],
         labels_val[val],
-        metric,
+        label,
         seed,
         threads,
         boosting=boosting,
@@ -184,25 +184,25 @@ def _predict(
     settings: BoostingSettings,
     seed: int,
     threads: int | None,
-) -> dict[str, list[Probabilities]]:
+) -> dict[str, list[Predictions]]:
     """Predictions of every set of features for every pair of the plan."""
     available = threads or len(os.sched_getaffinity(0))
     jobs = [(name, train, test) for name in features for train, test in plan]
     workers = min(available, len(jobs))
 
-    def fit(job: tuple[str, Rows, Rows]) -> Probabilities:
+    def fit(job: tuple[str, Rows, Rows]) -> Predictions:
         name, train, test = job
         return fit_predict(
             features[name][train],
             data.labels[train],
             features[name][test],
-            n_classes=len(data.schema.classes),
+            label=data.label,
             settings=settings,
             seed=seed,
             threads=available // workers,
         )
 
-    predictions: dict[str, list[Probabilities]] = {name: [] for name in features}
+    predictions: dict[str, list[Predictions]] = {name: [] for name in features}
     with ThreadPoolExecutor(workers) as pool:
         done = track(pool.map(fit, jobs), "fitting LightGBM", total=len(jobs), transient=True)
         for (name, _, _), predicted in zip(jobs, done, strict=True):
@@ -211,14 +211,14 @@ def _predict(
 
 
 def _outcome(
-    data: Labelled, plan: Plan, predictions: list[Probabilities], folds: int, seed: int
+    data: Labelled, plan: Plan, predictions: list[Predictions], folds: int, seed: int
 ) -> Outcome:
     if folds:
-        return cross_validated([data.labels[test] for _, test in plan], predictions, data.metric)
+        return cross_validated([data.labels[test] for _, test in plan], predictions, data.label)
     val, test = data.labels[data.rows("val")], data.labels[data.rows("test")]
     for_val, for_test = np.split(predictions[0], [len(val)])
     owners = None if data.owners is None else data.owners[data.rows("test")]
-    return held_out((val, for_val), (test, for_test), data.metric, seed, owners)
+    return held_out((val, for_val), (test, for_test), data.label, seed, owners)
 
 
 def _result(data: Labelled, outcomes: dict[str, Outcome], folds: int) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def _result(data: Labelled, outcomes: dict[str, Outcome], folds: int) -> dict[st
     most_common = float(np.bincount(scored).max() / len(scored))
     return {
         "dataset": data.schema.name,
-        "metric": data.metric,
+        "metric": data.label.metric,
         "protocol": f"{folds}-fold" if folds else "holdout",
         "test": {name: outcome.test for name, outcome in main.items()},
         "std": {name: outcome.std for name, outcome in main.items()},
@@ -243,7 +243,7 @@ def _result(data: Labelled, outcomes: dict[str, Outcome], folds: int) -> dict[st
         "validation": None if folds else {name: o.validation for name, o in main.items()},
         "folds": {name: o.samples.tolist() for name, o in main.items()} if folds else None,
         "differences": differences,
-        "chance": 0.5 if data.metric == "auc" else most_common,
+        "chance": 0.5 if data.label.metric == "auc" else most_common,
         "pooling": data.pooling,
         "poolings": {
             name: {
@@ -254,8 +254,8 @@ def _result(data: Labelled, outcomes: dict[str, Outcome], folds: int) -> dict[st
             for name in outcomes
             if name not in FEATURES
         },
-        "label": data.schema.label,
-        "classes": list(data.schema.classes),
+        "label": data.label.name,
+        "classes": list(data.label.classes),
         "local_labels": data.schema.local_labels,
         "n_labelled": {split: len(data.rows(split)) for split in SPLITS},
     }
@@ -266,7 +266,7 @@ def _notes(data: Labelled, plan: Plan, settings: BoostingSettings, folds: int) -
     for train, test in plan:
         parts = [test] if folds else [data.rows("val"), data.rows("test")]
         for part in parts:
-            notes += caveats(data.labels[train], data.labels[part], data.schema.classes, settings)
+            notes += caveats(data.labels[train], data.labels[part], data.label, settings)
     return list(dict.fromkeys(notes))
 
 

@@ -26,6 +26,7 @@ class ColesAlone(nn.Module):
         margin: margin of the contrastive loss.
         negatives: hard negatives per sub-sequence.
         reduction: "mean" per pair, or "sum" as published.
+        label: which of the schema's labels is the downstream task; None: the first.
 
     Attributes:
         counts: this process's entries of the last forward pass's means, shape () each.
@@ -41,14 +42,16 @@ class ColesAlone(nn.Module):
         margin: float = 0.5,
         negatives: int = 5,
         reduction: Reduction = "mean",
+        label: str | None = None,
     ) -> None:
         super().__init__()
         check_reduction(reduction)
         assert weighting.names == (COLES,)
         self.weighting = weighting
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
-        self.hidden = nn.Linear(features, width) if schema.classes else None
-        self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+        downstream = schema.label(label)
+        self.hidden = None if downstream is None else nn.Linear(features, width)
+        self.downstream = None if downstream is None else DownstreamHead(width, downstream)
         self.counts: Losses = {}
 
     def forward(self, batch: Batch, encoded: Encoded) -> Losses:

@@ -73,11 +73,13 @@ class CompositeObjective(nn.Module):
         targets: families of target events, see `grap_seq.objectives.targets`.
         max_time_gap: clip of the time target, in the schema's unit.
         time_jitter: width of the uniform noise on the time target.
+        time_scale: the gap that counts as one in the time loss.
         time_edges: upper edges of the bins of the time target; None: it is a number.
         condition_values: predict numbers with a `by` category given that category.
         coles_margin: margin of the contrastive loss.
         coles_negatives: hard negatives per sub-sequence.
         coles_reduction: "mean" per pair, or "sum" as in the paper's configurations.
+        label: which of the schema's labels is the downstream task; None: the first.
         losses: losses of the user's by name, each a `class` (dotted path) with its options. It is
             called with the schema and M, and is a module from hidden pre-activations (N, M) of all
             events and the batch to a loss of shape ().
@@ -97,12 +99,14 @@ class CompositeObjective(nn.Module):
         targets: Sequence[str] = (NEXT,),
         max_time_gap: float = 8.0,
         time_jitter: float = 1.0,
+        time_scale: float = 1.0,
         time_edges: list[float] | None = None,
         condition_values: bool = True,
         coles_margin: float = 0.5,
         coles_negatives: int = 5,
         coles_reduction: Reduction = "mean",
         losses: Mapping[str, Mapping[str, Any]] | None = None,
+        label: str | None = None,
     ) -> None:
         super().__init__()
         self.bank = HeadBank(weighting, features, width)
@@ -116,7 +120,7 @@ class CompositeObjective(nn.Module):
 
         def time() -> nn.Module:
             if time_edges is None:
-                return TimeHead(width, max_time_gap, time_jitter)
+                return TimeHead(width, max_time_gap, time_jitter, time_scale)
             return TimeBins(width, time_edges)
 
         chosen = set(weighting.names)
@@ -142,7 +146,8 @@ class CompositeObjective(nn.Module):
         users = {name: build(options, schema, width) for name, options in (losses or {}).items()}
         self.user_names, self.users = list(users), nn.ModuleList(users.values())
         self.counts: Losses = {}
-        self.downstream = DownstreamHead(width, len(schema.classes)) if schema.classes else None
+        downstream = schema.label(label)
+        self.downstream = None if downstream is None else DownstreamHead(width, downstream)
 
     @property
     def named_heads(self) -> dict[str, nn.Module]:

@@ -9,23 +9,38 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.objectives.means import Mean, mean
-from grap_seq.schema import UNLABELLED
+from grap_seq.schema import UNLABELLED, Label
 
 
 class DownstreamHead(nn.Module):
-    """Second layer and cross-entropy over labelled positions."""
+    """Second layer and loss over labelled positions."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, label: Label) -> None:
         super().__init__()
-        self.output = nn.Linear(width, classes)
+        self.label, self.output = label, nn.Linear(width, label.outputs)
 
     def forward(self, hidden: Tensor, targets: Tensor) -> Mean:
         """Loss, shape (), zero for a batch without labels; and the number of labelled positions.
 
         Args:
             hidden: pre-activations, shape (N, M).
-            targets: class of each position, -1 where unlabelled, shape (N,).
+            targets: code of each position's label, shape (N,).
         """
-        logits = self.output(F.relu(hidden))
-        total = F.cross_entropy(logits, targets, ignore_index=UNLABELLED, reduction="sum")
-        return mean(total, (targets != UNLABELLED).sum())
+        return label_loss(self.label, self.output(F.relu(hidden)), targets)
+
+
+def label_loss(label: Label, outputs: Tensor, codes: Tensor) -> Mean:
+    """Cross-entropy of classes, squared error of a standardised number; where there is a label.
+
+    Args:
+        label: the label.
+        outputs: logits of the classes, or the number, shape (N, label.outputs).
+        codes: codes of the label, shape (N,).
+    """
+    known = label.known(codes)
+    if label.classes:
+        total = F.cross_entropy(outputs, codes, ignore_index=UNLABELLED, reduction="sum")
+    else:
+        errors = outputs.squeeze(1).float() - codes.nan_to_num()
+        total = (errors.square() * known).sum()
+    return mean(total, known.sum())

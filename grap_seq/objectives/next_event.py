@@ -66,11 +66,12 @@ class TimeHead(nn.Module):
         width: M, hidden width.
         max_gap: gaps are clipped to this, in the schema's time unit.
         jitter: width of the uniform noise added to the target; 1 unit suits integer days.
+        scale: the gap that counts as one in the loss, so that it compares with other losses.
     """
 
-    def __init__(self, width: int, max_gap: float, jitter: float) -> None:
+    def __init__(self, width: int, max_gap: float, jitter: float, scale: float = 1.0) -> None:
         super().__init__()
-        self.max_gap, self.jitter = max_gap, jitter
+        self.max_gap, self.jitter, self.scale = max_gap, jitter, scale
         self.output = nn.Linear(width, 1)
 
     def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
@@ -79,7 +80,7 @@ class TimeHead(nn.Module):
         target = batch.gaps[targets.events].clamp(0, self.max_gap)
         if self.training:
             target = (target + (torch.rand_like(target) - 0.5) * self.jitter).abs()
-        return absolute_error(prediction, target, targets.timed)
+        return absolute_error(prediction, target / self.scale, targets.timed)
 
 
 class TimeBins(nn.Module):

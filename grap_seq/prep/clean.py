@@ -138,12 +138,12 @@ def check_time_kind(
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id, event_time, fields, `__tie0`..., `__bad`.
 
-    Also `__label`, `__label_time`, `__file` and `__row` if given.
+    Also `__label0`..., `__label_time`, `__file` and `__row` if given.
 
     Raises:
         ValueError: a column has a type that cannot be used.
     """
-    label = spec.label if spec.labels is None else None
+    labels = spec.label_columns if spec.labels is None else {}
     numbers = {name: as_number(events[name], name) for name in spec.numerical}
     ties = {place: as_number(events[name], name) for place, name in spec.ties.items()}
     time = as_time(events[spec.time], spec, kind)
@@ -153,8 +153,8 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         **numbers,
     }
     extra: dict[str, ir.Value] = {}
-    if label in events.columns:
-        extra["__label"] = as_text(events[label])
+    if labels and set(labels.values()) <= set(events.columns):
+        extra |= {place: as_text(events[name]) for place, name in labels.items()}
         if spec.label_time is not None and spec.label_time in events.columns:
             counted[spec.label_time] = as_time(events[spec.label_time], spec, kind)
             extra["__label_time"] = counted[spec.label_time]

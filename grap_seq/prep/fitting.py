@@ -53,12 +53,12 @@ def fit_scaler(
     if options.log:
         rows = rows.mutate(x=signed_log(rows.x))
     quantiles = options.clip
-    other = _statistics(connection, rows.mutate(**{key: ibis.literal(0)}), quantiles).get(
+    other = statistics(connection, rows.mutate(**{key: ibis.literal(0)}), quantiles).get(
         0, Statistics(low=0.0, high=0.0, mean=0.0, std=1.0, count=0)
     )
     if options.by is None:
         return Scaler(log=options.log, by=None, other=other, missing=missing)
-    found = _statistics(connection, rows, quantiles)
+    found = statistics(connection, rows, quantiles)
     known = range(1, len(categorical[options.by]) + 1)
     groups = tuple(found.get(number) for number in known)
     return Scaler(log=options.log, by=options.by, other=other, groups=groups, missing=missing)
@@ -69,9 +69,10 @@ def _count(connection: Connection, rows: ir.Table) -> int:
     return int(counted["n"][0].as_py())
 
 
-def _statistics(
+def statistics(
     connection: Connection, rows: ir.Table, quantiles: tuple[float, float]
 ) -> dict[int, Statistics]:
+    """Bounds at two quantiles, and mean and deviation between them, of `x` for each `__key`."""
     bounds = rows.group_by("__key").aggregate(
         low=rows.x.quantile(quantiles[0]),
         high=rows.x.quantile(quantiles[1]),

@@ -1,4 +1,7 @@
-"""Labels: from a file, from a recipe or from a column of the events, checked and joined by id.
+"""Labels: from a file, from a recipe or from columns of the events, checked and joined by id.
+
+Each label of `spec.label` has a working column (`spec.label_columns`), of text, or of float64 where
+it is a number.
 
 A label may have a time of its own (`label_time`). One label a sequence then forbids events from
 that time on; of several (`local_labels`) each belongs to the last event before its time.
@@ -6,13 +9,15 @@ that time on; of several (`local_labels`) each belongs to the last event before 
 
 from __future__ import annotations
 
+import functools
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.prep.clean import TimeKind, as_text, as_time, time_kind, unreadable
+from grap_seq.prep.clean import TimeKind, as_number, as_text, as_time, time_kind, unreadable
 from grap_seq.prep.problems import Problems
 from grap_seq.prep.recipes import Recipe
 from grap_seq.prep.spec import DatasetSpec
@@ -34,10 +39,10 @@ def read_labels(
     *,
     required: bool = True,
 ) -> ir.Table | None:
-    """Labels beside the events: text columns `__id`, `__label`, `__split` and `__file`.
+    """Labels beside the events: text columns `__id`, `__label0`..., `__split` and `__file`.
 
     With `label_time` also `__label_time` (as `event_time`) and `__bad`, its text where unreadable.
-    None where the label is a column of the events or where there is no label; where it is not
+    None where labels are columns of the events or where there is no label; where it is not
     `required`, the label file may also be missing.
 
     Args:
@@ -48,7 +53,7 @@ def read_labels(
             of another kind.
     """
     spec = recipe.spec
-    if spec.label is None:
+    if not spec.label:
         return None
     where = f"labels of {spec.name}"
     if spec.labels is not None:
@@ -66,11 +71,11 @@ def read_labels(
         if given is None:
             return None
         table = given
-    require_columns(table, [spec.id, spec.label], where)
+    require_columns(table, [spec.id, *spec.label], where)
     has_split = "split" in table.columns
     columns = {
         "__id": as_text(table[spec.id]),
-        "__label": as_text(table[spec.label]),
+        **{place: as_text(table[name]) for place, name in spec.label_columns.items()},
         "__split": as_text(table.split) if has_split else ibis.null("string"),
         "__file": table["__file"] if "__file" in table.columns else ibis.literal(where),
     }
@@ -95,18 +100,58 @@ def with_times(labels: ir.Table, spec: DatasetSpec, problems: Problems) -> ir.Ta
     """
     if spec.label_time is None:
         return labels
-    time, given = labels["__label_time"], labels["__id"].notnull() & labels["__label"].notnull()
+    time, given = labels["__label_time"], labels["__id"].notnull() & any_label(labels, spec)
     missing = labels.filter(given & time.isnull())
     problems.report(labels, missing, f"label without time in column '{spec.label_time}'")
     unread = labels.filter(given & time.isnan())
     problems.report(labels, unread, f"unreadable time in column '{spec.label_time}'", "__bad")
     known = time.notnull() & ~time.isnan()
-    return labels.mutate(__label=ibis.ifelse(known, labels["__label"], ibis.null("string")))
+    return labels.mutate(**{place: _where(known, labels[place]) for place in spec.label_columns})
+
+
+def with_numbers(labels: ir.Table, spec: DatasetSpec, problems: Problems) -> ir.Table:
+    """Labels that are numbers as float64, null where a cell is none.
+
+    Raises:
+        ValueError: in strict mode, for the first of those.
+    """
+    for place, name in spec.label_columns.items():
+        if spec.is_number(name):
+            number = as_number(labels[place], name)
+            reason = f"no finite number in label column '{name}'"
+            problems.report(labels, labels.filter(number.isnan()), reason, place)
+            labels = labels.mutate(**{place: _where(~number.isnan(), number)})
+    return labels
+
+
+def _where(kept: ir.BooleanValue, value: ir.Value) -> ir.Value:
+    return ibis.ifelse(kept, value, ibis.null(value.type()))
+
+
+def any_label(table: ir.Table, spec: DatasetSpec) -> ir.BooleanValue:
+    """Whether a row has one label at least."""
+    known = [table[place].notnull() for place in spec.label_columns]
+    result: ir.BooleanValue = functools.reduce(operator.or_, known)
+    return result
+
+
+def no_labels(spec: DatasetSpec) -> dict[str, ir.Value]:
+    """The columns of a sequence without labels."""
+
+    def null(kind: str) -> ir.Value:
+        return ibis.null(f"array<{kind}>" if spec.local_labels else kind)
+
+    kinds = {
+        place: "float64" if spec.is_number(name) else "string"
+        for place, name in spec.label_columns.items()
+    }
+    times = {"__label_time": "float64"} if spec.local_labels else {}
+    return {name: null(kind) for name, kind in (kinds | times).items()}
 
 
 def with_limits(events: ir.Table, labels: ir.Table, spec: DatasetSpec) -> ir.Table:
     """Events with `__late`: whether they happen at or after the time of their sequence's label."""
-    timed = labels.filter(labels["__label"].notnull() & labels["__id"].notnull())
+    timed = labels.filter(any_label(labels, spec) & labels["__id"].notnull())
     limits = timed.group_by(__owner=timed["__id"]).aggregate(__limit=timed["__label_time"].min())
     joined = events.left_join(limits, events[spec.id] == limits["__owner"])
     late = (joined["event_time"] >= joined["__limit"]).fill_null(False)
@@ -122,9 +167,9 @@ def label_of_ids(
     *,
     required: bool = True,
 ) -> ir.Table:
-    """One row an id that has events: `__id`, `__label`, `__split`.
+    """One row an id that has events: `__id`, `__label0`..., `__split`.
 
-    With `local_labels`, `__label` is a list in the order of `__label_time`, a list beside it.
+    With `local_labels`, `__label0` is a list in the order of `__label_time`, a list beside it.
     `labels` has the row's number in `__position`; `ids` has `__id` and, with `local_labels`, the
     time of the first event, `__first`. Where no label is `required`, all may be missing.
 
@@ -142,28 +187,28 @@ def label_of_ids(
     problems.report(whole, labels.filter(labels["__id"].isnull()), "label without id")
     labels = labels.filter(labels["__id"].notnull())
     matched = labels.semi_join(ids, "__id")
-    expected = required or _any_label(connection, labels)
-    if expected and not _any_label(connection, matched):
+    expected = required or _has_labels(connection, labels, spec)
+    if expected and not _has_labels(connection, matched, spec):
         raise ValueError(_no_match(connection, labels, ids))
     problems.report(whole, labels.anti_join(ids, "__id"), "label without events", column="__id")
     if spec.local_labels:
         return _several(connection, whole, matched, ids, problems, spec)
-    groups = matched.group_by("__id").aggregate(
-        __label=matched["__label"].min(),
-        __other=matched["__label"].max(),
-        __split=matched["__split"].min(),
-    )
-    torn = groups.filter(groups["__label"] != groups["__other"])
-    conflicts = matched.semi_join(torn, "__id")
-    problems.report(whole, conflicts, "conflicting labels of an id", column="__id")
-    label = ibis.ifelse(
-        groups["__label"] == groups["__other"], groups["__label"], ibis.null("string")
-    )
-    return groups.select("__id", "__split", __label=label)
+    columns = {"__split": matched["__split"].min()}
+    for place in spec.label_columns:
+        columns |= {place: matched[place].min(), f"{place}_other": matched[place].max()}
+    groups = matched.group_by("__id").aggregate(**columns)
+    agreed = {}
+    for place, name in spec.label_columns.items():
+        equal = groups[place] == groups[f"{place}_other"]
+        conflicts = matched.semi_join(groups.filter(~equal), "__id")
+        which = f" in column '{name}'" if len(spec.label) > 1 else ""
+        problems.report(whole, conflicts, f"conflicting labels of an id{which}", column="__id")
+        agreed[place] = _where(equal, groups[place])
+    return groups.select("__id", "__split", **agreed)
 
 
-def _any_label(connection: Connection, labels: ir.Table) -> bool:
-    return bool(connection.to_pyarrow(labels["__label"].count()).as_py())
+def _has_labels(connection: Connection, labels: ir.Table, spec: DatasetSpec) -> bool:
+    return bool(connection.to_pyarrow(any_label(labels, spec).any().fill_null(False)).as_py())
 
 
 def _several(
@@ -175,11 +220,10 @@ def _several(
     spec: DatasetSpec,
 ) -> ir.Table:
     """Lists of labels and their times; labels that no event precedes are counted and left out."""
-    given = matched.filter(matched["__label"].notnull())
+    (place,) = spec.label_columns
+    given = matched.filter(matched[place].notnull())
     keys = ["__id", "__label_time"]
-    groups = given.group_by(keys).aggregate(
-        __label=given["__label"].min(), __other=given["__label"].max()
-    )
+    groups = given.group_by(keys).aggregate(__label=given[place].min(), __other=given[place].max())
     torn = groups.filter(groups["__label"] != groups["__other"])
     conflicts = given.semi_join(torn, keys)
     problems.report(whole, conflicts, "conflicting labels of an id at one time", column="__id")
@@ -193,18 +237,23 @@ def _several(
     lists = rows.group_by("__id").aggregate(__pairs=pairs)
     splits = matched.group_by("__id").aggregate(__split=matched["__split"].min())
     joined = splits.left_join(lists, "__id")
-    return joined.select(
-        "__id",
-        "__split",
-        __label=joined["__pairs"].map(lambda pair: pair["label"]),
-        __label_time=joined["__pairs"].map(lambda pair: pair["time"]),
-    )
+    lists = {
+        place: joined["__pairs"].map(lambda pair: pair["label"]),
+        "__label_time": joined["__pairs"].map(lambda pair: pair["time"]),
+    }
+    return joined.select("__id", "__split", **lists)
 
 
 def label_rows(sequences: ir.Table, spec: DatasetSpec) -> ir.Table:
-    """`__split` and `__label`, one row a label (a sequence without one has none, or null)."""
-    label = sequences["__label"]
-    return sequences.select("__split", __label=label.unnest() if spec.local_labels else label)
+    """`__split` and labels, a row a sequence, or one a label where a sequence has several.
+
+    A sequence without labels has a row of nulls, or none.
+    """
+    columns = {
+        place: sequences[place].unnest() if spec.local_labels else sequences[place]
+        for place in spec.label_columns
+    }
+    return sequences.select("__split", **columns)
 
 
 def _no_match(connection: Connection, labels: ir.Table, ids: ir.Table) -> str:
@@ -217,25 +266,6 @@ def _no_match(connection: Connection, labels: ir.Table, ids: ir.Table) -> str:
         f"{file[0] if file else 'the label file'}: no label belongs to an id of the events; labels "
         f"have ids like {first(labels)}, events {first(ids)}; both must be written the same way"
     )
-
-
-def classes_of(connection: Connection, labels: ir.Table) -> tuple[str, ...]:
-    """Names of the classes in `__label`: numbers in their order, otherwise text in its order.
-
-    Raises:
-        ValueError: no label at all, or only one class.
-    """
-    found = connection.to_pyarrow(labels.select("__label").distinct())["__label"].to_pylist()
-    classes = [value for value in found if value is not None]
-    if len(classes) < 2:
-        raise ValueError(
-            f"the label has {len(classes)} different values ({', '.join(classes) or 'all missing'})"
-            "; a label needs at least two classes: correct it, or set label to null in the YAML"
-        )
-    try:
-        return tuple(sorted(classes, key=float))
-    except ValueError:
-        return tuple(sorted(classes))
 
 
 def label_path(recipe: Recipe) -> Path | None:

@@ -1,24 +1,25 @@
-"""Several labels a sequence in a prepared part: their classes and the last events before them."""
+"""Several labels a sequence in a prepared part: their codes and the last events before them."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from grap_seq.prep.label_codes import label_codes
+from grap_seq.schema import Label
 
-def label_lists(known: pa.Table, times: pa.ChunkedArray, classes: Sequence[str]) -> list[pa.Array]:
-    """Columns `label` and `label_position` of some sequences, lists of int32.
+
+def label_lists(known: pa.Table, times: pa.ChunkedArray, label: Label) -> list[pa.Array]:
+    """Columns `label` and `label_position` of some sequences: lists of codes, and of int32.
 
     Args:
-        known: `__label` and `__label_time`, lists in the order of time, null without labels.
+        known: `__label0` and `__label_time`, lists in the order of time, null without labels.
         times: times of the events of the same sequences, rising.
-        classes: names of the classes.
+        label: what they are labels of.
     """
-    lengths = pc.fill_null(pc.list_value_length(known["__label"]), 0).to_numpy()
+    lengths = pc.fill_null(pc.list_value_length(known["__label0"]), 0).to_numpy()
     moments = _split(pc.list_flatten(known["__label_time"]).to_numpy(), lengths)
     events = _split(pc.list_flatten(times).to_numpy(), pc.list_value_length(times).to_numpy())
     # An event at the label's own time is after it already.
@@ -29,13 +30,12 @@ def label_lists(known: pa.Table, times: pa.ChunkedArray, classes: Sequence[str])
     ]
     position = np.concatenate(positions) if positions else np.zeros(0, np.int64)
     assert (position >= 0).all(), "labels before the first event were left out"
-    names = pc.list_flatten(known["__label"]).cast(pa.string())
-    codes = pc.index_in(names, pa.array(classes, pa.string())).cast(pa.int32())
+    codes = label_codes(pc.list_flatten(known["__label0"]), label).combine_chunks()
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     unlabelled = pa.array(lengths == 0)
     return [
         pa.ListArray.from_arrays(offsets, values, mask=unlabelled)
-        for values in (pa.array(codes.to_numpy(), pa.int32()), pa.array(position, pa.int32()))
+        for values in (codes, pa.array(position, pa.int32()))
     ]
 
 

@@ -24,7 +24,8 @@ class Manifest:
     """Counts per split, dropped rows by reason, files with checksums, versions and source.
 
     `splits[name]` has `sequences`, `events`, `labelled` and `classes` (labels of each class, of
-    which a sequence has one, or several with `local_labels`);
+    which a sequence has one, or several with `local_labels`; none of a number), of the first
+    label; of all others `labels[label]` has the two;
     `differences` lists counts that are not those of the recipe's expected.yaml, as (name, expected,
     found); `unseen` counts, for data prepared with `like`, the events of each field whose value is
     not in the vocabulary.

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 from grap_seq.files import atomic_write
 from grap_seq.prep.encoding import encode_events
 from grap_seq.prep.grouping import group_events, list_types, with_id
+from grap_seq.prep.label_codes import label_codes
 from grap_seq.prep.local_labels import label_lists
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
-from grap_seq.schema import SPLITS
+from grap_seq.schema import LABEL, POSITION, SPLITS
 
 # Events in a row group: small enough to read one at a time, large enough to compress well.
 EVENTS_PER_GROUP = 131_072
@@ -60,10 +61,14 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
             table = group_events(work.connection, coded, state, "__number")
     assert table["__number"].equals(known["__number"])
     if state.spec.local_labels:
-        label, position = label_lists(known, table["event_time"], state.classes)
-        table = table.append_column("label", label).append_column("label_position", position)
+        codes, position = label_lists(known, table["event_time"], state.labels[0])
+        table = table.append_column(LABEL, codes).append_column(POSITION, position)
+    elif not state.labels:
+        table = table.append_column(LABEL, pa.nulls(len(table), pa.int32()))
     else:
-        classes = pa.array(state.classes, pa.string())
-        labels = pc.index_in(known["__label"].cast(pa.string()), classes).cast(pa.int32())
-        table = table.append_column("label", labels)
+        schema = state.schema()
+        for label, place in zip(state.labels, state.spec.label_columns, strict=True):
+            table = table.append_column(
+                schema.label_column(label), label_codes(known[place], label)
+            )
     return with_id(known["__id"], table.append_column("__split", known["__split"]), state)

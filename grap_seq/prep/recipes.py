@@ -65,13 +65,18 @@ class Recipe:
         """How to come by the source's files, for error messages; empty for a user's own table."""
         return str(getattr(self.module, "REMEDY", ""))
 
-    @property
-    def expected(self) -> dict[str, Any]:
-        """Counts that a complete source gives; empty for a table or description of the user's."""
+    def expected(self, source: Path | None) -> dict[str, Any]:
+        """Counts that a complete source gives; empty for a table or description of the user's.
+
+        A dataset with several editions has them by edition.
+        """
         path = self.folder / "expected.yaml"
         if self.spec_path.parent != self.folder or not path.is_file():
             return {}
-        return dict(yaml.safe_load(path.read_text("utf-8")))
+        counts = yaml.safe_load(path.read_text("utf-8"))
+        if hasattr(self.module, "edition"):
+            counts = counts[self.module.edition(source)]
+        return dict(counts)
 
 
 def names() -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from grap_seq.names import nearest
-from grap_seq.schema import Metric, TimeUnit
+from grap_seq.schema import LABEL, OF_NUMBERS, Metric, TimeUnit
 
 SECONDS: dict[TimeUnit, int] = {
     "second": 1,
@@ -22,7 +22,7 @@ SECONDS: dict[TimeUnit, int] = {
     "day": 86400,
     "week": 604800,
 }
-METRICS: tuple[Metric, ...] = ("auc", "accuracy")
+METRICS: tuple[Metric, ...] = ("auc", "accuracy", *OF_NUMBERS)
 # Columns that prepared folders have beside the id and the fields.
 RESERVED = ("event_time", "label", "label_position")
 
@@ -60,6 +60,9 @@ class DatasetSpec:
     occurs twice, so that a repeated row is an error and not a second event. `label_time` is the
     column beside the label with the moment, in the form of `time`, from which on events must not be
     seen; with `local_labels` a sequence has a label for each of several such moments.
+
+    `label` has the names of labels, each predicted by itself; `metric` what some of them are scored
+    by, which also says whether a label is a number (`OF_NUMBERS`) or a class.
     """
 
     name: str
@@ -72,11 +75,11 @@ class DatasetSpec:
     tie_order: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     numerical: dict[str, Numerical] = field(default_factory=dict)
-    label: str | None = None
+    label: tuple[str, ...] = ()
     labels: str | None = None
     label_time: str | None = None
     local_labels: bool = False
-    metric: Metric | None = None
+    metric: dict[str, Metric] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
 
     @property
@@ -94,6 +97,15 @@ class DatasetSpec:
     def ties(self) -> dict[str, str]:
         """Working column of each `tie_order` column, which may also be a field."""
         return {f"__tie{place}": name for place, name in enumerate(self.tie_order)}
+
+    @property
+    def label_columns(self) -> dict[str, str]:
+        """Working column of each label."""
+        return {f"__label{place}": name for place, name in enumerate(self.label)}
+
+    def is_number(self, label: str) -> bool:
+        """Whether a label is a number and no class."""
+        return self.metric.get(label) in OF_NUMBERS
 
     @classmethod
     def load(cls, path: Path) -> DatasetSpec:
@@ -124,6 +136,8 @@ class DatasetSpec:
         values["tie_order"] = _names(values.get("tie_order", []), "tie_order", where)
         values["categorical"] = _names(values.get("categorical", []), "categorical", where)
         values["numerical"] = _numerical(values.get("numerical", []), where)
+        values["label"] = _labels(values.get("label", []), where)
+        values["metric"] = _metrics(values.get("metric", {}), values["label"], where)
         split = values.get("split", {})
         if not isinstance(split, Mapping):
             raise ValueError(f"{where}: 'split' takes validation, test and seed, found {split!r}")
@@ -138,6 +152,7 @@ class DatasetSpec:
         content = dataclasses.asdict(self)
         content["categorical"] = list(self.categorical)
         content["tie_order"] = list(self.tie_order)
+        content["label"] = list(self.label)
         for options in content["numerical"].values():
             options["clip"] = list(options["clip"])
         return content
@@ -147,8 +162,6 @@ class DatasetSpec:
             raise ValueError(
                 f"{where}: time_unit '{self.time_unit}'; {nearest(self.time_unit, SECONDS)}"
             )
-        if self.metric is not None and self.metric not in METRICS:
-            raise ValueError(f"{where}: metric '{self.metric}'; {nearest(self.metric, METRICS)}")
         fields = (*self.categorical, *self.numerical)
         if not fields:
             raise ValueError(f"{where}: name at least one categorical or numerical field")
@@ -157,30 +170,38 @@ class DatasetSpec:
             if used.count(name) > 1:
                 raise ValueError(f"{where}: column '{name}' is used twice; keep one of its uses")
         for name in (self.id, *fields):
-            if name in RESERVED or name.startswith("__"):
+            if name in RESERVED or name.startswith(("__", f"{LABEL}:")):
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
         for key in ("relative_time", "unique", "local_labels"):
             if not isinstance(getattr(self, key), bool):
                 raise ValueError(f"{where}: {key} takes true or false")
-        if self.label is not None and self.label in (*used, *self.tie_order):
-            raise ValueError(
-                f"{where}: the label '{self.label}' is also an input column; remove it there"
-            )
-        if self.labels is not None and self.label is None:
+        for name in self.label:
+            if name in (*used, *self.tie_order):
+                raise ValueError(
+                    f"{where}: the label '{name}' is also an input column; remove it there"
+                )
+            if self.label.count(name) > 1:
+                raise ValueError(f"{where}: the label '{name}' is named twice")
+        if self.labels is not None and not self.label:
             raise ValueError(f"{where}: 'labels' names a file; name its column with 'label' too")
-        if self.label_time is not None and self.label_time in (*used, *self.tie_order, self.label):
+        if self.label_time is not None and self.label_time in (*used, *self.tie_order, *self.label):
             raise ValueError(
                 f"{where}: label_time '{self.label_time}' is also the label or an input column; "
                 "give the label's time a column of its own"
             )
-        if self.label_time is not None and self.label is None:
+        if self.label_time is not None and not self.label:
             raise ValueError(f"{where}: 'label_time' needs a label; name its column with 'label'")
         if self.local_labels and self.label_time is None:
             raise ValueError(
                 f"{where}: local_labels says that a sequence has several labels; name the column "
                 "with the time of each as 'label_time'"
+            )
+        if self.local_labels and len(self.label) > 1:
+            raise ValueError(
+                f"{where}: local_labels takes one label; name one of {', '.join(self.label)} as "
+                "'label', and prepare another folder for each of the others"
             )
         for name, options in self.numerical.items():
             if options.by is not None and options.by not in self.categorical:
@@ -200,6 +221,26 @@ def _names(given: Any, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
         raise ValueError(f"{where}: '{key}' takes a list of column names, found {given!r}")
     return tuple(given)
+
+
+def _labels(given: Any, where: str) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else _names(given, "label", where)
+
+
+def _metrics(given: Any, labels: tuple[str, ...], where: str) -> dict[str, Metric]:
+    """Metric by label; with one label it may stand alone."""
+    if not isinstance(given, Mapping):
+        if len(labels) != 1:
+            raise ValueError(
+                f"{where}: metric {given!r}, for which of {', '.join(labels) or 'no labels'}? With "
+                "several labels write metric: {LABEL: METRIC}"
+            )
+        given = {labels[0]: given}
+    _check_keys(given, labels, f"{where}, metric")
+    for metric in given.values():
+        if metric not in METRICS:
+            raise ValueError(f"{where}: metric '{metric}'; {nearest(str(metric), METRICS)}")
+    return dict(given)
 
 
 def _numerical(given: Any, where: str) -> dict[str, Numerical]:

@@ -19,12 +19,15 @@ import ibis.expr.types as ir
 from grap_seq.files import write_json
 from grap_seq.prep import fitting
 from grap_seq.prep.clean import check_time_kind, clean, time_kind
+from grap_seq.prep.label_codes import fit_labels
 from grap_seq.prep.labels import (
-    classes_of,
+    any_label,
     label_of_ids,
     label_rows,
+    no_labels,
     read_labels,
     with_limits,
+    with_numbers,
     with_times,
 )
 from grap_seq.prep.lists import explode
@@ -102,12 +105,13 @@ class Work:
         return dict(json.loads(facts.read_text("utf-8")))
 
     def sequences(self) -> ir.Table:
-        """Stage 2: one row a sequence: `__id __number __events __split __label __bucket`."""
+        """Stage 2: one row a sequence: `__id __number __events __split __bucket __label0`..."""
         cleaned = self._cleaned
         check_events(self.connection, cleaned, self.spec, self.problems)
         labels, local = self._labels, self.spec.local_labels
         if labels is not None:
             labels = with_times(labels, self.spec, self.problems)
+            labels = with_numbers(labels, self.spec, self.problems)
             if self.spec.label_time is not None and not local:
                 limited = with_limits(without_problems(cleaned, self.spec), labels, self.spec)
                 late = f"event at or after the label's time in column '{self.spec.label_time}'"
@@ -124,9 +128,7 @@ class Work:
         self._check_size(ids)
         split = self.spec.split
         if labels is None:
-            label = ibis.null("array<string>" if local else "string")
-            times = {"__label_time": ibis.null("array<float64>")} if local else {}
-            found = ids.mutate(__label=label, __split=ibis.null("string"), **times)
+            found = ids.mutate(__split=ibis.null("string"), **no_labels(self.spec))
         else:
             known = label_of_ids(
                 self.connection,
@@ -142,7 +144,7 @@ class Work:
                 split = without_test(split)
         if self.stored is not None:
             # Without any label there is nothing to train or validate on.
-            labelled = found["__label"].count().as_scalar()
+            labelled = any_label(found, self.spec).sum().as_scalar() if self.spec.label else 0
             found = found.mutate(__split=ibis.ifelse(labelled == 0, "test", found["__split"]))
         total = self.connection.to_pyarrow(ids["__events"].sum()).as_py()
         values = total * (1 + len(self.spec.categorical) + len(self.spec.numerical))
@@ -153,7 +155,7 @@ class Work:
             table = found.select(
                 "__id",
                 "__events",
-                "__label",
+                *self.spec.label_columns,
                 *(["__label_time"] if local else []),
                 # Sorting by a number is cheaper than by text; the order is mostly the final one.
                 __number=ibis.row_number().over(order_by=[as_integer, found["__id"]]),
@@ -216,14 +218,12 @@ class Work:
                 name: fitting.fit_scaler(self.connection, part, name, self.spec, categorical)
                 for name in self.spec.numerical
             }
-        labelled = self.spec.label is not None
-        labels = label_rows(sequences, self.spec)
         integers = facts["countable_id"] and self._all_integers(sequences)
         return State(
             spec=self.spec,
             categorical=categorical,
             numerical=numerical,
-            classes=classes_of(self.connection, labels) if labelled else (),
+            labels=fit_labels(self.connection, label_rows(sequences, self.spec), self.spec),
             id_type="int64" if integers else "string",
             time_kind=facts["time"],
         )
@@ -240,16 +240,17 @@ class Work:
                 f"{self.spec.name}: ids of '{self.spec.id}' were integers in preparation, these "
                 "are not; write them the same way"
             )
-        labels = label_rows(sequences, self.spec)
-        found = self.connection.to_pyarrow(labels.select("__label").distinct())
-        unknown = {*found["__label"].to_pylist()} - {None, *self.stored.classes}
-        if unknown:
-            raise ValueError(
-                f"{self.spec.name}: label '{self.spec.label}' has the value "
-                f"{', '.join(map(repr, sorted(unknown)))}, in preparation it had "
-                f"{', '.join(map(repr, self.stored.classes))}; correct or remove such labels, or "
-                "prepare without like="
-            )
+        rows = label_rows(sequences, self.spec)
+        for label, place in zip(self.stored.labels, self.spec.label_columns, strict=True):
+            found = self.connection.to_pyarrow(rows.select(place).distinct())
+            unknown = {*found[place].to_pylist()} - {None, *label.classes}
+            if label.classes and unknown:
+                raise ValueError(
+                    f"{self.spec.name}: label '{label.name}' has the value "
+                    f"{', '.join(map(repr, sorted(unknown)))}, in preparation it had "
+                    f"{', '.join(map(repr, label.classes))}; correct or remove such labels, or "
+                    "prepare without like="
+                )
         return dataclasses.replace(self.stored, spec=self.spec)
 
     def _training(self, numbers: list[int]) -> ir.Table:
@@ -272,19 +273,19 @@ class Work:
 
     @cached_property
     def _labels(self) -> ir.Table | None:
-        if self.spec.label is None:
+        if not self.spec.label:
             return None
         if (self.folder / "labels.parquet").exists():
             return self.connection.in_order(self.folder / "labels.parquet")
         events = without_problems(self._cleaned, self.spec)
         time = ["__label_time"] if self.spec.label_time is not None else []
-        if not {"__label", *time} <= set(events.columns):
+        if not {*self.spec.label_columns, *time} <= set(events.columns):
             return None
         labels = events.mutate(__id=events[self.spec.id], __split=ibis.null("string"))
-        return labels.filter(labels["__label"].notnull())
+        return labels.filter(any_label(labels, self.spec))
 
     def _require_label(self, events: ir.Table) -> None:
-        names = [name for name in (self.spec.label, self.spec.label_time) if name is not None]
+        names = [*self.spec.label, *filter(None, [self.spec.label_time])]
         missing = [name for name in names if name not in events.columns]
         if not missing:
             return

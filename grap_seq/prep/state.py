@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from typing import Any, Literal
 from grap_seq.files import write_json
 from grap_seq.prep.clean import TimeKind
 from grap_seq.prep.spec import DatasetSpec
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Field, Label, Metric, Schema
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,19 @@ class Scaler:
         )
 
 
+def class_metric(classes: Sequence[str]) -> Metric:
+    """What a label of these classes is scored by, unless its description says so."""
+    return "auc" if len(classes) == 2 else "accuracy"
+
+
 @dataclass(frozen=True)
 class State:
-    """Vocabularies by falling training frequency (None = missing), scalers, classes, spec."""
+    """Vocabularies by falling training frequency (None = missing), scalers, labels, spec."""
 
     spec: DatasetSpec
     categorical: dict[str, tuple[str | None, ...]]
     numerical: dict[str, Scaler]
-    classes: tuple[str, ...]
+    labels: tuple[Label, ...]
     id_type: Literal["int64", "string"]
     time_kind: TimeKind
 
@@ -73,17 +79,12 @@ class State:
             for name, values in self.categorical.items()
         )
         numerical = (Field(name, "numerical", by=s.by) for name, s in self.numerical.items())
-        metric = spec.metric
-        if spec.label is not None and metric is None:
-            metric = "auc" if len(self.classes) == 2 else "accuracy"
         return Schema(
             name=spec.name,
             id=spec.id,
             time_unit=spec.time_unit,
             fields=(*categorical, *numerical),
-            label=spec.label,
-            classes=self.classes,
-            metric=metric,
+            labels=self.labels,
             local_labels=spec.local_labels,
         )
 
@@ -91,7 +92,7 @@ class State:
         return {
             "categorical": {name: list(values) for name, values in self.categorical.items()},
             "numerical": {name: dataclasses.asdict(s) for name, s in self.numerical.items()},
-            "label": {"classes": list(self.classes)},
+            "labels": [label.to_dict() for label in self.labels],
             "split": dataclasses.asdict(self.spec.split),
             "id": {"type": self.id_type},
             "time": {"kind": self.time_kind},
@@ -104,7 +105,7 @@ class State:
             spec=DatasetSpec.from_dict(content["spec"], "vocab.json"),
             categorical={name: tuple(v) for name, v in content["categorical"].items()},
             numerical={name: _scaler(s) for name, s in content["numerical"].items()},
-            classes=tuple(content["label"]["classes"]),
+            labels=tuple(Label.from_dict(label) for label in _labels(content)),
             id_type=content["id"]["type"],
             time_kind=content["time"]["kind"],
         )
@@ -126,6 +127,15 @@ class State:
                 "`grap-seq prepare`"
             )
         return cls.from_dict(json.loads(path.read_text("utf-8")))
+
+
+def _labels(content: dict[str, Any]) -> list[dict[str, Any]]:
+    if "labels" in content:
+        return list(content["labels"])
+    # An earlier version knew one label, of classes.
+    name, classes = content["spec"]["label"], content["label"]["classes"]
+    metric = content["spec"]["metric"] or class_metric(classes)
+    return [] if name is None else [Label(name, metric, classes).to_dict()]
 
 
 def _scaler(content: dict[str, Any]) -> Scaler:

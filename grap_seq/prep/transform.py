@@ -125,12 +125,11 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
             kind = time_kind(connection, events, chosen)
             labels = read_labels(connection, recipe, tables, kind)
             if labels is not None and not chosen.local_labels:
-                label = labels.select("__id", "__label").distinct()
+                named = {name: labels[place] for place, name in chosen.label_columns.items()}
+                label = labels.select("__id", **named).distinct()
                 events = events.left_join(label, events["__text"] == label["__id"])
-                events = events.rename({chosen.label: "__label"})
-            known = chosen.label in events.columns and not chosen.local_labels
-            if chosen.label is not None and known:
-                columns.append(chosen.label)
+            if not chosen.local_labels:
+                columns += [name for name in chosen.label if name in events.columns]
             ordered = events.select(columns).order_by(chosen.id, chosen.time)
             frame: pd.DataFrame = connection.to_pyarrow(ordered).to_pandas()
             return frame

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from grap_seq.files import sha256
 from grap_seq.prep.manifest import Manifest
 from grap_seq.prep.state import State
-from grap_seq.schema import SPLITS, Schema
+from grap_seq.schema import LABEL, POSITION, SPLITS, Label, Schema
 
 MAX_SHOWN = 20
 
@@ -73,8 +73,9 @@ def _descriptions(manifest: Manifest, schema: Schema, state: State) -> Iterator[
         yield "schema.yaml: another hash than in manifest.json"
     if state.schema().hash != schema.hash:
         yield "vocab.json: its vocabularies do not belong to schema.yaml"
-    if schema.label is not None and schema.label in {field.name for field in schema.fields}:
-        yield f"schema.yaml: the label '{schema.label}' is also an input"
+    for label in schema.labels:
+        if label.name in {field.name for field in schema.fields}:
+            yield f"schema.yaml: the label '{label.name}' is also an input"
 
 
 def _part(
@@ -88,7 +89,8 @@ def _part(
     """What is wrong in one part, each kind once; adds to `counts` and `split_of`."""
     fields = [field.name for field in schema.fields]
     file = pq.ParquetFile(path)
-    labels = ["label", "label_position"] if schema.local_labels else ["label"]
+    labels = [schema.label_column(label) for label in schema.labels] or [LABEL]
+    labels += [POSITION] if schema.local_labels else []
     if file.schema_arrow.names != [schema.id, "event_time", *fields, *labels]:
         return [f"{name}: columns {', '.join(file.schema_arrow.names)} are not those of the schema"]
     found: dict[str, str] = {}
@@ -129,8 +131,12 @@ def _sequences(table: pa.Table, schema: Schema) -> Iterator[tuple[str, int]]:
     if schema.local_labels:
         yield from _local_labels(table, schema, lengths)
         return
-    labels = table["label"].to_pandas().to_numpy("float64")
-    yield from _first("unknown class", (labels < 0) | (labels >= max(1, len(schema.classes))))
+    for label in schema.labels:
+        column = table[schema.label_column(label)]
+        codes = column.cast(pa.float64()).drop_null().to_numpy()
+        wrong = np.zeros(len(table), bool)
+        wrong[column.is_valid().to_numpy()] = _unknown(codes, label)
+        yield from _first(_wrong_label(label), wrong)
 
 
 def _local_labels(
@@ -142,11 +148,22 @@ def _local_labels(
     if uneven.any():
         return
     labels, positions = _flat(table, "label"), _flat(table, "label_position")
-    known = (labels >= 0) & (labels < len(schema.classes))
-    yield from _first("unknown class", ~known, lengths)
+    label = schema.labels[0]
+    yield from _first(_wrong_label(label), _unknown(labels, label), lengths)
     inside = (positions >= 0) & (positions < np.repeat(events, lengths))
     yield from _first("label outside the events", ~inside, lengths)
     yield from _first("labels out of order", _falls(positions, lengths), lengths)
+
+
+def _wrong_label(label: Label) -> str:
+    return "unknown class" if label.classes else "label that is no number"
+
+
+def _unknown(codes: NDArray[np.float64], label: Label) -> NDArray[np.bool_]:
+    """Codes of no class of the label, or of no number."""
+    if not label.classes:
+        return ~np.isfinite(codes)
+    return ~((codes >= 0) & (codes < len(label.classes)))
 
 
 def _falls(values: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -20,6 +20,7 @@ from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import RunFiles, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
+from grap_seq.training.summary import sentences
 
 _ROWS = {"embedding": "embedding", "aggregates": "aggregates", "both": "both together"}
 
@@ -59,9 +60,9 @@ def report(run: Path, prepared: Path) -> Path:
         schema=schema,
         manifest=manifest,
         weighting=files.weighting,
-        headline=words.headline(files.evaluation, schema.label is not None),
+        headline=words.headline(files.evaluation, bool(schema.labels)),
         evaluation=_evaluation(run, files),
-        data=words.data(manifest.splits, len(schema.classes)),
+        data=words.data(manifest.splits, schema.label()),
         config=files.config_text,
         environment=files.environment and json.dumps(files.environment, indent=2),
         version=__version__,
@@ -135,6 +136,7 @@ def _losses(run: Path, files: RunFiles) -> dict[str, Any]:
     validated = not columns(files.metrics, "val_loss").dropna(how="all").empty
     return {
         "validated": validated,
+        "kept": " ".join(sentences(files.training)) if files.training else None,
         "image": images(lambda width: plot_losses(run, width)),
     }
 

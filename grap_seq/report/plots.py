@@ -80,10 +80,13 @@ def plot_cosines(run: Path, width: float = WIDE) -> Figure:
 def plot_losses(run: Path, width: float = WIDE) -> Figure:
     """Every loss over the epochs, train and validation, one panel each; the probe's score last.
 
+    A line marks the epoch that was kept.
+
     Raises:
         ValueError: The run has no metrics.
     """
-    metrics = read(run).metrics
+    files = read(run)
+    metrics, kept = files.metrics, (files.training or {}).get("kept")
     if metrics is None or metrics.empty:
         raise ValueError(f"{run} has no metrics.csv; `grap-seq pretrain` writes it")
     train, validation = columns(metrics, "loss"), columns(metrics, "val_loss")
@@ -101,6 +104,8 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
         figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
         for place, (axes, (name, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
+            if kept is not None:
+                axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
             _loss_panel(axes, name, epochs, lines, named=place == 0)
             if place >= len(panels) - per_row:
                 axes.set_xlabel("epoch")
@@ -120,7 +125,8 @@ def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
 
 def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> Figure:
     """The picture of a projection that is already computed."""
-    wide = width > 5
+    wide, target = width > 5, schema.label()
+    classes = () if target is None else target.classes
     side = width - 1.8 if wide else width
     with styled():
         figure = Figure(figsize=(width, side), layout="constrained")
@@ -131,7 +137,7 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
         # Unlabelled first and the largest class next, so that small classes lie on top.
         for label in sorted((int(label) for label in counts.index), key=lambda c: c >= 0):
             chosen = projection.labels == label
-            name = "unlabelled" if label < 0 else schema.classes[label]
+            name = "unlabelled" if label < 0 else classes[label]
             # Classes beyond the palette share the ink of the text; few datasets have so many.
             colour = INK if label >= 0 else PALE
             groups[label] = axes.scatter(
@@ -150,7 +156,7 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
             handles=[groups[label] for label in sorted(groups, key=lambda c: (c < 0, c))],
             loc="outside right upper" if wide else "outside upper left",
             ncols=1 if wide else 2,
-            title=schema.label,
+            title=None if target is None else target.name,
             alignment="left",
             frameon=False,
             handletextpad=0.1,

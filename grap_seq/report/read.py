@@ -20,8 +20,10 @@ class RunFiles:
         config: The resolved config.
         config_text: The same as YAML.
         environment: Versions, machine and commit.
+        training: Which epoch was kept and why, see `grap_seq.training.summary`.
         metrics: One row an epoch: epoch, step, loss/<name>, val_loss/<name>, val_probe.
-        weights: One row a logged step: step, epoch, weight/<name>, cosine/<name>.
+        weights: One row a logged step up to the kept epoch's last: step, epoch, weight/<name>,
+            cosine/<name>.
         evaluation: evaluation.json.
     """
 
@@ -29,6 +31,7 @@ class RunFiles:
     config: dict[str, Any] | None
     config_text: str | None
     environment: dict[str, Any] | None
+    training: dict[str, Any] | None
     metrics: pd.DataFrame | None
     weights: pd.DataFrame | None
     evaluation: dict[str, Any] | None
@@ -50,14 +53,21 @@ def read(run: Path) -> RunFiles:
         raise FileNotFoundError(f"{run} is not a run folder; make one with `grap-seq pretrain`")
     config_text = _text(run / "config.yaml")
     environment, evaluation = (_text(run / f"{n}.json") for n in ("environment", "evaluation"))
+    model = _text(run / "model.json")
+    training = json.loads(model).get("training") if model else None
     metrics, weights = run / "metrics.csv", run / "weights.parquet"
+    trajectory = pd.read_parquet(weights) if weights.is_file() else None
+    if trajectory is not None and training is not None:
+        # What came later is not in the model.
+        trajectory = trajectory[trajectory["step"] <= training["step"]]
     return RunFiles(
         name=run.resolve().name,
         config=yaml.safe_load(config_text) if config_text else None,
         config_text=config_text,
         environment=json.loads(environment) if environment else None,
+        training=training,
         metrics=pd.read_csv(metrics) if metrics.is_file() else None,
-        weights=pd.read_parquet(weights) if weights.is_file() else None,
+        weights=trajectory,
         evaluation=json.loads(evaluation) if evaluation else None,
     )
 

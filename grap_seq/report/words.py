@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from grap_seq.schema import Label
 from grap_seq.weighting.watch import NEAR_ZERO
 
 Fate = Literal["rose", "held", "fell", "vanished"]
@@ -160,14 +161,15 @@ def constant(weighting: str | None) -> str:
     )
 
 
-def data(splits: Mapping[str, Mapping[str, Any]], classes: int) -> str:
+def data(splits: Mapping[str, Mapping[str, Any]], label: Label | None) -> str:
     """Size of the data, from the manifest's counts per split."""
     sequences, events, labelled = (
         sum(split[key] for split in splits.values()) for key in ("sequences", "events", "labelled")
     )
     text = f"{sequences:,} sequences with {events:,} events"
-    if labelled:
-        text += f"; {labelled:,} ({labelled / sequences:.0%}) carry a label of {classes} classes"
+    if labelled and label is not None:
+        what = f"a label of {len(label.classes)} classes" if label.classes else "a number as label"
+        text += f"; {labelled:,} ({labelled / sequences:.0%}) carry {what}"
     return f"{text}."
 
 

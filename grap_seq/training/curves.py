@@ -20,6 +20,7 @@ from grap_seq.batch import Batch
 from grap_seq.files import atomic_write
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.epoch_means import EpochMeans
+from grap_seq.training.progress import spoken
 from grap_seq.training.stop import inside_epoch
 
 Row = dict[str, float]
@@ -116,7 +117,10 @@ class Curves(Callback):
         if trainer.is_global_zero:
             with atomic_write(self.run / "metrics.csv") as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False)
-            _tell(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}", row, scores)
+            assert trainer.max_epochs is not None
+            left = trainer.max_epochs - len(rows)
+            mean = sum(row["seconds"] for row in rows) / len(rows)
+            _tell(f"epoch {len(rows)}/{trainer.max_epochs}", row, scores, left * mean)
         return row
 
 
@@ -136,9 +140,10 @@ def _cells(module: Any, batch: Batch) -> int:
     return batch.layout.rectangles.size
 
 
-def _tell(epoch: str, row: Row, scores: Row) -> None:
+def _tell(epoch: str, row: Row, scores: Row, left: float) -> None:
     shown = "".join(f"  {name} {value:.4f}" for name, value in scores.items())
     skipped = row["skipped_updates"]
     warned = f"  {skipped} updates skipped: gradients were not finite" if skipped else ""
     speed = f"  {row['events_per_second']:,.0f} events/s  {row['seconds']:.0f} s"
-    Console().print(f"{epoch}{shown}{speed}{warned}", highlight=False)
+    rest = f", {spoken(left)} left" if left else ""
+    Console().print(f"{epoch}{shown}{speed}{rest}{warned}", highlight=False, soft_wrap=True)

@@ -26,6 +26,7 @@ class PretrainData(lightning.LightningDataModule):
         workers: processes that build batches.
         labelled: train on labelled sequences alone, without validation batches.
         fraction: share of the training labels that training sees, see `grap_seq.data.fraction`.
+        label: which of several labels; None: the first.
 
     Attributes:
         train: the training split with all its labels.
@@ -43,9 +44,10 @@ class PretrainData(lightning.LightningDataModule):
         workers: int = 0,
         labelled: bool = False,
         fraction: float = 1.0,
+        label: str | None = None,
     ) -> None:
         super().__init__()
-        self.train, self.val = Sequences(prepared, "train"), Sequences(prepared, "val")
+        self.train, self.val = (Sequences(prepared, split, label) for split in ("train", "val"))
         self._seen, self.labelled = self.train.with_labels(fraction), labelled
         self.policy, self.batch_size, self.seed = policy, batch_size, seed
         self.max_padding, self.workers = max_padding, workers

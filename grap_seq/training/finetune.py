@@ -22,12 +22,15 @@ from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
+from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, windows
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.schedule import Schedule
-from grap_seq.training.selection import Criterion, checkpoints, patience
+from grap_seq.training.selection import checkpoints, patience
+from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
+from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
 ADAPTERS = ("auto", "lora", "full")
@@ -50,9 +53,11 @@ def supervised(config: Any) -> Path:
         ValueError: the data have no label, or the config does not fit them or the machine.
     """
     schema = _labelled(Path(config.prepared))
+    config, times = with_times(config, Sequences(Path(config.prepared), "train"))
     torch.manual_seed(config.seed)
     description = describe(config, numbers_of(Path(config.prepared)))
     model = build_model(schema, description)
+    description["gaps"] = times
     _add_end_token(model, description)
     return _train(config, model, description)
 
@@ -103,6 +108,7 @@ def settings_of(config: Any) -> Any:
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)
     given = {str(key): value for key, value in own.items() if value is not None}
+    given["labels"]["name"] = given["labels"]["name"] or stored["labels"].get("name")
     if not stored.keys() >= set(KEPT):
         raise ValueError(
             f"{config.run} was trained by another version of grap_seq, without settings that it"
@@ -128,7 +134,7 @@ def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Para
 
 def _labelled(prepared: Path) -> Schema:
     schema = Schema.load(prepared)
-    if not schema.classes:
+    if not schema.labels:
         raise ValueError(
             f"{prepared} has no label to learn; name one in the dataset's description and prepare"
             " it again"
@@ -152,14 +158,17 @@ def _train(
         workers=config.trainer.workers,
         labelled=True,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
     steps = data.steps(config.trainer.devices, config.accumulate)
     config = with_epochs(config, steps)
-    schema = data.train.schema
-    head = build_head(model.embedding_size, len(schema.classes), config.head_hidden)
+    label = data.train.label
+    assert label is not None
+    head = build_head(model.embedding_size, label.outputs, config.head_hidden)
     module = SupervisedModule(
         model,
         head,
+        label,
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
@@ -172,15 +181,18 @@ def _train(
     trainer = build_trainer(config, [scorer, *patience(by, config.patience), *savers])
     fit(trainer, module, data, last)
     best = savers[0].best_model_path or savers[-1].best_model_path
-    module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-    splits = {"validation": data.val, "test": Sequences(prepared, "test")}
+    kept = torch.load(best, map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
     scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
     if lora:
         merge_adapters(model)
-    save(model, description, run, prepared)
-    write_json(run / "head.json", {"metric": schema.metric, **scores})
+    found = summarise(run, "score" if by == "probe" else by, kept["epoch"], config.epochs)
+    save(model, {**description, "training": found}, run, prepared)
+    write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    Console().print(f"{schema.metric} of the head: {shown}", highlight=False)
+    for line in (*sentences(found), f"{label.metric} of the head: {shown}"):
+        Console().print(line, highlight=False, soft_wrap=True)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run

@@ -23,12 +23,15 @@ from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
 from grap_seq.training.budget import with_epochs
+from grap_seq.training.criterion import criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.run_folder import last_checkpoint, open_run, previous
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, checkpoints, patience
+from grap_seq.training.summary import sentences, summarise
+from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 from grap_seq.weighting.base import Weighting
 
@@ -59,9 +62,12 @@ def pretrain(config: Any) -> Path:
         max_padding=config.max_padding,
         workers=config.trainer.workers,
         fraction=config.labels.fraction,
+        label=config.labels.name,
     )
+    config, times = with_times(config, data.train)
     steps = data.steps(config.trainer.devices, config.accumulate)
     config = with_epochs(config, steps)
+    config.select = criterion(config.select, data.train, data.val)
     schedule = Schedule.from_config(config, steps)
     edges = time_edges(config.objective.time, data.train)
     module, description = build_module(config, schema, numbers_of(prepared), schedule, edges)
@@ -83,14 +89,17 @@ def pretrain(config: Any) -> Path:
     stopping = patience(config.select, config.patience, config.validate_every)
     trainer = build_trainer(config, [recorder, selection, *stopping, *savers])
     fit(trainer, module, data, last)
-    summary = module.objective.weighting.summary()
     # No epoch has a score where the first one to be scored was never reached.
-    best = savers[0].best_model_path or last_checkpoint(run)
-    state = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
-    save(module.model, description, run, prepared)
-    if schema.classes:
-        Console().print(summary, highlight=False)
+    best = savers[0].best_model_path
+    kept = torch.load(best or last_checkpoint(run), map_location="cpu", weights_only=True)
+    module.load_state_dict(kept["state_dict"])
+    by = config.select if best else "last"
+    found = summarise(run, by, kept["epoch"], config.epochs)
+    save(module.model, {**description, "gaps": times, "training": found}, run, prepared)
+    for line in sentences(found):
+        Console().print(line, highlight=False, soft_wrap=True)
+    if schema.labels:
+        Console().print(module.objective.weighting.summary(), highlight=False)
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
@@ -174,7 +183,7 @@ def build_module(
     model = build_model(schema, description)
     names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
-    if weighting.needs_labels and not schema.classes:
+    if weighting.needs_labels and not schema.labels:
         raise ValueError(
             f"weighting={options['weighting']['name']} learns from labels and {schema.name} has"
             " none; name a label in the dataset's description, or use weighting=equal"
@@ -215,7 +224,7 @@ def _objective(
     Raises:
         ValueError: CoLES without a head beside other losses.
     """
-    dataset, objective = options["dataset"], options["objective"]
+    dataset, objective, label = options["dataset"], options["objective"], options["labels"]["name"]
     coles = {key: objective[f"coles_{key}"] for key in ("margin", "negatives", "reduction")}
     if objective["coles"] and not objective["coles_head"]:
         if weighting.names != (COLES,):
@@ -223,7 +232,8 @@ def _objective(
                 "objective.coles_head=false is for CoLES alone; other losses beside it need"
                 " objective.coles_head=true"
             )
-        return ColesAlone(schema, weighting, features, width=objective["head_width"], **coles)
+        coles |= {"width": objective["head_width"], "label": label}
+        return ColesAlone(schema, weighting, features, **coles)
     return CompositeObjective(
         schema,
         weighting,
@@ -233,7 +243,9 @@ def _objective(
         time_edges=time_edges,
         max_time_gap=dataset["max_time_gap"],
         time_jitter=dataset["time_jitter"],
+        time_scale=dataset["time_scale"],
         condition_values=objective["condition_values"],
         losses=objective["losses"],
+        label=label,
         **{f"coles_{key}": value for key, value in coles.items()},
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import lightning
 import numpy as np
@@ -14,13 +13,12 @@ from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.protocol import probe
+from grap_seq.training.criterion import Criterion
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.stop import inside_epoch
 
-Criterion = Literal["probe", "loss", "last"]
 SCORE = "score"
-CHOICES = ("probe", "loss", "last")
 # Whether the higher or the lower score is the better one.
 MODES = {"probe": "max", "loss": "min"}
 
@@ -61,8 +59,6 @@ class Selection(Callback):
         labelled = train.examples()
         chosen = generator(seed, 0, purpose=2).permutation(np.arange(len(labelled)))[:sequences]
         self.fitted, self.scored = labelled.take(np.sort(chosen)), val.examples()
-        if by not in CHOICES:
-            raise ValueError(f"select={by}: choose one of {', '.join(CHOICES)}")
         if by == "loss" and int((val.lengths >= 2).sum()) < 2:
             raise ValueError(
                 "select=loss needs two validation sequences with two events or more; use"
@@ -70,8 +66,8 @@ class Selection(Callback):
             )
         if by == "probe" and not self._can_probe():
             raise ValueError(
-                "select=probe needs labelled sequences of at least two classes in train and in"
-                " val; use select=loss or select=last, or a larger validation share"
+                "select=probe needs labelled sequences with at least two different labels in"
+                " train and in val; use select=loss or select=last, or a larger validation share"
             )
 
     def _can_probe(self) -> bool:
@@ -100,15 +96,15 @@ class Selection(Callback):
             embed_rows(module.model, sequences, part.rows, self.eval_length, stops=part.stops)
             for sequences, part in ((self.train, self.fitted), (self.val, self.scored))
         )
-        metric = self.train.schema.metric
-        assert metric is not None
+        label = self.train.label
+        assert label is not None
         module.model.train()
         return probe(
             train,
             self.fitted.labels,
             val,
             self.scored.labels,
-            metric=metric,
+            label,
             seed=self.seed,
             threads=self.threads,
             boosting=self.boosting,

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from grap_seq.batch import Batch
 from grap_seq.data.sequences import Sequences
@@ -21,7 +18,8 @@ from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.objectives.means import mean
+from grap_seq.objectives.downstream import label_loss
+from grap_seq.schema import Label
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.curves import Curves
 from grap_seq.training.schedule import Schedule
@@ -29,11 +27,12 @@ from grap_seq.training.selection import SCORE
 
 
 class SupervisedModule(TrainingModule):
-    """Model and head (batch norm, linear) under cross-entropy.
+    """Model and head (batch norm, linear) under the label's loss.
 
     Args:
         model: event embedding and encoder.
-        head: embeddings (B, E) to logits (B, classes).
+        head: embeddings (B, E) to (B, label.outputs).
+        label: what it predicts.
         seed: random numbers of a step depend on it, the step and the process.
         lr: learning rate of all parameters that require a gradient.
         schedule: of the learning rate; None: it is constant.
@@ -43,13 +42,14 @@ class SupervisedModule(TrainingModule):
         self,
         model: SequenceModel,
         head: nn.Module,
+        label: Label,
         *,
         seed: int = 0,
         lr: float = 1e-3,
         schedule: Schedule | None = None,
     ) -> None:
         super().__init__(seed, lr, schedule)
-        self.model, self.head = model, head
+        self.model, self.head, self.label = model, head, label
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
@@ -69,17 +69,16 @@ class SupervisedModule(TrainingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         vectors = self.model.embed(batch)
-        total = F.cross_entropy(self.head(vectors), batch.labels, reduction="sum")
-        loss, entries = mean(total, batch.labels.new_tensor(len(batch.labels)))
+        loss, entries = label_loss(self.label, self.head(vectors), batch.labels)
         self.losses, self.counts = {"label": loss.detach()}, {"label": entries}
         return loss
 
 
-def build_head(size: int, classes: int, hidden: int = 0) -> nn.Module:
-    """Embeddings (B, size) to logits (B, classes), through a hidden layer where it has a width."""
+def build_head(size: int, outputs: int, hidden: int = 0) -> nn.Module:
+    """Embeddings (B, size) to (B, outputs), through a hidden layer where it has a width."""
     if not hidden:
-        return nn.Sequential(BatchNorm(size), nn.Linear(size, classes))
-    layers = nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, classes)
+        return nn.Sequential(BatchNorm(size), nn.Linear(size, outputs))
+    layers = nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
     return nn.Sequential(BatchNorm(size), *layers)
 
 
@@ -111,8 +110,6 @@ class HeadScore(Curves):
 def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int) -> float:
     """Score of the head on the labels of a split; NaN without any, or with one class."""
     examples = sequences.examples()
-    metric = sequences.schema.metric
-    assert metric is not None
     if not len(examples):
         return float("nan")
     training = [part.training for part in module.modules()]
@@ -120,8 +117,8 @@ def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int)
     vectors = torch.from_numpy(found)
     module.head.eval()
     with torch.inference_mode():
-        logits = module.head(vectors.to(module.device)).float().cpu()
+        outputs = module.head(vectors.to(module.device)).double().cpu()
     for part, was in zip(module.modules(), training, strict=True):
         part.training = was
-    probabilities: NDArray[np.float64] = logits.double().softmax(1).numpy()
-    return score(examples.labels, probabilities, metric)
+    predictions = outputs.softmax(1) if module.label.classes else outputs
+    return score(examples.labels, predictions.numpy(), module.label)

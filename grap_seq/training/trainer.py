@@ -11,13 +11,14 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from torch.multiprocessing.spawn import ProcessRaisedException
 
 from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
+from grap_seq.training.progress import WholeRun
 from grap_seq.training.stop import StopAfter
 
 CHOICES = {
@@ -34,7 +35,8 @@ MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Trainer:
     """A trainer with the epochs, clipping and `trainer` section of a config."""
     shown = Console().is_terminal
-    ours = [EachProcess(config), StopAfter(config.trainer.max_steps), *callbacks]
+    steps = config.trainer.max_steps
+    ours = [EachProcess(config), StopAfter(steps), WholeRun(steps, shown)]
     _quiet()
     several = config.trainer.devices > 1
     return lightning.Trainer(
@@ -51,9 +53,9 @@ def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Train
         max_epochs=config.epochs,
         gradient_clip_val=config.clip or None,
         accumulate_grad_batches=config.accumulate,
-        callbacks=[*ours, *([RichProgressBar()] if shown else [])],
+        callbacks=[*ours, *callbacks],
         logger=False,
-        enable_progress_bar=shown,
+        enable_progress_bar=False,
         enable_model_summary=False,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,

@@ -17,7 +17,7 @@ from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.files import sha256
-from grap_seq.schema import Field, Schema
+from grap_seq.schema import Field, Label, Schema
 
 # "type" and "a.b" are ordinary column names that a torch ModuleDict would refuse; "owner" is one
 # that a batch could use for itself.
@@ -31,9 +31,7 @@ SCHEMA = Schema(
         Field("a.b", "numerical", by="type"),
         Field("score", "numerical"),
     ),
-    label="churn",
-    classes=("no", "perhaps", "yes"),
-    metric="accuracy",
+    labels=(Label("churn", "accuracy", ("no", "perhaps", "yes")),),
 )
 UNLABELLED_SCHEMA = Schema("toy", "client", "day", SCHEMA.fields)
 ARROW = pa.schema(
@@ -129,12 +127,12 @@ def write_prepared(
         for number, (start, stop) in enumerate(pairwise(bounds)):
             path = folder / split / f"part-{number:05d}.parquet"
             part = table(rows[start:stop])
-            pq.write_table(part if schema.label else part.drop_columns("label"), path)
+            pq.write_table(part if schema.labels else part.drop_columns("label"), path)
             files[f"{split}/{path.name}"] = {"sha256": sha256(path), "rows": int(stop - start)}
     state = {
         "categorical": {f.name: list(range((f.size or 2) - 2)) for f in schema.categorical},
         "numerical": {f.name: {} for f in schema.numerical},
-        "label": {"classes": list(schema.classes)},
+        "labels": [label.to_dict() for label in schema.labels],
     }
     (folder / "vocab.json").write_text(json.dumps(state))
     counts = {split: {"sequences": len(rows)} for split, rows in splits.items()}

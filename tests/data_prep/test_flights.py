@@ -77,7 +77,7 @@ def test_vocabulary_and_scaling_come_from_training_aircraft(prepared: Path) -> N
     clipped = rows["dep_delay"].clip(*rows["dep_delay"].quantile([0.005, 0.995]))
     scaler = state.numerical["dep_delay"].other
     assert (scaler.mean, scaler.std) == pytest.approx((clipped.mean(), clipped.std(ddof=0)))
-    assert schema.metric == "accuracy"
+    assert schema.labels[0].metric == "accuracy"
 
 
 def test_damaged_source_is_named(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) 
         for row in rows:
             assert (np.diff(row["event_time"]) >= 0).all()
         labels = {label for row in rows for label in np.atleast_1d(row["label"])}
-        assert labels - {None} == set(range(len(schema.classes))), split
+        assert labels - {None} == set(range(len(schema.labels[0].classes))), split
     for place, encoder in enumerate(config.choices("encoder")):
         run_for_some_steps(name, prepared, tmp_path / encoder, encoder, NAMES.index(name) + place)
 

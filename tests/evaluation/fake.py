@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grap_seq.files import sha256
-from grap_seq.schema import Field, Metric, Schema
+from grap_seq.schema import Field, Label, Metric, Schema
 
 SCHEMA = Schema(
     name="toy",
@@ -23,9 +23,7 @@ SCHEMA = Schema(
         Field("amount", "numerical"),
         Field("score", "numerical", by="shop"),
     ),
-    label="churn",
-    classes=("no", "yes"),
-    metric="auc",
+    labels=(Label("churn", "auc", ("no", "yes")),),
 )
 TYPES = {
     "client": pa.string(),
@@ -84,7 +82,7 @@ def prepared_folder(
     rng = np.random.default_rng(seed)
     names = ("no", "yes") if classes == 2 else tuple(f"group {i}" for i in range(classes))
     metric: Metric = "auc" if classes == 2 else "accuracy"
-    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, SCHEMA.label, names, metric)
+    schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (Label("churn", metric, names),))
     folder.mkdir(parents=True, exist_ok=True)
     schema.save(folder)
     first = 0

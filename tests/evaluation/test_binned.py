@@ -12,6 +12,7 @@ from grap_seq.evaluation import binned
 from grap_seq.evaluation.binned import Binned
 from grap_seq.evaluation.boosting import BoostingSettings
 from grap_seq.evaluation.features import Features
+from grap_seq.schema import Label
 
 SETTINGS = BoostingSettings(n_estimators=8, learning_rate=0.1, min_data_in_leaf=10)
 ROWS = 600
@@ -24,6 +25,10 @@ def data(n_classes: int) -> tuple[Any, Any]:
     columns = rng.integers(6, size=(ROWS, 5)) + labels[:, None] * np.arange(5)
     features = np.where(rng.random((ROWS, 5)) < 0.1, np.nan, columns).astype(np.float32)
     return features, labels
+
+
+def label_of(n_classes: int) -> Label:
+    return Label("toy", "accuracy", tuple(map(str, range(n_classes))))
 
 
 def own_fit(features: Any, labels: Any, fitted: Any, predicted: Any, seed: int) -> Any:
@@ -47,8 +52,8 @@ def test_same_as_lightgbm(n_classes: int, sample: int, monkeypatch: pytest.Monke
     for seed, fitted in enumerate((rows, rows[::2], rows[50:250])):
         predicted = np.setdiff1d(np.arange(ROWS), fitted)
         found = shared.fit_predict(
-            fitted, labels[fitted], predicted, n_classes=n_classes, settings=SETTINGS, seed=seed,
-            threads=1,
+            fitted, labels[fitted], predicted, label=label_of(n_classes), settings=SETTINGS,
+            seed=seed, threads=1,
         )  # fmt: skip
         np.testing.assert_array_equal(found, own_fit(features, labels, fitted, predicted, seed))
 
@@ -60,7 +65,31 @@ def test_classes_that_are_not_fitted_have_no_probability() -> None:
     for seen in ((0, 2), (1,)):
         fitted = np.flatnonzero(np.isin(labels, seen))
         found = shared.fit_predict(
-            fitted, labels[fitted], predicted, n_classes=3, settings=SETTINGS, seed=0, threads=1
+            fitted,
+            labels[fitted],
+            predicted,
+            label=label_of(3),
+            settings=SETTINGS,
+            seed=0,
+            threads=1,
         )
         assert (found[:, [c for c in range(3) if c not in seen]] == 0).all()
         np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
+def test_numbers() -> None:
+    features, labels = data(4)
+    rows = np.arange(300)
+    shared = Binned(Features((features,)), np.arange(ROWS), SETTINGS, threads=1)
+    found = shared.fit_predict(
+        rows, labels[rows] / 2.0, rows, label=Label("age", "r2"), settings=SETTINGS, seed=0,
+        threads=1,
+    )  # fmt: skip
+    model = lightgbm.LGBMRegressor(
+        n_estimators=8, learning_rate=0.1, max_depth=6, num_leaves=31, min_child_samples=10,
+        subsample=0.5, subsample_freq=1, colsample_bytree=0.75, reg_alpha=1.0, reg_lambda=1.0,
+        max_bin=255, random_state=0, n_jobs=1, deterministic=True, force_col_wise=True,
+        verbosity=-1, feature_pre_filter=False,
+    )  # fmt: skip
+    expected = model.fit(features[rows], labels[rows] / 2.0).predict(features[rows])
+    np.testing.assert_array_equal(found[:, 0], expected)

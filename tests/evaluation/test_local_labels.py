@@ -21,7 +21,7 @@ from grap_seq.evaluation.outcome import held_out
 from grap_seq.evaluation.protocol import _folds, evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.schema import Schema
+from grap_seq.schema import Label, Schema
 from tests.data.toy import LOCAL_SCHEMA, SCHEMA, Row, local_rows, sequences, write_prepared
 
 FIELDS = ("event_time", "type", "owner", "a.b", "score")
@@ -177,6 +177,6 @@ def test_the_error_bar_counts_sequences_and_not_labels() -> None:
     predictions = np.eye(2)[np.where(wrong, 1 - labels, labels)]
     both = (labels, predictions)
     owners = np.repeat(np.random.default_rng(0).permutation(40), 10)
-    result = held_out(both, both, "accuracy", 0, owners)
+    result = held_out(both, both, Label("churn", "accuracy", ("no", "yes")), 0, owners)
     assert result.test == 0.8
     assert result.std == pytest.approx((0.8 * 0.2 / 40) ** 0.5, rel=0.2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,10 @@ import numpy.typing as npt
 import pytest
 
 from grap_seq.evaluation.outcome import Outcome, cross_validated, difference, held_out
+from grap_seq.schema import Label
 
 Array = npt.NDArray[Any]
+LABEL = Label("bought", "accuracy", ("no", "yes"))
 
 
 def with_mistakes(labels: Array, wrong: list[int]) -> Array:
@@ -26,7 +29,7 @@ def test_holdout_by_hand() -> None:
     result = held_out(
         (labels[:10], with_mistakes(labels[:10], [0])),
         (labels, with_mistakes(labels, list(range(20)))),
-        "accuracy",
+        LABEL,
         seed=0,
     )
     assert result.test == 0.8
@@ -38,7 +41,7 @@ def test_difference_is_paired() -> None:
     labels = np.arange(100) % 2
     validation = (labels, np.eye(2)[labels])
     first, second = (
-        held_out(validation, (labels, with_mistakes(labels, wrong)), "accuracy", seed=0)
+        held_out(validation, (labels, with_mistakes(labels, wrong)), LABEL, seed=0)
         for wrong in (list(range(20)), list(range(21)))
     )
     mean, error = difference(first, second)
@@ -52,7 +55,7 @@ def test_folds_by_hand() -> None:
     labels = np.array([0, 1, 0, 1])
     mistakes: list[list[int]] = [[], [0], [0, 1]]
     predictions = [with_mistakes(labels, wrong) for wrong in mistakes]
-    result = cross_validated([labels] * 3, predictions, "accuracy")
+    result = cross_validated([labels] * 3, predictions, LABEL)
     np.testing.assert_array_equal(result.samples, [1, 0.75, 0.5])
     assert (result.test, result.validation, result.folds) == (0.75, None, 3)
     assert result.std == 0.25
@@ -60,7 +63,7 @@ def test_folds_by_hand() -> None:
 
 def test_undefined_folds_are_left_out() -> None:
     labels = [np.array([0, 1]), np.array([1, 1])]
-    result = cross_validated(labels, [np.eye(2)[y] for y in labels], "auc")
+    result = cross_validated(labels, [np.eye(2)[y] for y in labels], replace(LABEL, metric="auc"))
     assert result.test == 1
     assert math.isnan(result.samples[1])
     nothing = Outcome(math.nan, None, np.array([math.nan, math.nan]), 2)

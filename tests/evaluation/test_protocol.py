@@ -86,7 +86,7 @@ def test_holdout_score_is_that_of_the_classifier(run: Path, prepared: Path) -> N
         tables["train"].label.to_numpy(int),
         tables["test"].filter(like="emb_").to_numpy(),
         tables["test"].label.to_numpy(int),
-        "auc",
+        SCHEMA.labels[0],
         seed=0,
         threads=1,
         boosting=FAST,
@@ -198,7 +198,14 @@ def test_probe_leaves_unlabelled_rows_out() -> None:
     features = rng.normal(size=(400, 3)).astype("float32") + labels[:, None]
     known = np.where(np.arange(400) % 4 == 0, -1, labels)
     value = probe(
-        features[:300], known[:300], features[300:], known[300:], "auc", 0, threads=1, boosting=FAST
+        features[:300],
+        known[:300],
+        features[300:],
+        known[300:],
+        SCHEMA.labels[0],
+        0,
+        threads=1,
+        boosting=FAST,
     )
     keep = np.arange(400) % 4 != 0
     first = np.arange(400) < 300
@@ -207,7 +214,7 @@ def test_probe_leaves_unlabelled_rows_out() -> None:
         labels[keep & first],
         features[keep & ~first],
         labels[keep & ~first],
-        "auc",
+        SCHEMA.labels[0],
         0,
         1,
         boosting=FAST,

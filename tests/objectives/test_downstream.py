@@ -8,13 +8,17 @@ import pytest
 import torch
 
 from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.schema import Label
+
+LABEL = Label("churn", "accuracy", ("no", "perhaps", "yes"))
+NUMBER = Label("age", "r2", mean=40.0, std=10.0)
 
 
 @pytest.mark.parametrize("labels", [[2, 0, 1, 1], [-1, 2, -1, 0], [-1, -1, 1, -1]])
 def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]) -> None:
     torch.manual_seed(0)
     lengths = [3, 1, 4, 2]
-    head = DownstreamHead(5, classes=3)
+    head = DownstreamHead(5, LABEL)
     hidden = torch.randn(10, 5, requires_grad=True)
     targets = torch.tensor(labels).repeat_interleave(torch.tensor(lengths))
     loss, count = head(hidden, targets)
@@ -35,10 +39,25 @@ def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]
     assert gradient[used].abs().sum(1).min() > 0
 
 
-def test_a_batch_without_labels_costs_nothing() -> None:
-    head = DownstreamHead(5, classes=3)
+def test_a_number_costs_its_squared_error() -> None:
+    torch.manual_seed(0)
+    head = DownstreamHead(5, NUMBER)
     hidden = torch.randn(4, 5, requires_grad=True)
-    loss, count = head(hidden, torch.full((4,), -1))
+    loss, count = head(hidden, torch.tensor([0.5, math.nan, -3.0, math.nan]))
+    weight, bias = head.output.weight.detach()[0], head.output.bias.item()
+    numbers = [float(weight @ hidden[i].detach().clamp(min=0)) + bias for i in (0, 2)]
+    assert loss.item() == pytest.approx(((numbers[0] - 0.5) ** 2 + (numbers[1] + 3) ** 2) / 2)
+    assert count == 2
+    (gradient,) = torch.autograd.grad(loss, hidden)
+    assert gradient.isfinite().all()
+    assert gradient.any(1).tolist() == [True, False, True, False]
+
+
+@pytest.mark.parametrize("label", [LABEL, NUMBER])
+def test_a_batch_without_labels_costs_nothing(label: Label) -> None:
+    head = DownstreamHead(5, label)
+    hidden = torch.randn(4, 5, requires_grad=True)
+    loss, count = head(hidden, torch.full((4,), label.missing))
     assert count == 0
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, hidden)

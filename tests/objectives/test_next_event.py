@@ -114,14 +114,14 @@ def test_without_a_condition_the_category_is_not_told() -> None:
 
 
 @pytest.mark.parametrize("lengths", LENGTHS)
-@pytest.mark.parametrize("max_gap", [2.0, 1000.0])
-def test_time_gaps_are_clipped(lengths: list[int], max_gap: float) -> None:
+@pytest.mark.parametrize(("max_gap", "scale"), [(2.0, 1.0), (1000.0, 40.0)])
+def test_time_gaps_are_clipped_and_scaled(lengths: list[int], max_gap: float, scale: float) -> None:
     torch.manual_seed(0)
-    head = TimeHead(WIDTH, max_gap=max_gap, jitter=1.0).eval()
+    head = TimeHead(WIDTH, max_gap=max_gap, jitter=1.0, scale=scale).eval()
 
     def one(row: Row, event: int, hidden: Tensor) -> float:
         gap = min(max(row[TIME][event] - row[TIME][event - 1], 0.0), max_gap)
-        return abs(linear(head.output, hidden).item() - float(gap))
+        return abs(linear(head.output, hidden).item() - float(gap) / scale)
 
     check(head, lengths, one)
 

@@ -61,7 +61,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         server.files = {**CONTENT, "SHA256SUMS.txt": sums.encode()}
         server.requests, server.cuts, server.ranges = [], [], True
         address = f"http://127.0.0.1:{server.server_port}/data"
-        monkeypatch.setattr(module, "SOURCES", {"physionet2012": (address, NAMES)})
+        listed = module.Site(address, NAMES, "SHA256SUMS.txt")
+        known = {name: hashlib.sha256(CONTENT[name]).hexdigest() for name in NAMES}
+        sites = {"physionet2012": listed, "movielens": module.Site(address, NAMES, known)}
+        monkeypatch.setattr(module, "SOURCES", sites)
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -79,6 +82,15 @@ def test_all_files_arrive_and_are_not_fetched_twice(server: Server, tmp_path: Pa
     server.requests.clear()
     download("physionet2012", tmp_path / "raw")
     assert server.requests == [("SHA256SUMS.txt", 0)]
+
+
+def test_known_checksums_are_asked_of_nobody(server: Server, tmp_path: Path) -> None:
+    download("movielens", tmp_path)
+    assert _complete(tmp_path)
+    assert server.requests == [("big.bin", 0), ("small.txt", 0)]
+    server.requests.clear()
+    download("movielens", tmp_path)
+    assert server.requests == []
 
 
 def test_cut_connection_is_taken_up_where_it_ended(server: Server, tmp_path: Path) -> None:
@@ -121,7 +133,7 @@ def test_server_without_ranges_starts_again(server: Server, tmp_path: Path) -> N
 
 def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
     server.files["big.bin"] = b"changed"
-    with pytest.raises(ValueError, match=r"big\.bin arrived with another checksum"):
+    with pytest.raises(ValueError, match=r"big\.bin arrived with another SHA-256"):
         download("physionet2012", tmp_path)
     assert list(tmp_path.iterdir()) == []
     server.files["big.bin"] = CONTENT["big.bin"]

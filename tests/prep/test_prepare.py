@@ -281,7 +281,7 @@ def test_manifest_counts_and_checksums(tmp_path: Path) -> None:
     assert set(manifest.files) == set(content_of(tmp_path / "out"))
     schema = Schema.load(tmp_path / "out")
     assert manifest.schema_hash == schema.hash
-    assert schema.metric == "auc"
+    assert [label.metric for label in schema.labels] == ["auc"]
     assert [field.size for field in schema.categorical] == [4]
 
 

@@ -48,7 +48,7 @@ def test_bank_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str
         "amount": True,
         "balance": False,
     }
-    assert spec.label == "churn_flag"
+    assert spec.label == ("churn_flag",)
     text = path.read_text("utf-8")
     share = table["channel"].isna().mean()
     assert f"- channel   # 2 values, {share:.1%} missing" in text
@@ -83,7 +83,7 @@ def test_unit_of_time(tmp_path: Path, times: pd.Index, unit: str) -> None:
     path = suggest(tmp_path / "clicks.csv", tmp_path / "other.yaml")
     spec = DatasetSpec.load(path)
     assert (path.name, spec.id, spec.time, spec.time_unit) == ("other.yaml", "user", "time", unit)
-    assert spec.label is None
+    assert spec.label == ()
 
 
 def test_odd_column_names_survive(tmp_path: Path) -> None:

@@ -41,6 +41,12 @@ def metrics(epochs: int = 3, *, validation: bool = True) -> pd.DataFrame:
     return frame
 
 
+def training(**changes: Any) -> dict[str, Any]:
+    """What model.json says about `trajectory` and `metrics`; all of their steps are kept."""
+    content = {"kept": 3, "step": 190, "trained": 3, "planned": 3, "by": "probe", "score": 0.72}
+    return {**content, "still_falling": None, **changes}
+
+
 def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
     """Content of an evaluation.json; embedding level with aggregates, both above them."""
     test = {"embedding": 0.81, "aggregates": 0.80, "both": 0.85}
@@ -83,7 +89,9 @@ def write_manifest(prepared: Path) -> None:
             "sequences": len(frame),
             "events": int(frame["event_time"].map(len).sum()),
             "labelled": int(frame["label"].notna().sum()),
-            "classes": {name: int(counts.get(i, 0)) for i, name in enumerate(schema.classes)},
+            "classes": {
+                name: int(counts.get(i, 0)) for i, name in enumerate(schema.labels[0].classes)
+            },
         }
     content = {
         "dataset": schema.name,
@@ -108,6 +116,7 @@ def finished_run(folder: Path) -> tuple[Path, Path]:
     (run / "config.yaml").write_text(yaml.safe_dump({"weighting": {"name": "grap"}, "seed": 0}))
     (run / "environment.json").write_text(json.dumps({"python": "3.11", "seed": 0}))
     (run / "evaluation.json").write_text(json.dumps(evaluation()))
+    (run / "model.json").write_text(json.dumps({"training": training()}))
     metrics().to_csv(run / "metrics.csv", index=False)
     trajectory().to_parquet(run / "weights.parquet", index=False)
     return run, prepared

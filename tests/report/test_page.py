@@ -78,6 +78,7 @@ def test_every_part(folders: tuple[Path, Path]) -> None:
         "shop (3.00) rose",
         "Most aligned with the downstream gradient: shop",
         "All 100 sequences.",
+        "Epoch 3 of 3 was kept: the best score of the validation probe (0.7200).",
         "Left out: 3 (row without an id).",
         "weighting: name: grap",
         '"python": "3.11"',
@@ -99,7 +100,13 @@ def test_folds_and_notes(folders: tuple[Path, Path]) -> None:
 
 def test_parts_missing(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
-    for name in ("evaluation.json", "weights.parquet", "metrics.csv", "environment.json"):
+    for name in (
+        "evaluation.json",
+        "model.json",
+        "weights.parquet",
+        "metrics.csv",
+        "environment.json",
+    ):
         (run / name).unlink()
     without_picture(run)
     page = render(run, prepared)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
-from grap_seq.report.style import BLUE, NARROW, RED, WIDE
-from tests.report.fake import ENDS, LOSSES, finished_run, metrics
+from grap_seq.report.style import BLUE, NARROW, PALE, RED, WIDE
+from tests.report.fake import ENDS, LOSSES, finished_run, metrics, training
 
 
 def texts(figure: Figure) -> dict[str, Text]:
@@ -71,6 +72,29 @@ def test_losses_of_one_epoch_without_validation(tmp_path: Path) -> None:
     figure = plot_losses(tmp_path, NARROW)
     assert "validation" not in texts(figure)
     figure.draw_without_rendering()
+
+
+@pytest.fixture
+def shortened(tmp_path: Path) -> Path:
+    """A run that kept its second epoch, of which the trajectory has half."""
+    run, _ = finished_run(tmp_path)
+    (run / "model.json").write_text(json.dumps({"training": training(kept=2, step=105)}))
+    return run
+
+
+def test_weights_end_at_the_kept_epoch(shortened: Path) -> None:
+    axes = plot_weights(shortened).axes[0]
+    drawn = [np.asarray(line.get_xdata()) for line in axes.lines]
+    ends = [steps[-1] for steps in drawn if len(steps) > 2]
+    assert ends == [100] * len(LOSSES)
+    assert axes.get_xlim() == (0, 100)
+
+
+def test_losses_mark_the_kept_epoch(shortened: Path) -> None:
+    for axes in plot_losses(shortened).axes:
+        if axes.get_visible():
+            (marked,) = (line for line in axes.lines if line.get_color() == PALE)
+            assert list(np.asarray(marked.get_xdata())) == [2, 2]
 
 
 def test_embeddings_name_the_classes(folders: tuple[Path, Path]) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from grap_seq.report import words
+from grap_seq.schema import Label
 from tests.report.fake import evaluation, trajectory
 
 
@@ -116,12 +117,14 @@ def test_constant_weights() -> None:
 
 def test_data() -> None:
     split = {"sequences": 1000, "events": 50_000, "labelled": 500}
-    assert words.data({"train": split, "test": split}, 2) == (
+    label = Label("churn", "auc", ("no", "yes"))
+    assert words.data({"train": split, "test": split}, label) == (
         "2,000 sequences with 100,000 events; 1,000 (50%) carry a label of 2 classes."
     )
-    assert words.data({"train": {**split, "labelled": 0}}, 0) == (
+    assert words.data({"train": {**split, "labelled": 0}}, None) == (
         "1,000 sequences with 50,000 events."
     )
+    assert words.data({"train": split}, Label("age", "r2")).endswith("carry a number as label.")
 
 
 def test_picture() -> None:

@@ -20,6 +20,7 @@ from grap_seq.schema import Schema
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.pretrain import build_module, crop_policy, numbers_of, pretrain
 from tests.processes import in_two_processes, together
+from tests.shop import TIMES
 
 pytestmark = together
 # Entries of every batch; in two processes, the first of them has the first ENTRIES // 3.
@@ -83,7 +84,7 @@ def test_validation_losses_are_means_over_events(shop: Path, tmp_path: Path) -> 
     """`kind` and `amount` of batches of 5, by the cross-entropy and error of all their events."""
     small = ["dataset=table", "dataset.hidden=8", "event_width=8", "batch_size=5", "epochs=1"]
     config = configs.compose(
-        "pretrain", [*small, "select=last", f"prepared={shop}", f"run={tmp_path / 'run'}"]
+        "pretrain", [*small, *TIMES, "select=last", f"prepared={shop}", f"run={tmp_path / 'run'}"]
     )
     run = pretrain(config)
     module, _ = build_module(config, Schema.load(shop), numbers_of(shop))

@@ -22,12 +22,13 @@ from grap_seq.seeds import derived_seed
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 from grap_seq.training.trainer import compile_encoder
+from tests.shop import TIMES
 from tests.weighting.oracle import backward
 
 
 def module(shop: Path, *overrides: str) -> PretrainModule:
     settings = configs.compose(
-        "pretrain", ["dataset=table", "dataset.hidden=8", "event_width=8", *overrides]
+        "pretrain", ["dataset=table", "dataset.hidden=8", "event_width=8", *TIMES, *overrides]
     )
     return build_module(settings, Schema.load(shop))[0]
 

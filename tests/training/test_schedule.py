@@ -18,12 +18,13 @@ from grap_seq.training.pretrain import build_module, crop_policy
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import checkpoints
 from grap_seq.training.trainer import build_trainer
+from tests.shop import TIMES
 
 LR = 0.5
 
 
 def settings(*overrides: str) -> Any:
-    small = ["dataset.hidden=8", "event_width=8", "batch_size=8", "trainer.threads=1"]
+    small = ["dataset.hidden=8", "event_width=8", "batch_size=8", "trainer.threads=1", *TIMES]
     return configs.compose("pretrain", ["dataset=table", f"lr={LR}", *small, *overrides])
 
 

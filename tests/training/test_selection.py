@@ -48,7 +48,7 @@ def test_last_keeps_the_last_epoch_alone(shop: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("select=best", "choose one of probe, loss, last"),
+        ("select=best", "choose one of auto, probe, loss, last"),
         ("trainer.precision=16", "choose one of 32-true"),
         ("trainer.matmul_precision=low", "choose one of highest, high, medium"),
         ("trainer.accelerator=tpu", "choose one of cpu, gpu"),

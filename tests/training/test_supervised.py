@@ -23,7 +23,7 @@ from grap_seq.training.data import PretrainData
 from grap_seq.training.finetune import finetune, settings_of, supervised
 from grap_seq.training.pretrain import describe, pretrain
 from grap_seq.training.supervised import SupervisedModule, build_head, head_score
-from tests.shop import write_shop
+from tests.shop import TIMES, write_shop
 
 # One process of `make test` runs them all: the runs below are made once.
 pytestmark = pytest.mark.xdist_group("supervised")
@@ -126,11 +126,12 @@ def test_adapters_of_every_rank_start_as_the_pretrained_model(
 
 
 def test_head_score_is_the_auc_of_the_head_on_labelled_rows(shop: Path) -> None:
-    settings = configs.compose("pretrain", [*BASE, f"prepared={shop}"])
+    settings = configs.compose("pretrain", [*BASE, *TIMES, f"prepared={shop}"])
     model = build_model(Schema.load(shop), describe(settings))
     head = build_head(model.embedding_size, 2)
-    module = SupervisedModule(model, head)
     val = Sequences(shop, "val")
+    assert val.label is not None
+    module = SupervisedModule(model, head, val.label)
     val.labels = np.where(np.arange(len(val)) % 3 == 0, -1, val.labels)
     module.train()
     found = head_score(module, val, 1200)
