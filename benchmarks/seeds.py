@@ -27,7 +27,7 @@ from grap_seq.files import write_json
 from grap_seq.onednn import bound_caches
 
 RESULTS = Path(__file__).parent / "results"
-SCORES = ("embedding", "aggregates", "both", "last", "mean", "max")
+SCORES = ("embedding", "aggregates", "both", "untrained", "last", "mean", "max")
 
 
 def score(arguments: argparse.Namespace, weighting: str, seed: int) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def score(arguments: argparse.Namespace, weighting: str, seed: int) -> dict[str,
     if not (run / "embeddings" / "test.parquet").is_file():
         cli.embed([f"run={run}", threads])
     if not (run / "evaluation.json").is_file():
-        cli.evaluate([f"run={run}", f"evaluation.folds={arguments.folds}", threads])
+        cli.evaluate([f"run={run}", f"folds={arguments.folds}", "poolings=true", threads])
     result: dict[str, Any] = json.loads((run / "evaluation.json").read_text("utf-8"))
     scores = result["test"] | {key: pooled["test"] for key, pooled in result["poolings"].items()}
     about = {"weighting": weighting, "seed": seed, "metric": result["metric"]}

@@ -123,25 +123,32 @@ def embed(arguments: list[str]) -> None:
 
 
 def evaluate(arguments: list[str]) -> None:
-    """LightGBM on embeddings, on plain aggregates, and on both"""
+    """LightGBM on embeddings, on plain aggregates, on both, and on an untrained encoder"""
     settings = config.compose("evaluate", arguments)
     run = Path(settings.run)
     prepared = _prepared_of(run, settings.prepared)
     options = _config_of(run)["dataset"]["boosting"]
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
+    from grap_seq.evaluation.table import show
 
+    output = run if settings.output is None else Path(settings.output)
     result = protocol.evaluate(
         run,
         prepared,
-        folds=settings.evaluation.folds,
+        folds=settings.folds,
         seed=settings.seed,
+        seeds=settings.seeds,
         threads=settings.threads,
-        boosting=Boosting.from_config(options),
-        poolings=settings.evaluation.poolings,
+        boosting=Boosting.from_config(options, dict(settings.boosting)),
+        poolings=settings.poolings,
+        logistic=settings.logistic,
+        head=settings.head,
+        output=output,
     )
-    protocol.show(result)
-    _say(f"Written to {run / 'evaluation.json'}. Next: grap-seq report run={run}")
+    show(result)
+    following = f" Next: grap-seq report run={run}" if output == run else ""
+    _say(f"Written to {output / 'evaluation.json'}.{following}")
 
 
 def report(arguments: list[str]) -> None:
@@ -186,7 +193,7 @@ def demo(arguments: list[str]) -> None:
     run = config.compose("pretrain", arguments).run
     pretrain(arguments)
     embed([f"run={run}"])
-    evaluate([f"run={run}", "evaluation.folds=5"])
+    evaluate([f"run={run}", "folds=5"])
     report([f"run={run}"])
 
 

@@ -39,13 +39,14 @@ OPTIONAL = ("clip",)
 # Mappings whose entries the user names; whoever reads them checks the names.
 FREE = (
     "objective.losses",
+    "boosting",
     "dataset.boosting",
     "dataset.table_widths",
     "weighting.weights",
     "weighting.options",
     "spark",
 )
-GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer", "evaluation")
+GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
 
 
 def choices(group: str, own: Path | None = None) -> list[str]:

@@ -94,7 +94,8 @@ plot_weights(run)
 # %% [markdown]
 # ## Embed and evaluate
 # LightGBM on frozen embeddings, on plain aggregates per aircraft (what one would do without a
-# model), and on both; five folds over all labelled aircraft.
+# model), on both, and on the embeddings of the same encoder before training; five folds over all
+# labelled aircraft.
 
 # %%
 model = grap_seq.load(run)
@@ -104,7 +105,6 @@ result = evaluate(
     prepared,
     folds=2 if quick else 5,
     boosting=Boosting.from_config(settings.dataset.boosting),
-    poolings=False,
 )
 pd.DataFrame({"accuracy": result["test"], "deviation over folds": result["std"]}).round(3)
 

@@ -13,8 +13,9 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from grap_seq.evaluation.boosting import BoostingSettings, Labels, Predictions
+from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.features import BATCH, Array, Features, Rows
+from grap_seq.evaluation.scores import Labels, Predictions, score
 from grap_seq.schema import Label
 
 BIN_SAMPLE = 20_000
@@ -51,6 +52,11 @@ class Binned:
                 every, np.zeros(len(rows)), reference=data, params=parameters
             ).construct()
         self._data = data
+
+    @property
+    def size(self) -> int:
+        """Bytes of the bins of all rows."""
+        return len(self.rows) * self.features.shape[1]
 
     def fit_predict(
         self,
@@ -92,7 +98,7 @@ class Binned:
                 parameters["objective"] = "binary"
             else:
                 parameters |= {"objective": "multiclass", "num_class": len(outputs)}
-        data = self._data.subset(np.searchsorted(self.rows, fitted)).construct()
+        data = self._data.subset(np.searchsorted(self.rows, fitted).tolist()).construct()
         model = lightgbm.train(parameters, data.set_label(labels), settings.n_estimators)
         found = np.concatenate(
             [
@@ -127,3 +133,46 @@ def _parameters(settings: BoostingSettings, threads: int | None) -> dict[str, An
     del chosen["n_estimators"]
     fixed = {"deterministic": True, "force_col_wise": True, "verbosity": -1}
     return {**chosen, **fixed, "num_threads": threads or 0}
+
+
+def fit_predict(
+    features_train: Array,
+    labels_train: Labels,
+    features_test: Array,
+    *,
+    label: Label,
+    settings: BoostingSettings,
+    seed: int,
+    threads: int | None = None,
+) -> Predictions:
+    """Fit on one set of sequences, predict another; as `Binned.fit_predict` for one fit."""
+    rows = np.arange(len(features_train) + len(features_test))
+    features = Features((np.concatenate([features_train, features_test]),))
+    fitted, predicted = np.split(rows, [len(features_train)])
+    return Binned(features, fitted, settings, threads).fit_predict(
+        fitted, labels_train, predicted, label=label, settings=settings, seed=seed, threads=threads
+    )
+
+
+def fit_score(
+    features_train: Array,
+    labels_train: Labels,
+    features_test: Array,
+    labels_test: Labels,
+    label: Label,
+    seed: int,
+    threads: int | None = None,
+    *,
+    boosting: Boosting | None = None,
+) -> float:
+    """Fit on one set of sequences, score on another; see `fit_predict` and `score`."""
+    predictions = fit_predict(
+        features_train,
+        labels_train,
+        features_test,
+        label=label,
+        settings=(boosting or Boosting()).settings(label),
+        seed=seed,
+        threads=threads,
+    )
+    return score(labels_test, predictions, label)

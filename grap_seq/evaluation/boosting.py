@@ -15,21 +15,14 @@ would make results incomparable; `caveats` says so and names the key to lower.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-import lightgbm
-import numpy as np
-import numpy.typing as npt
-from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, roc_auc_score
-
+from grap_seq.config import check_kinds
+from grap_seq.evaluation.scores import Labels
 from grap_seq.names import nearest
-from grap_seq.schema import Label, Metric
-
-Features = npt.NDArray[np.float32]
-Labels = npt.NDArray[Any]
-Predictions = npt.NDArray[np.float64]
+from grap_seq.schema import Label
 
 
 @dataclass(frozen=True)
@@ -62,17 +55,22 @@ class Boosting:
     regression: BoostingSettings = field(default_factory=BoostingSettings)
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Boosting:
+    def from_config(cls, *configs: Mapping[str, Any]) -> Boosting:
         """Settings from {"binary": {...}, ...}; what is not given keeps its value.
 
+        Of several configs, a later one overrides an earlier one.
+
         Raises:
-            ValueError: A key that does not exist.
+            ValueError: A key that does not exist, or a value that is no number.
         """
-        default, groups = cls(), [f.name for f in fields(cls)]
-        for group in config:
-            if group not in groups:
-                raise ValueError(f"boosting has no group '{group}'; {nearest(group, groups)}")
-        return cls(**{g: _override(getattr(default, g), config.get(g) or {}, g) for g in groups})
+        groups = {f.name: getattr(cls(), f.name) for f in fields(cls)}
+        for config in configs:
+            for name, given in config.items():
+                if name not in groups:
+                    meant = nearest(name, list(groups))
+                    raise ValueError(f"boosting has no group '{name}'; {meant}")
+                groups[name] = _override(groups[name], given or {}, name)
+        return cls(**groups)
 
     def settings(self, label: Label) -> BoostingSettings:
         settings: BoostingSettings = getattr(self, group(label))
@@ -91,113 +89,10 @@ def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) ->
     for key in given:
         if key not in known:
             raise ValueError(f"boosting.{name} has no setting '{key}'; {nearest(key, known)}")
-    return BoostingSettings(**{**asdict(default), **given})
-
-
-def fit_predict(
-    features_train: Features,
-    labels_train: Labels,
-    features_test: Features,
-    *,
-    label: Label,
-    settings: BoostingSettings,
-    seed: int,
-    threads: int | None = None,
-) -> Predictions:
-    """Fit on one set of sequences, predict another.
-
-    Args:
-        features_train: (sequences, features), NaN where missing.
-        labels_train: (sequences,) codes of the label.
-        features_test: (sequences, features).
-        label: What is predicted.
-        settings: LightGBM's parameters.
-        seed: Seed of bagging and of the choice of features.
-        threads: CPU threads; None: one per core.
-
-    Returns:
-        (test sequences, label.outputs): probabilities of the classes, 0 of those that are absent
-        from `labels_train`; or the number's code.
-    """
-    result = np.zeros((len(features_test), label.outputs))
-    options = asdict(settings) | {
-        "random_state": seed,
-        "n_jobs": threads,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbosity": -1,
-    }
-    if not label.classes:
-        numbers = lightgbm.LGBMRegressor(**options).fit(features_train, labels_train)
-        result[:, 0] = numbers.predict(features_test)
-        return result
-    seen = np.unique(labels_train)
-    if len(seen) < 2:  # nothing to learn: LightGBM would refuse
-        result[:, seen] = 1.0
-        return result
-    model = lightgbm.LGBMClassifier(**options).fit(features_train, labels_train)
-    result[:, seen] = model.predict_proba(features_test)
-    return result
-
-
-def score(labels: Labels, predictions: Predictions, label: Label) -> float:
-    """Quality of predictions by the label's metric, higher is better.
-
-    accuracy; auc: the area under the ROC curve, with more than two classes the mean over the
-    classes, each against the rest; r2: the share of a number's variance that is predicted; mae: the
-    mean absolute error with a minus sign, in the label's own unit.
-
-    Args:
-        labels: (sequences,) codes of the label.
-        predictions: (sequences, label.outputs), as of `fit_predict`.
-        label: What is predicted.
-
-    Returns:
-        The score; NaN where it is undefined: no sequences, or one class only for an AUC, one
-        number only for R².
-    """
-    if len(labels) == 0 or (label.metric in ("auc", "r2") and len(np.unique(labels)) < 2):
-        return float("nan")
-    return float(_SCORES[label.metric](labels, predictions)) * (
-        label.std if label.metric == "mae" else 1.0
-    )
-
-
-def _auc(labels: Labels, probabilities: Predictions) -> Any:
-    positive = [1] if probabilities.shape[1] == 2 else np.unique(labels)
-    return np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in positive])
-
-
-_SCORES: dict[Metric, Callable[[Labels, Predictions], Any]] = {
-    "auc": _auc,
-    "accuracy": lambda labels, found: accuracy_score(labels, found.argmax(axis=1)),
-    "r2": lambda labels, found: r2_score(labels, found[:, 0]),
-    "mae": lambda labels, found: -mean_absolute_error(labels, found[:, 0]),
-}
-
-
-def fit_score(
-    features_train: Features,
-    labels_train: Labels,
-    features_test: Features,
-    labels_test: Labels,
-    label: Label,
-    seed: int,
-    threads: int | None = None,
-    *,
-    boosting: Boosting | None = None,
-) -> float:
-    """Fit on one set of sequences, score on another; see `fit_predict` and `score`."""
-    predictions = fit_predict(
-        features_train,
-        labels_train,
-        features_test,
-        label=label,
-        settings=(boosting or Boosting()).settings(label),
-        seed=seed,
-        threads=threads,
-    )
-    return score(labels_test, predictions, label)
+    prefix = f"boosting.{name}."
+    named = {prefix + key: value for key, value in given.items()}
+    check_kinds({prefix + key: value for key, value in asdict(default).items()}, named)
+    return replace(default, **given)
 
 
 def caveats(

@@ -22,6 +22,8 @@ Rows = NDArray[Any]
 CHUNK_ROWS = 4096
 # Number of a label among those of its sequence.
 NUMBER = "label_number"
+# Folder beside a run's embeddings: those of the same model with fresh parameters.
+UNTRAINED = "untrained"
 
 
 def embedding_file(folder: Path, split: str, *, labels: bool = False) -> Path:

@@ -47,7 +47,6 @@ class Features:
             yield self[rows[start : start + BATCH]]
 
 
-def on_disk(folder: Path, name: str, shape: tuple[int, int]) -> Array:
-    """An array mapped from the new file folder/name.npy, to be filled."""
-    array: Array = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.float32, shape)
-    return array
+def on_disk(file: Path, shape: tuple[int, int]) -> Array:
+    """An array mapped from a new file, to be filled."""
+    return np.memmap(file, np.float32, "w+", shape=shape)

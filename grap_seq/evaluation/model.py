@@ -16,7 +16,13 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 
 from grap_seq.data.sequences import Sequences
-from grap_seq.evaluation.embed import CHUNK_ROWS, embedding_file, embedding_tables, label_tables
+from grap_seq.evaluation.embed import (
+    CHUNK_ROWS,
+    UNTRAINED,
+    embedding_file,
+    embedding_tables,
+    label_tables,
+)
 from grap_seq.files import atomic_write, write_json
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
@@ -107,6 +113,10 @@ class EmbeddingModel:
         Where sequences have several labels, its folder `labels` has files with a row a label: the
         embedding of the events that it may be predicted from.
 
+        The run's own folder gets `untrained` beside them where the data have a label: embeddings by
+        the same architecture with the fresh parameters of the run's seed, the control of an
+        evaluation. What an untrained encoder gives for nothing is no merit of training.
+
         Args:
             prepared: the folder that the run was trained on, or one prepared with `like`.
             batch_events: events in a batch.
@@ -120,15 +130,25 @@ class EmbeddingModel:
                 f"{prepared} has another schema than {self.run} was trained on; prepare it with"
                 f" `grap-seq prepare ... like={self.run}`, or name the right folder with prepared="
             )
-        output = self.run / "embeddings" if output is None else output
-        for split in SPLITS:
-            sequences = Sequences(prepared, split)
-            options = self.model, sequences, self.eval_length, batch_events
-            tables, rows = embedding_tables(*options), len(sequences)
-            self._write(tables, rows, embedding_file(output, split))
-            labels = 0 if sequences.local is None else len(sequences.examples())
-            self._write(label_tables(*options), labels, embedding_file(output, split, labels=True))
-        return output
+        own = self.run / "embeddings"
+        models = {own if output is None else output: self.model}
+        if output is None and self.schema.labels:
+            models[own / UNTRAINED] = self._untrained()
+        for folder, model in models.items():
+            for split in SPLITS:
+                sequences = Sequences(prepared, split)
+                options = model, sequences, self.eval_length, batch_events
+                tables, rows = embedding_tables(*options), len(sequences)
+                self._write(tables, rows, embedding_file(folder, split))
+                labels = 0 if sequences.local is None else len(sequences.examples())
+                tables, target = label_tables(*options), embedding_file(folder, split, labels=True)
+                self._write(tables, labels, target)
+        return next(iter(models))
+
+    def _untrained(self) -> SequenceModel:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.description.get("seed", 0))
+            return build_model(self.schema, self.description).eval()
 
     def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
         metadata = {
@@ -139,7 +159,7 @@ class EmbeddingModel:
             # One of other data would stay beside the new ones.
             target.unlink(missing_ok=True)
             return
-        chunks, text = -(-rows // CHUNK_ROWS), f"embedding {target.stem}"
+        chunks, text = -(-rows // CHUNK_ROWS), f"{target.parent.name} {target.stem}"
         writer: pq.ParquetWriter | None = None
         with atomic_write(target) as temporary:
             for table in track(tables, text, total=chunks, transient=True):

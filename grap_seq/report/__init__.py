@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from grap_seq.report.calibration import plot_calibration
 from grap_seq.report.page import report
 from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
 
-__all__ = ["plot_cosines", "plot_embeddings", "plot_losses", "plot_weights", "report"]
+__all__ = [
+    "plot_calibration",
+    "plot_cosines",
+    "plot_embeddings",
+    "plot_losses",
+    "plot_weights",
+    "report",
+]

@@ -14,7 +14,8 @@ from rich.progress import track
 from grap_seq import __version__
 from grap_seq.files import atomic_write
 from grap_seq.prep.manifest import Manifest
-from grap_seq.report import words
+from grap_seq.report import verdict, words
+from grap_seq.report.calibration import plot_calibration
 from grap_seq.report.plots import draw_projection, plot_cosines, plot_losses, plot_weights
 from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import RunFiles, columns, read
@@ -22,7 +23,13 @@ from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
 from grap_seq.training.summary import sentences
 
-_ROWS = {"embedding": "embedding", "aggregates": "aggregates", "both": "both together"}
+_ROWS = {
+    "embedding": "embedding",
+    "aggregates": "aggregates",
+    "both": "both together",
+    "untrained": "untrained encoder",
+    "logistic": "logistic regression on the embedding",
+}
 
 
 def report(run: Path, prepared: Path) -> Path:
@@ -60,8 +67,9 @@ def report(run: Path, prepared: Path) -> Path:
         schema=schema,
         manifest=manifest,
         weighting=files.weighting,
-        headline=words.headline(files.evaluation, bool(schema.labels)),
+        headline=verdict.headline(files.evaluation, bool(schema.labels)),
         evaluation=_evaluation(run, files),
+        signed=verdict.signed,
         data=words.data(manifest.splits, schema.label()),
         config=files.config_text,
         environment=files.environment and json.dumps(files.environment, indent=2),
@@ -81,28 +89,36 @@ def images(draw: Callable[[float], Figure]) -> dict[str, str]:
 def _evaluation(run: Path, files: RunFiles) -> dict[str, Any]:
     result = files.evaluation
     if result is None:
-        return {"missing": f"No evaluation yet: `grap-seq evaluate run={run}` makes it."}
+        return {
+            "missing": f"No evaluation of this version: `grap-seq evaluate run={run}` makes it."
+        }
     rows = [
         {
-            "name": title,
+            "name": _ROWS[name],
             "validation": (result["validation"] or {}).get(name),
             "test": result["test"][name],
             "std": result["std"][name],
             "gap": result["differences"].get(f"{name} - aggregates"),
         }
-        for name, title in _ROWS.items()
+        for name in result["test"]
     ]
+    if result["head"]:
+        rows.append({"name": "the run's own head", "std": None, "gap": None, **result["head"]})
     poolings = [
         {"name": f"embedding, {name} only", "gap": None, **scored}
         for name, scored in result["poolings"].items()
     ]
     return {
         "result": result,
-        "metric": words.METRIC_NAMES[result["metric"]],
-        "summary": words.scores(result),
-        "protocol": words.protocol(result),
+        "metric": verdict.METRIC_NAMES[result["metric"]],
+        "summary": verdict.scores(result),
+        "protocol": verdict.protocol(result),
+        "combination": verdict.combination(result),
         "groups": [group for group in (rows, poolings) if group],
         "scale": _scale([*rows, *poolings]),
+        "further": {_ROWS[name]: scored for name, scored in result["further"].items()},
+        "names": verdict.METRIC_NAMES,
+        "calibration": result["calibration"] and images(lambda width: plot_calibration(run, width)),
     }
 
 

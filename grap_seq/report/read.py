@@ -24,7 +24,7 @@ class RunFiles:
         metrics: One row an epoch: epoch, step, loss/<name>, val_loss/<name>, val_probe.
         weights: One row a logged step up to the kept epoch's last: step, epoch, weight/<name>,
             cosine/<name>.
-        evaluation: evaluation.json.
+        evaluation: evaluation.json, unless an older version wrote it.
     """
 
     name: str
@@ -68,8 +68,12 @@ def read(run: Path) -> RunFiles:
         training=training,
         metrics=pd.read_csv(metrics) if metrics.is_file() else None,
         weights=trajectory,
-        evaluation=json.loads(evaluation) if evaluation else None,
+        evaluation=_current(json.loads(evaluation)) if evaluation else None,
     )
+
+
+def _current(evaluation: dict[str, Any]) -> dict[str, Any] | None:
+    return evaluation if "combination" in evaluation else None
 
 
 def columns(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:

@@ -1,7 +1,6 @@
-"""The sentences of the report: pure functions from numbers to English.
+"""The sentences of the report about training and data: pure functions from numbers to English.
 
-A difference is called one only when it exceeds twice its standard error (about 95 %); everything
-else is "level". The sentences say what was found, for a reader who looks at nothing else.
+They say what was found, for a reader who looks at nothing else. Those about scores: `verdict.py`.
 """
 
 from __future__ import annotations
@@ -19,83 +18,12 @@ NO_WEIGHTS = (
     "The run has no weights.parquet: `grap-seq pretrain` writes it while it runs; training by the"
     " label alone has no weights."
 )
-METRIC_NAMES = {"auc": "AUC", "accuracy": "accuracy"}
 
 
 def listing(names: Iterable[str]) -> str:
     """ "a", "a and b", "a, b and c"."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
-
-
-def verdict(gap: Mapping[str, Any]) -> Literal["above", "level", "below", "unknown"]:
-    """Where a score stands, given its paired difference {"mean", "error"} to another."""
-    if gap["mean"] is None or gap["error"] is None:
-        return "unknown"
-    if abs(gap["mean"]) <= 2 * gap["error"]:
-        return "level"
-    return "above" if gap["mean"] > 0 else "below"
-
-
-def headline(evaluation: Mapping[str, Any] | None, labelled: bool) -> str:
-    """What the run showed, in one sentence."""
-    if not labelled:
-        return "Embeddings without a judge: this dataset has no labels."
-    if evaluation is None:
-        return "Embeddings not scored yet."
-    gaps = evaluation["differences"]
-    alone = verdict(gaps["embedding - aggregates"])
-    adds = verdict(gaps["both - aggregates"]) == "above"
-    return {
-        ("above", True): "Embeddings beat plain aggregates, alone and together with them.",
-        ("above", False): "Embeddings alone beat plain aggregates.",
-        ("level", True): "Embeddings match plain aggregates, and add to them.",
-        ("level", False): "Embeddings match plain aggregates.",
-        ("below", True): "Embeddings add to plain aggregates, but do not replace them.",
-        ("below", False): "Plain aggregates are ahead of these embeddings.",
-        ("unknown", True): "Embeddings add to plain aggregates.",
-        ("unknown", False): "Too few labels to compare embeddings with plain aggregates.",
-    }[alone, adds]
-
-
-def scores(evaluation: Mapping[str, Any]) -> str:
-    """The three scores, as a sentence or two under the headline."""
-    test, metric = evaluation["test"], METRIC_NAMES[evaluation["metric"]]
-    embedding, aggregates, both = (_score(test[k]) for k in ("embedding", "aggregates", "both"))
-    kind = verdict(evaluation["differences"]["both - aggregates"])
-    gain = evaluation["differences"]["both - aggregates"]
-    addition = {
-        "level": "level with aggregates alone",
-        "unknown": "not comparable with aggregates alone",
-        "above": f"{gain['mean'] or 0:.3f} more than aggregates alone",
-        "below": f"{-(gain['mean'] or 0):.3f} less than aggregates alone",
-    }[kind]
-    return (
-        f"LightGBM predicts {evaluation['label']} from the embeddings with {_article(metric)} "
-        f"{metric} of {embedding}, from plain aggregates with {aggregates}. Both together reach "
-        f"{both}, {addition}. Chance is {_score(evaluation['chance'])}."
-    )
-
-
-def protocol(evaluation: Mapping[str, Any]) -> str:
-    """How the scores were made, and what their error bars are."""
-    counts = evaluation["n_labelled"]
-    labelled, of_test = "labelled", "test sequences"
-    # An evaluation of an older version has no such entry.
-    if evaluation.get("local_labels"):
-        labelled, of_test = "labels of", "labels of test sequences"
-    if evaluation["protocol"] == "holdout":
-        return (
-            f"Fitted on {counts['train']:,} {labelled} training sequences, scored on "
-            f"{counts['test']:,} {of_test}; bars are one standard error, from resampling the "
-            "test sequences."
-        )
-    return (
-        f"{evaluation['protocol']} cross-validation over {sum(counts.values()):,} {labelled} "
-        "sequences of all splits; bars are one standard deviation over the folds. Pretraining saw "
-        "the training split's sequences, which are in test folds here too; their labels chose "
-        "learned loss weights, those of validation the best epoch."
-    )
 
 
 def fate(weight: float, equal: float) -> Fate:
@@ -182,11 +110,3 @@ def picture(points: int, sequences: int, components: int) -> str:
         f"{which}. {components} principal components, then t-SNE: neighbours are alike, distances "
         "between groups mean nothing."
     )
-
-
-def _score(value: float | None) -> str:
-    return "an undefined value" if value is None else f"{value:.3f}"
-
-
-def _article(noun: str) -> str:
-    return "an" if noun[0].lower() in "aeiou" else "a"

@@ -14,6 +14,7 @@ from torch import nn
 from grap_seq import config as configs
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import load, save
 from grap_seq.files import write_json
 from grap_seq.nn.build import build_model
@@ -188,7 +189,9 @@ def _train(
     if lora:
         merge_adapters(model)
     found = summarise(run, "score" if by == "probe" else by, kept["epoch"], config.epochs)
-    save(model, {**description, "training": found}, run, prepared)
+    used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
+    used = used.after(LabelsUsed.of(description))
+    save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
     write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     for line in (*sentences(found), f"{label.metric} of the head: {shown}"):

@@ -15,6 +15,7 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
+from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.evaluation.model import save
 from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number
@@ -95,7 +96,10 @@ def pretrain(config: Any) -> Path:
     module.load_state_dict(kept["state_dict"])
     by = config.select if best else "last"
     found = summarise(run, by, kept["epoch"], config.epochs)
-    save(module.model, {**description, "gaps": times, "training": found}, run, prepared)
+    name = None if data.train.label is None else data.train.label.name
+    used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
+    more = {"gaps": times, "training": found, "labels": used.to_dict()}
+    save(module.model, description | more, run, prepared)
     for line in sentences(found):
         Console().print(line, highlight=False, soft_wrap=True)
     if schema.labels:
@@ -103,6 +107,16 @@ def pretrain(config: Any) -> Path:
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
+
+
+def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:
+    """What labels are to the encoder under an objective."""
+    weighting = objective.weighting
+    if objective.downstream is None:
+        return None
+    if weighting.downstream:
+        return "gradient"
+    return "weights" if weighting.needs_labels else None
 
 
 def crop_policy(config: Any) -> CropPolicy:
@@ -145,6 +159,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "encoder": options["encoder"],
         "pooling": options["pooling"],
         "eval_length": dataset["eval_length"],
+        "seed": options["seed"],
     }
 
 

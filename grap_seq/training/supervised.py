@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from grap_seq.batch import Batch
 from grap_seq.data.sequences import Sequences
-from grap_seq.evaluation.boosting import score
 from grap_seq.evaluation.embed import embed_rows
+from grap_seq.evaluation.scores import score
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.downstream import label_loss

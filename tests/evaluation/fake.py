@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.files import sha256
 from grap_seq.schema import Field, Label, Metric, Schema
 
@@ -94,18 +96,36 @@ def prepared_folder(
     return folder
 
 
-def write_embeddings(run: Path, prepared: Path, *, hidden: int = 4, seed: int = 0) -> None:
-    """Embeddings that know the label in one of the columns of `mean`, and nothing elsewhere."""
+def write_embeddings(
+    run: Path,
+    prepared: Path,
+    *,
+    hidden: int = 4,
+    seed: int = 0,
+    encoder: Part | None = None,
+    fraction: float = 1.0,
+) -> None:
+    """Embeddings that know the label in one of the columns of `mean`, and nothing elsewhere.
+
+    Beside them those of an untrained encoder, which know nothing, and what model.json says about
+    labels.
+    """
     rng = np.random.default_rng(seed)
-    (run / "embeddings").mkdir(parents=True, exist_ok=True)
     for split in ("train", "val", "test"):
         rows = pd.read_parquet(prepared / split, columns=["client", "label"])
         vectors = rng.normal(size=(len(rows), 3 * hidden)).astype("float32")
+        _write(run / "embeddings" / "untrained" / f"{split}.parquet", rows, vectors.copy())
         vectors[:, hidden] += rows.label.fillna(0).to_numpy("float32") * 1.5
-        columns = {f"emb_{i:04d}": vectors[:, i] for i in range(3 * hidden)}
-        label = pa.array(rows.label, pa.int32(), from_pandas=True)
-        table = pa.table({"client": rows.client, "label": label, **columns})
-        parts = json.dumps(dict.fromkeys(("last", "mean", "max"), hidden))
-        metadata = {"parts": parts, "eval_length": "1200"}
-        table = table.replace_schema_metadata(metadata)
-        pq.write_table(table, run / "embeddings" / f"{split}.parquet")
+        _write(run / "embeddings" / f"{split}.parquet", rows, vectors)
+    used = LabelsUsed("churn", encoder, fraction, "probe")
+    (run / "model.json").write_text(json.dumps({"labels": used.to_dict()}))
+
+
+def _write(path: Path, rows: pd.DataFrame, vectors: npt.NDArray[np.float32]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {f"emb_{i:04d}": vectors[:, i] for i in range(vectors.shape[1])}
+    label = pa.array(rows.label, pa.int32(), from_pandas=True)
+    table = pa.table({"client": rows.client, "label": label, **columns})
+    parts = dict.fromkeys(("last", "mean", "max"), vectors.shape[1] // 3)
+    metadata = {"parts": json.dumps(parts), "eval_length": "1200"}
+    pq.write_table(table.replace_schema_metadata(metadata), path)

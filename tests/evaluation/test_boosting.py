@@ -10,14 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from grap_seq.evaluation.binned import fit_predict, fit_score
 from grap_seq.evaluation.boosting import (
     Boosting,
     BoostingSettings,
     caveats,
-    fit_predict,
-    fit_score,
-    score,
 )
+from grap_seq.evaluation.scores import score
 from grap_seq.schema import Label
 
 TWO = Label("bought", "auc", ("no", "yes"))

@@ -12,7 +12,7 @@ from grap_seq.evaluation.features import Features, on_disk
 
 def test_rows_of_blocks(tmp_path: Path) -> None:
     whole = np.random.default_rng(0).normal(size=(9000, 5)).astype(np.float32)
-    mapped = on_disk(tmp_path, "some", (9000, 3))
+    mapped = on_disk(tmp_path / "some", (9000, 3))
     mapped[:] = whole[:, 2:]
     features = Features((whole[:, :2],)).beside(Features((mapped,)))
     assert features.shape == whole.shape

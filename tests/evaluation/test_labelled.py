@@ -32,10 +32,15 @@ def test_rows_belong_together(tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.features["embedding"][rows], vectors)
         sequences = Sequences(prepared, split)
         order = [sequences.ids(0, len(sequences)).to_pylist().index(one) for one in known.index]
-        examples = Examples(np.array(order), sequences.lengths[order], known.label)
+        examples = Examples(np.array(order), sequences.lengths[order], known.label.to_numpy())
         plain = pd.concat(aggregates(sequences, examples, 1200))
         np.testing.assert_array_equal(data.features["aggregates"][rows], plain)
-        np.testing.assert_array_equal(data.features["both"][rows], np.hstack([vectors, plain]))
+        control = run / "embeddings" / "untrained" / f"{split}.parquet"
+        untrained = pd.read_parquet(control).set_index("client").loc[known.index]
+        np.testing.assert_array_equal(
+            data.features["untrained"][rows], untrained.filter(like="emb_")
+        )
+        assert data.ids[rows].tolist() == known.index.tolist()
         for number, pooling in enumerate(("last", "mean", "max")):
             expected = vectors.iloc[:, 2 * number : 2 * number + 2]
             np.testing.assert_array_equal(data.poolings[pooling][rows], expected)

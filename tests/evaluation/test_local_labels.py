@@ -16,9 +16,11 @@ from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.embed import embed_rows, label_tables
 from grap_seq.evaluation.labelled import load
+from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import EmbeddingModel, save
 from grap_seq.evaluation.outcome import held_out
-from grap_seq.evaluation.protocol import _folds, evaluate
+from grap_seq.evaluation.plan import make_plan
+from grap_seq.evaluation.protocol import evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Label, Schema
@@ -131,7 +133,8 @@ def test_nothing_after_the_label_is_seen() -> None:
 
 def run_of(prepared: Path, run: Path) -> Path:
     run.mkdir()
-    save(model_of(), DESCRIPTION, run, prepared)
+    used = LabelsUsed("label", None, 1.0, "last")
+    save(model_of(), {**DESCRIPTION, "labels": used.to_dict()}, run, prepared)
     EmbeddingModel(run).embed_folder(prepared)
     return run
 
@@ -158,16 +161,25 @@ def test_from_embeddings_to_scores(
             assert data.features["aggregates"][number][0] == min(len(row["type"]), 10)
     assert len(set(owner_of.values())) == len(owner_of) > 30
 
-    for train, test in _folds(data, 3, seed=0):
-        assert not set(data.owners[train]) & set(data.owners[test])
-    with pytest.raises(ValueError, match="the number of labelled sequences"):
-        _folds(data, len(owner_of) + 1, seed=0)
+    used = LabelsUsed.of_run(run)
+    for part in make_plan(data, used, 3, seed=0).parts:
+        assert not set(data.owners[part.fit]) & set(data.owners[part.test])
+    with pytest.raises(ValueError, match="the number of sequences"):
+        make_plan(data, used, len(owner_of) + 1, seed=0)
 
     boosting = Boosting(binary=SETTINGS, multiclass=SETTINGS)
     for folds in (0, 3):
         result = evaluate(run, prepared, folds=folds, boosting=boosting, threads=1)
         assert result["n_labelled"] == {s: len(prefixes(rows)) for s, rows in ROWS.items()}
         assert 0 < result["test"]["both"] < 1
+        predictions = pd.read_parquet(run / "predictions.parquet")
+        scored = sum(result["n_labelled"].values()) if folds else result["n_labelled"]["test"]
+        assert len(predictions) == scored
+        pairs = zip(predictions.client, predictions.label_number, strict=True)
+        keys = [f"{client}/{number}" for client, number in pairs]
+        known = {row["client"]: row["label"] for rows in ROWS.values() for row in prefixes(rows)}
+        names = [LOCAL_SCHEMA.labels[0].classes[known[key]] for key in keys]
+        assert predictions.label.tolist() == names
 
 
 def test_the_error_bar_counts_sequences_and_not_labels() -> None:
@@ -175,8 +187,10 @@ def test_the_error_bar_counts_sequences_and_not_labels() -> None:
     wrong = np.repeat(np.arange(40) < 8, 10)
     labels = np.tile([0, 1], 200)
     predictions = np.eye(2)[np.where(wrong, 1 - labels, labels)]
-    both = (labels, predictions)
     owners = np.repeat(np.random.default_rng(0).permutation(40), 10)
-    result = held_out(both, both, Label("churn", "accuracy", ("no", "yes")), 0, owners)
+    test = (labels, predictions[None])
+    result = held_out(
+        (labels, predictions), test, Label("churn", "accuracy", ("no", "yes")), 0, owners
+    )
     assert result.test == 0.8
     assert result.std == pytest.approx((0.8 * 0.2 / 40) ** 0.5, rel=0.2)

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import stats
 
-from grap_seq.evaluation.outcome import Outcome, cross_validated, difference, held_out
+from grap_seq.evaluation.outcome import (
+    Difference,
+    Outcome,
+    cross_validated,
+    difference,
+    held_out,
+)
 from grap_seq.schema import Label
 
 Array = npt.NDArray[Any]
@@ -28,7 +35,7 @@ def test_holdout_by_hand() -> None:
     labels = np.arange(100) % 2
     result = held_out(
         (labels[:10], with_mistakes(labels[:10], [0])),
-        (labels, with_mistakes(labels, list(range(20)))),
+        (labels, with_mistakes(labels, list(range(20)))[None]),
         LABEL,
         seed=0,
     )
@@ -41,14 +48,47 @@ def test_difference_is_paired() -> None:
     labels = np.arange(100) % 2
     validation = (labels, np.eye(2)[labels])
     first, second = (
-        held_out(validation, (labels, with_mistakes(labels, wrong)), LABEL, seed=0)
+        held_out(validation, (labels, with_mistakes(labels, wrong)[None]), LABEL, seed=0)
         for wrong in (list(range(20)), list(range(21)))
     )
-    mean, error = difference(first, second)
-    assert mean == pytest.approx(0.01)
+    gap = difference(first, second)
+    assert gap.mean == pytest.approx(0.01)
     # They differ in one sequence of a hundred: sqrt(0.01 * 0.99 / 100), a quarter of either std.
-    assert error == pytest.approx(0.01, rel=0.2)
-    assert difference(first, first) == (0, 0)
+    assert gap.error == pytest.approx(0.01, rel=0.2)
+    assert gap.high - gap.mean == pytest.approx(1.96 * gap.error, rel=1e-4)
+    assert difference(first, first) == Difference(0, 0, 0, 0)
+
+
+def test_the_interval_of_holdout_counts_the_classifiers_seeds() -> None:
+    """Two seeds that disagree about ten of a hundred sequences: their draw alone moves the mean."""
+    labels = np.arange(100) % 2
+    validation = (labels, np.eye(2)[labels])
+    right, wrong = with_mistakes(labels, []), with_mistakes(labels, list(range(10)))
+    same, differ = (
+        held_out(validation, (labels, np.stack(seeds)), LABEL, seed=0)
+        for seeds in ((0.9 * right + 0.1 * wrong,) * 2, (right, wrong * 1.01))
+    )
+    assert same.std == 0
+    # The mean of the two is wrong about ten, as is the second twice; the first twice about none.
+    assert differ.test == 0.9
+    outcomes = differ.samples > 0.999
+    assert 0.15 < outcomes.mean() < 0.35
+
+
+@pytest.mark.parametrize("undefined", [False, True])
+def test_the_interval_over_folds_is_that_of_the_corrected_t_test(undefined: bool) -> None:
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(0.8, 0.02, 5), rng.normal(0.79, 0.02, 5)
+    if undefined:
+        second[2] = math.nan
+    gaps = (first - second)[~np.isnan(first - second)]
+    outcomes = [Outcome(float(np.nanmean(s)), None, s, 5) for s in (first, second)]
+    found = difference(*outcomes)
+    # Nadeau and Bengio: variance times 1/k + n_test/n_train; Student's t by SciPy itself.
+    error = math.sqrt(gaps.var(ddof=1) * (1 / len(gaps) + 1 / 4))
+    low, high = stats.t.interval(0.95, len(gaps) - 1, loc=found.mean, scale=error)
+    assert (found.error, found.low, found.high) == pytest.approx((error, low, high))
+    assert found.mean == pytest.approx(gaps.mean())
 
 
 def test_folds_by_hand() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
+from sklearn.metrics import roc_auc_score
 
 from grap_seq.evaluation import outcome
-from grap_seq.evaluation.boosting import Boosting, BoostingSettings, fit_score
-from grap_seq.evaluation.protocol import evaluate, probe, show
-from grap_seq.schema import Schema
+from grap_seq.evaluation.binned import fit_score
+from grap_seq.evaluation.boosting import Boosting, BoostingSettings
+from grap_seq.evaluation.protocol import evaluate, probe
+from grap_seq.evaluation.table import show
+from grap_seq.schema import Label, Schema
 from tests.evaluation.fake import SCHEMA, prepared_folder, write_embeddings, write_part
 
 SETTINGS = BoostingSettings(n_estimators=20, learning_rate=0.1, min_data_in_leaf=10)
@@ -39,12 +43,15 @@ def run(tmp_path: Path, prepared: Path) -> Path:
     return tmp_path / "run"
 
 
+ROWS = ("embedding", "aggregates", "both", "untrained")
+
+
 def run_evaluation(run: Path, prepared: Path, **options: Any) -> dict[str, Any]:
-    return evaluate(run, prepared, boosting=FAST, threads=2, **options)
+    return evaluate(run, prepared, **{"boosting": FAST, "threads": 2, "folds": 0, **options})
 
 
 def test_holdout(run: Path, prepared: Path) -> None:
-    result = run_evaluation(run, prepared)
+    result = run_evaluation(run, prepared, poolings=True)
     _check_printed(result)
     assert json.loads((run / "evaluation.json").read_text()) == result
     assert result["dataset"] == "toy"
@@ -53,12 +60,15 @@ def test_holdout(run: Path, prepared: Path) -> None:
     assert result["seed"] == 0
     assert result["folds"] is None
     assert result["classifier"]["n_estimators"] == 20
+    assert result["classifier"]["seeds"] == 3
     assert result["notes"] == []
-    for key in ("test", "std", "validation"):
-        assert set(result[key]) == {"embedding", "aggregates", "both"}
+    for key in ("test", "std", "validation", "further", "calibration"):
+        assert set(result[key]) == set(ROWS)
     assert result["test"]["both"] > 0.85
     # The label moves one column of the mean by 1.5 deviations: AUC = Phi(1.5 / sqrt 2) = 0.856.
     assert result["test"]["embedding"] == pytest.approx(0.856, abs=0.1)
+    assert abs(result["test"]["untrained"] - 0.5) < 0.2
+    assert result["differences"]["embedding - untrained"]["low"] > 0
     assert result["poolings"]["mean"]["test"] == pytest.approx(0.856, abs=0.1)
     assert abs(result["poolings"]["last"]["test"] - 0.5) < 0.2
     assert abs(result["poolings"]["max"]["test"] - 0.5) < 0.2
@@ -70,13 +80,13 @@ def _check_printed(result: dict[str, Any]) -> None:
     console = Console(record=True, width=100)
     show(result, console)
     text = console.export_text()
-    for words in ("embedding", "aggregates", "both", "last only", "mean only", "max only"):
+    for words in (*ROWS, "last only", "mean only", "max only", "minus untrained encoder: +"):
         assert words in text
     assert f"{result['test']['both']:.3f}" in text
 
 
 def test_holdout_score_is_that_of_the_classifier(run: Path, prepared: Path) -> None:
-    result = run_evaluation(run, prepared, poolings=False)
+    result = run_evaluation(run, prepared, seeds=1)
     tables = {}
     for split in ("train", "test"):
         table = pd.read_parquet(run / "embeddings" / f"{split}.parquet").dropna()
@@ -95,40 +105,38 @@ def test_holdout_score_is_that_of_the_classifier(run: Path, prepared: Path) -> N
 
 
 def test_folds_are_paired_and_have_a_spread(run: Path, prepared: Path) -> None:
-    result = run_evaluation(run, prepared, folds=4, poolings=False)
+    result = run_evaluation(run, prepared, folds=4)
     assert result["protocol"] == "4-fold"
     assert result["validation"] is None
     assert result["poolings"] == {}
-    for name in ("embedding", "aggregates", "both"):
+    for name in ROWS:
         folds = result["folds"][name]
         assert len(folds) == 4
         assert result["test"][name] == pytest.approx(np.mean(folds))
         assert result["std"][name] == pytest.approx(np.std(folds, ddof=1))
     gap = result["differences"]["both - aggregates"]
     folds = np.subtract(result["folds"]["both"], result["folds"]["aggregates"])
-    np.testing.assert_allclose(gap["folds"], folds)
     assert gap["mean"] == pytest.approx(folds.mean())
-    # Nadeau and Bengio: variance times 1/k + n_test/n_train.
     assert gap["error"] == pytest.approx(math.sqrt(folds.var(ddof=1) * (1 / 4 + 1 / 3)))
 
 
 def test_same_seed_same_numbers_whatever_the_parts(
     run: Path, prepared: Path, tmp_path: Path
 ) -> None:
-    first = run_evaluation(run, prepared, folds=3, poolings=False)
-    assert run_evaluation(run, prepared, folds=3, seed=1, poolings=False)["test"] != first["test"]
+    first = run_evaluation(run, prepared, folds=3)
+    assert run_evaluation(run, prepared, folds=3, seed=1)["test"] != first["test"]
     rows = pq.read_table(prepared / "train").to_pylist()
     for part in (prepared / "train").glob("*.parquet"):
         part.unlink()
     write_part(prepared / "train", 0, rows[::-1])
-    assert run_evaluation(run, prepared, folds=3, poolings=False)["test"] == first["test"]
+    assert run_evaluation(run, prepared, folds=3)["test"] == first["test"]
 
 
 def test_many_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outcome, "RESAMPLES", 200)
     prepared = prepared_folder(tmp_path / "data", classes=3)
     write_embeddings(tmp_path / "run", prepared)
-    result = run_evaluation(tmp_path / "run", prepared, poolings=False)
+    result = run_evaluation(tmp_path / "run", prepared)
     assert result["metric"] == "accuracy"
     assert 0.3 < result["chance"] < 0.5
     accuracy, count = result["test"]["both"], result["n_labelled"]["test"]
@@ -147,7 +155,7 @@ def test_class_missing_from_validation_is_said(tmp_path: Path) -> None:
         part.unlink()
     write_part(prepared / "val", 0, rows)
     write_embeddings(tmp_path / "run", prepared)
-    result = run_evaluation(tmp_path / "run", prepared, poolings=False)
+    result = run_evaluation(tmp_path / "run", prepared)
     assert result["validation"]["embedding"] is None
     assert result["test"]["embedding"] is not None
     assert result["notes"] == [
@@ -161,6 +169,100 @@ def test_class_missing_from_validation_is_said(tmp_path: Path) -> None:
 def test_missing_embeddings_name_the_command(tmp_path: Path, prepared: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"grap-seq embed run={tmp_path}"):
         evaluate(tmp_path, prepared)
+
+
+def test_embeddings_without_the_control_name_the_command(run: Path, prepared: Path) -> None:
+    shutil.rmtree(run / "embeddings" / "untrained")
+    with pytest.raises(FileNotFoundError, match=r"untrained/train.*grap-seq embed run="):
+        evaluate(run, prepared)
+
+
+def test_predictions_give_the_scores(run: Path, prepared: Path) -> None:
+    result = run_evaluation(run, prepared, logistic=True)
+    frame = pd.read_parquet(run / "predictions.parquet")
+    test = pd.read_parquet(prepared / "test").dropna(subset="label").set_index("client")
+    assert sorted(frame.client) == sorted(test.index)
+    assert frame.label.tolist() == test.loc[frame.client].label.map({0: "no", 1: "yes"}).tolist()
+    for name in (*ROWS, "logistic"):
+        score = roc_auc_score(frame.label == "yes", frame[f"{name}/yes"])
+        assert result["test"][name] == pytest.approx(score, abs=1e-3)
+        np.testing.assert_allclose(frame[f"{name}/yes"] + frame[f"{name}/no"], 1, atol=1e-6)
+    assert result["test"]["logistic"] == pytest.approx(0.856, abs=0.1)
+
+
+def test_folds_predict_every_sequence_once(run: Path, prepared: Path) -> None:
+    result = run_evaluation(run, prepared, folds=3)
+    frame = pd.read_parquet(run / "predictions.parquet")
+    assert frame.client.is_unique
+    assert len(frame) == result["n_scored"] == sum(result["n_labelled"].values())
+    for number, group in frame.groupby("fold"):
+        score = roc_auc_score(group.label == "yes", group["both/yes"])
+        assert result["folds"]["both"][number] == pytest.approx(score, abs=1e-3)
+
+
+def test_output_leaves_the_runs_own_evaluation_alone(
+    run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    run_evaluation(run, prepared)
+    before = {path: path.read_bytes() for path in run.glob("*.*")}
+    result = run_evaluation(run, prepared, folds=3, output=tmp_path / "folds")
+    assert {path: path.read_bytes() for path in run.glob("*.*")} == before
+    assert json.loads((tmp_path / "folds" / "evaluation.json").read_text()) == result
+    assert (tmp_path / "folds" / "predictions.parquet").is_file()
+
+
+def test_the_head_of_a_run(run: Path, prepared: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="mode=supervised"):
+        run_evaluation(run, prepared, head=True)
+    scores = {"metric": "auc", "validation": 0.7, "test": 0.65}
+    (run / "head.json").write_text(json.dumps(scores))
+    with pytest.raises(ValueError, match="use folds=0"):
+        run_evaluation(run, prepared, head=True, folds=3)
+    result = run_evaluation(run, prepared, head=True)
+    assert result["head"] == {"validation": 0.7, "test": 0.65}
+    console = Console(record=True, width=100)
+    show(result, console)
+    assert "0.650" in console.export_text()
+
+
+def test_nothing_is_compared_where_no_tree_can_split(run: Path, prepared: Path) -> None:
+    stiff = BoostingSettings(n_estimators=5, min_data_in_leaf=1000)
+    result = run_evaluation(run, prepared, boosting=Boosting(binary=stiff))
+    assert result["constant"] == list(ROWS)
+    assert set(result["test"].values()) == {0.5}
+    for gap in result["differences"].values():
+        assert gap["mean"] is None
+    assert "lower boosting.binary.min_data_in_leaf" in " ".join(result["notes"]).lower()
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_a_number_as_label(tmp_path: Path, folds: int) -> None:
+    """Codes 1.5 apart in one column, in units of the label 20 apart."""
+    prepared = prepared_folder(tmp_path / "data", unlabelled=0)
+    run = tmp_path / "run"
+    write_embeddings(run, prepared)
+    label = Label("age", "mae", mean=40.0, std=20.0)
+    Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (label,)).save(prepared)
+    for part in prepared.glob("*/*.parquet"):
+        table = pq.read_table(part)
+        codes = table.column("label").cast("float32")
+        pq.write_table(
+            table.set_column(table.schema.get_field_index("label"), "label", codes), part
+        )
+    result = run_evaluation(run, prepared, folds=folds, boosting=Boosting(regression=SETTINGS))
+    frame = pd.read_parquet(run / "predictions.parquet")
+    assert set(frame.label) == {40.0, 60.0}
+    errors = (frame.both - frame.label).abs()
+    assert result["test"]["both"] == pytest.approx(-errors.groupby(frame.fold).mean().mean())
+    assert -20 < result["chance"] < result["test"]["both"] < -1
+    assert set(result["further"]["both"]) == {"r2", "mae"}
+    assert result["calibration"] is None
+
+
+def test_seeds_must_be_a_number(run: Path, prepared: Path) -> None:
+    for seeds in (0, "many"):
+        with pytest.raises(ValueError, match=f"seeds={seeds}: give a number"):
+            run_evaluation(run, prepared, seeds=seeds)
 
 
 def test_embeddings_of_other_sequences(run: Path, tmp_path: Path) -> None:
@@ -188,7 +290,7 @@ def test_constant_label(tmp_path: Path) -> None:
 
 
 def test_too_many_folds(run: Path, prepared: Path) -> None:
-    with pytest.raises(ValueError, match=r"evaluation\.folds=1"):
+    with pytest.raises(ValueError, match="folds=1: give 0"):
         run_evaluation(run, prepared, folds=1)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.schema import Schema
 from tests.evaluation.fake import prepared_folder, write_embeddings
 
@@ -41,6 +42,11 @@ def metrics(epochs: int = 3, *, validation: bool = True) -> pd.DataFrame:
     return frame
 
 
+def gap(mean: float, margin: float) -> dict[str, float]:
+    """A difference with its interval."""
+    return {"mean": mean, "error": margin / 2, "low": mean - margin, "high": mean + margin}
+
+
 def training(**changes: Any) -> dict[str, Any]:
     """What model.json says about `trajectory` and `metrics`; all of their steps are kept."""
     content = {"kept": 3, "step": 190, "trained": 3, "planned": 3, "by": "probe", "score": 0.72}
@@ -49,7 +55,9 @@ def training(**changes: Any) -> dict[str, Any]:
 
 def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
     """Content of an evaluation.json; embedding level with aggregates, both above them."""
-    test = {"embedding": 0.81, "aggregates": 0.80, "both": 0.85}
+    test = {"embedding": 0.81, "aggregates": 0.80, "both": 0.85, "untrained": 0.76}
+    validation = {name: value - 0.01 for name, value in test.items()}
+    bins = {"predicted": [0.1, 0.5, 0.9], "observed": [0.2, 0.5, 0.8]}
     content: dict[str, Any] = {
         "dataset": "toy",
         "metric": "auc",
@@ -57,11 +65,22 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
         "test": test,
         "std": dict.fromkeys(test, 0.02),
         "std_of": "folds" if folds else "bootstrap resamples of the test sequences",
-        "validation": None if folds else {"embedding": 0.8, "aggregates": 0.79, "both": 0.84},
+        "validation": None if folds else validation,
         "folds": {name: [value] * 5 for name, value in test.items()} if folds else None,
         "differences": {
-            "embedding - aggregates": {"mean": 0.01, "error": 0.01},
-            "both - aggregates": {"mean": 0.05, "error": 0.01},
+            "embedding - aggregates": gap(0.01, 0.02),
+            "both - aggregates": gap(0.05, 0.02),
+            "untrained - aggregates": gap(-0.04, 0.02),
+            "embedding - untrained": gap(0.05, 0.02),
+        },
+        "constant": [],
+        "further": {
+            name: {"pr_auc": 0.6, "log_loss": 0.432, "brier": 0.2, "f1": 0.7} for name in test
+        },
+        "calibration": dict.fromkeys(test, bins),
+        "combination": {
+            "chosen": ["averaged"] * 3 + ["components"] * 2 if folds else ["averaged"],
+            "inner": [dict.fromkeys(("averaged", "components", "concatenated"), 0.8)],
         },
         "chance": 0.5,
         "pooling": "last_mean_max",
@@ -71,9 +90,13 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
         },
         "label": "churn",
         "classes": ["no", "yes"],
+        "local_labels": False,
         "n_labelled": {"train": 180, "val": 50, "test": 110},
+        "n_scored": 340 if folds else 110,
+        "labels_used": LabelsUsed("churn", "weights", 1.0, "probe").to_dict(),
+        "head": None,
         "seed": 0,
-        "classifier": {"name": "LightGBM", "n_estimators": 500},
+        "classifier": {"name": "LightGBM", "n_estimators": 500, "seeds": 1 if folds else 3},
         "notes": [],
     }
     return {**content, **changes}

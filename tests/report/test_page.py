@@ -52,7 +52,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 
 def without_picture(run: Path) -> None:
     """t-SNE takes seconds; pages about something else can do without it."""
-    for file in (run / "embeddings").glob("*"):
+    for file in (run / "embeddings").glob("*.parquet"):
         file.unlink()
 
 
@@ -69,11 +69,14 @@ def render(run: Path, prepared: Path) -> Page:
 
 def test_every_part(folders: tuple[Path, Path]) -> None:
     page = render(*folders)
-    assert page.images == 4
+    assert page.images == 5
     for part in (
-        "Embeddings match plain aggregates, and add to them.",
+        "Embeddings add to plain aggregates; alone they cannot be told apart.",
         "0.810 ± 0.020",
-        "+0.050 ± 0.010",
+        "+0.050 +0.030 to +0.070",
+        "untrained encoder",
+        "PR-AUC",
+        "0.432",
         "embedding, mean only",
         "shop (3.00) rose",
         "Most aligned with the downstream gradient: shop",
@@ -147,17 +150,34 @@ def test_constant_weights_no_validation_no_labels(folders: tuple[Path, Path]) ->
 def test_undefined_scores(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
     without_picture(run)
-    nothing = {"embedding": None, "aggregates": None, "both": None}
-    gap = {"mean": None, "error": None}
+    nothing = dict.fromkeys(evaluation()["test"])
+    gap = dict.fromkeys(("mean", "error", "low", "high"))
     content = evaluation(
         test=nothing,
         std=nothing,
         validation=nothing,
         poolings={},
-        differences={"embedding - aggregates": gap, "both - aggregates": gap},
+        differences=dict.fromkeys(evaluation()["differences"], gap),
     )
     (run / "evaluation.json").write_text(json.dumps(content))
     assert "an undefined value" in render(run, prepared).text
+
+
+def test_the_head_of_a_run(folders: tuple[Path, Path]) -> None:
+    run, prepared = folders
+    without_picture(run)
+    content = evaluation(head={"validation": 0.77, "test": 0.789})
+    (run / "evaluation.json").write_text(json.dumps(content))
+    assert "the run's own head 0.770 0.789" in render(run, prepared).text
+
+
+def test_an_evaluation_of_an_older_version_is_made_again(folders: tuple[Path, Path]) -> None:
+    run, prepared = folders
+    without_picture(run)
+    content = evaluation()
+    del content["combination"]
+    (run / "evaluation.json").write_text(json.dumps(content))
+    assert f"grap-seq evaluate run={run}" in render(run, prepared).text
 
 
 def test_not_a_run(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from grap_seq.report import plot_calibration
 from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
 from grap_seq.report.style import BLUE, NARROW, PALE, RED, WIDE
 from tests.report.fake import ENDS, LOSSES, finished_run, metrics, training
@@ -56,6 +57,14 @@ def test_cosines_name_every_loss(folders: tuple[Path, Path]) -> None:
     assert names[-1] == "shop"  # the largest is on top
     assert names[0] == "coles"
     assert set(names) == set(LOSSES)
+
+
+def test_calibration_has_a_line_for_every_row(folders: tuple[Path, Path]) -> None:
+    axes = plot_calibration(folders[0]).axes[0]
+    lines = {str(line.get_label()): line for line in axes.lines[1:]}
+    assert set(lines) == {"embedding", "aggregates", "both", "untrained"}
+    assert np.asarray(lines["both"].get_xdata()).tolist() == [0.1, 0.5, 0.9]
+    assert np.asarray(lines["both"].get_ydata()).tolist() == [0.2, 0.5, 0.8]
 
 
 def test_losses_have_a_panel_each(folders: tuple[Path, Path]) -> None:

@@ -1,0 +1,111 @@
+"""LightGBM over the parts of a plan, with several seeds.
+
+The fits are independent and small: they run side by side with a share of the threads each, which
+is faster than one after the other and gives the same numbers. Large ones run one after the other,
+because each holds a copy of its rows' bins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from rich import get_console
+from rich.progress import track
+
+from grap_seq.evaluation.binned import Binned
+from grap_seq.evaluation.boosting import BoostingSettings
+from grap_seq.evaluation.features import Features, Rows
+from grap_seq.evaluation.plan import Part
+from grap_seq.evaluation.scores import Labels, Predictions
+from grap_seq.schema import Label
+
+Seeded = npt.NDArray[np.float64]  # (seeds, rows, label.outputs)
+
+SIDE_BY_SIDE = 500_000_000
+"""Bytes that the fits of a moment may hold in copies of bins, one fit excepted."""
+
+
+class Fit(NamedTuple):
+    """One fit: rows to fit on, rows to predict, seed, settings."""
+
+    fitted: Rows
+    predicted: Rows
+    seed: int
+    settings: BoostingSettings
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What all fits of an evaluation share.
+
+    Attributes:
+        labels: (N,) codes of the label of all labelled sequences.
+        label: What is predicted.
+        settings: LightGBM's parameters.
+        seed: The first seed; every part has seeds of its own.
+        seeds: Fits of every part, whose probabilities are averaged.
+        threads: CPU threads of all fits together; None: one per core.
+    """
+
+    labels: Labels
+    label: Label
+    settings: BoostingSettings
+    seed: int = 0
+    seeds: int = 1
+    threads: int | None = None
+
+    def bins(self, features: Features, parts: Sequence[Part]) -> Binned:
+        """Features (N, columns) ready for the fits of some parts."""
+        rows = reduce(np.union1d, [part.fit for part in parts])
+        return Binned(features, rows, self.settings, self.threads)
+
+    def predictions(
+        self, binned: Binned, parts: Sequence[Part], what: str, first: int = 0
+    ) -> list[Seeded]:
+        """Predictions (seeds, predicted rows, label.outputs) of every part.
+
+        Args:
+            binned: The features.
+            parts: What is fitted and predicted.
+            what: Name of the features for the progress bar.
+            first: Number of the first part in its plan, on which its seeds depend.
+        """
+        fits = [
+            Fit(part.fit, part.predicted, self.seed + self.seeds * number + more, self.settings)
+            for number, part in enumerate(parts, first)
+            for more in range(self.seeds)
+        ]
+        done = self.run(binned, fits, what)
+        starts = range(0, len(done), self.seeds)
+        return [np.stack(done[start : start + self.seeds]) for start in starts]
+
+    def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
+        """Predictions of fits, in their order."""
+        if not fits:
+            return []
+        available = self.threads or len(os.sched_getaffinity(0))
+        workers = min(available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
+        with ThreadPoolExecutor(workers) as pool:
+            done = pool.map(lambda fit: self._fit(binned, fit, available // workers), fits)
+            # In a file, every bar would leave an empty line.
+            silent = not get_console().is_terminal
+            text = f"LightGBM on {what}"
+            return list(track(done, text, total=len(fits), transient=True, disable=silent))
+
+    def _fit(self, binned: Binned, fit: Fit, threads: int) -> Predictions:
+        return binned.fit_predict(
+            fit.fitted,
+            self.labels[fit.fitted],
+            fit.predicted,
+            label=self.label,
+            settings=fit.settings,
+            seed=fit.seed,
+            threads=threads,
+        )

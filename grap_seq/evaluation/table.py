@@ -1,0 +1,69 @@
+"""The table of an evaluation on the console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+ROWS = {
+    "embedding": "LightGBM on the embedding",
+    "aggregates": "LightGBM on plain aggregates",
+    "both": "both together",
+    "untrained": "LightGBM on an untrained encoder",
+    "logistic": "logistic regression on the embedding",
+}
+
+
+def show(result: dict[str, Any], console: Console | None = None) -> None:
+    """Print the scores with their paired differences, and what a reader must know."""
+    console = console or Console()
+    columns = ["validation", "test"] if result["validation"] else [result["protocol"]]
+    table = Table(title=f"{result['dataset']}: {result['metric']}, {result['protocol']}")
+    table.add_column(result["label"])
+    for column in [*columns, "minus aggregates"]:
+        table.add_column(column, justify="right")
+    for name in result["test"]:
+        scored = {key: (result[key] or {}).get(name) for key in ("test", "std", "validation")}
+        gap = result["differences"].get(f"{name} - aggregates")
+        table.add_row(ROWS[name], *_cells(result, scored), interval(gap) if gap else "")
+    if result["head"]:
+        cells = [number(result["head"][name]) for name in ("validation", "test")]
+        table.add_row("the run's own head", *cells, "")
+    table.add_section()
+    for name, scored in result["poolings"].items():
+        table.add_row(f"embedding, {name} only", *_cells(result, scored), "")
+    console.print(table)
+    trained = interval(result["differences"]["embedding - untrained"])
+    console.print(f"embedding minus untrained encoder: {trained}", highlight=False)
+    console.print(_small_print(result), style="dim", highlight=False)
+    for note in result["notes"]:
+        console.print(f"Note: {note}", highlight=False)
+
+
+def _cells(result: dict[str, Any], scored: Mapping[str, Any]) -> list[str]:
+    cells = [f"{number(scored['test'])} ± {number(scored['std'])}"]
+    return [number(scored["validation"]), *cells] if result["validation"] else cells
+
+
+def _small_print(result: dict[str, Any]) -> str:
+    classifier = result["classifier"]
+    ways = " ".join(sorted(set(result["combination"]["chosen"])))
+    return (
+        f"± deviation over {result['std_of']}; brackets: 95 % interval of the paired difference; "
+        f"{classifier['n_estimators']} trees, {classifier['seeds']} seeds; both: {ways}"
+    )
+
+
+def interval(gap: Mapping[str, Any]) -> str:
+    """A difference with its interval, "+0.010 [-0.004, +0.024]"."""
+    if gap["mean"] is None or gap["low"] is None:
+        return "-"
+    return f"{gap['mean']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+
+
+def number(value: float | None) -> str:
+    """Three decimals; a dash for what is undefined."""
+    return "-" if value is None else f"{value:.3f}"
