@@ -18,7 +18,8 @@ class Batch:
 
     Attributes:
         layout: where rows begin and end.
-        fields: values of every field, shape (N,): int64 codes, or float32 with NaN where missing.
+        fields: values of every field, shape (N,): int64 codes, or float32 with NaN where missing;
+            static ones are repeated.
         times: time of every event, shape (N,), float64.
         gaps: time since the event before in the same row, zero for a row's first, shape (N,),
             float32.
@@ -29,6 +30,7 @@ class Batch:
             have several, shape (L,).
         label_events: where rows have several labels, the flat position of each one's event, shape
             (L,), rising; else None.
+        until: up to when each row was observed, shape (R,), float64; None where nobody knows.
     """
 
     layout: Layout
@@ -40,6 +42,7 @@ class Batch:
     has_next: Tensor
     labels: Tensor
     label_events: Tensor | None = None
+    until: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.layout)

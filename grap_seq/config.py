@@ -135,8 +135,9 @@ def experiments() -> dict[str, list[str]]:
     """Overrides of every `experiment=DATASET_ENCODER_METHOD`: the published settings.
 
     A method is a weighting, a mode, or "coles", which is CoLES alone. Published are the last state
-    as the embedding of a sequence, CoLES as a sum, dropout of attention weights, history tokens in
-    float32, and what a dataset's config lists under `published` (protocol, sections 2, 3, 5 and 7).
+    as the embedding of a sequence, without a word about when it was, CoLES as a sum, dropout of
+    attention weights, history tokens in float32, and what a dataset's config lists under
+    `published` (protocol, sections 2, 3, 5 and 7).
     """
     methods = {name: f"weighting={name}" for name in choices("weighting")}
     methods |= {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
@@ -160,6 +161,7 @@ def experiments() -> dict[str, list[str]]:
                 f"encoder={encoder}",
                 methods[method],
                 "pooling=last",
+                "recency=false",
                 "objective.coles_reduction=sum",
                 "by_width=0",
                 *(f"{key}={value}" for key, value in settings.items()),

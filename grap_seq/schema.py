@@ -24,6 +24,8 @@ OF_NUMBERS: tuple[Metric, ...] = ("r2", "mae")
 SPLITS = ("train", "val", "test")
 # Columns that every prepared part has, where there are labels; and the class of no label.
 TIME, LABEL, POSITION = "event_time", "label", "label_position"
+# And where it is known up to when histories were observed.
+UNTIL, LABEL_UNTIL = "until", "label_until"
 UNLABELLED = -1
 
 
@@ -85,7 +87,9 @@ class Schema:
 
     The column `label` has the first of `labels`, `label:NAME` another one. With `local_labels` the
     column `label` is a list, and `label_position` gives for each label the index of the last event
-    that it may be predicted from.
+    that it may be predicted from. With `until` the column `until` says up to when a sequence was
+    observed, in the unit and from the origin of its times; `label_until` does of each of several
+    labels: its own time. Fields in `static` have one value a sequence.
     """
 
     name: str
@@ -94,6 +98,8 @@ class Schema:
     fields: tuple[Field, ...]
     labels: tuple[Label, ...] = ()
     local_labels: bool = False
+    until: bool = False
+    static: tuple[Field, ...] = ()
 
     def label(self, name: str | None = None) -> Label | None:
         """A label by its name, by default the first; None where there is none.
@@ -123,12 +129,23 @@ class Schema:
 
     def to_dict(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
-        content["fields"] = [dataclasses.asdict(f) for f in self.fields]
+        for name in ("fields", "static"):
+            content[name] = [dataclasses.asdict(f) for f in getattr(self, name)]
         content["labels"] = [label.to_dict() for label in self.labels]
-        # Folders of one label a sequence keep the hash that they had before there were others.
-        if not self.local_labels:
-            del content["local_labels"]
+        # Folders without these keep the hash that they had before there were any.
+        for name in ("local_labels", "until", "static"):
+            if not content[name]:
+                del content[name]
         return content
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of a prepared part, in their order."""
+        names = [self.id, TIME, *(field.name for field in (*self.fields, *self.static))]
+        names += [UNTIL] if self.until else []
+        names += [self.label_column(label) for label in self.labels] or [LABEL]
+        names += [POSITION] if self.local_labels else []
+        return (*names, *([LABEL_UNTIL] if self.local_labels and self.until else []))
 
     @property
     def hash(self) -> str:
@@ -164,7 +181,8 @@ class Schema:
             # An earlier version knew one label, of classes.
             name, classes, metric = (content.pop(key) for key in ("label", "classes", "metric"))
             content["labels"] = [] if name is None else [Label(name, metric, classes).to_dict()]
-        content["fields"] = tuple(Field(**f) for f in content["fields"])
+        for key in ("fields", "static"):
+            content[key] = tuple(Field(**f) for f in content.get(key, ()))
         content["labels"] = tuple(Label.from_dict(label) for label in content["labels"])
         return cls(**content)
 

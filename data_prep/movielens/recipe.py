@@ -167,10 +167,10 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
 
 
 def labels(tables: dict[str, ir.Table]) -> ir.Table:
-    """Gender and age group of every user."""
+    """Gender, age and age group of every user; in ml-1m the age is the first of its group."""
     users = tables["users"]
     group = ibis.cases(
         *((users.age <= last, name) for last, name in zip(LAST_AGES, AGE_GROUPS, strict=False)),
         else_=AGE_GROUPS[-1],
     )
-    return users.select("user", "gender", age_group=group)
+    return users.select("user", "gender", "age", age_group=group)

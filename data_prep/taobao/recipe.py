@@ -7,6 +7,7 @@ history of the next.
 from __future__ import annotations
 
 import random
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ COLUMNS = ("user_id", "item_id", "behavior_type", "item_category", "time")
 FORMAT = "%Y-%m-%d %H"
 # 2014-11-18, in days since 1970.
 START, DAYS, WEEKS = 16_392, 7, 3
+EPOCH = datetime(1970, 1, 1)
 BUY = "4"
 VALIDATION, SEED = 0.15, 42
 REMEDY = (
@@ -46,7 +48,12 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
     samples = events(tables).select("sample").distinct()
     found = connection.to_pyarrow(samples)["sample"].to_pylist()
     split = _split([sample for sample in found if sample is not None])
-    content = {"sample": pa.array(split, pa.string()), "split": list(split.values())}
+    ends = [EPOCH + timedelta(START + DAYS * int(sample[-1])) for sample in split]
+    content = {
+        "sample": pa.array(split, pa.string()),
+        "split": list(split.values()),
+        "until": pa.array(ends, pa.timestamp("us")),
+    }
     tables["splits"] = ibis.memtable(pa.table(content))
     return tables
 
@@ -82,13 +89,13 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
 
 
 def labels(tables: dict[str, ir.Table]) -> ir.Table:
-    """Whether the user buys anything in the week after the sample's."""
+    """Whether the user buys anything in the week after the sample's, and when that begins."""
     actions = tables["actions"]
     bought = actions.filter(as_text(actions["behavior_type"]) == BUY)
     before = _week(bought) - 1
     bought = bought.select(sample=_sample(bought, before), buys=ibis.literal("1")).distinct()
     joined = tables["splits"].left_join(bought, "sample")
-    return joined.select("sample", "split", buys=joined["buys"].fill_null("0"))
+    return joined.select("sample", "split", "until", buys=joined["buys"].fill_null("0"))
 
 
 def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:

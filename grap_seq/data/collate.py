@@ -19,7 +19,8 @@ class Crop:
     """Events start..stop of a row; `owner` numbers the sequences of a batch.
 
     `label` is one of several labels of the row, chosen for the crop as a whole; `window` marks the
-    crop that holds all the others of its row.
+    crop that holds all the others of its row. `until` is up to when the crop was observed, where it
+    is neither the row's own nor a `share` of the way to the next event.
     """
 
     row: int
@@ -28,6 +29,8 @@ class Crop:
     owner: int
     label: float | None = None
     window: bool = False
+    until: float | None = None
+    share: float = 0.0
 
     @property
     def length(self) -> int:
@@ -48,6 +51,8 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = MAX_PA
     slices = [(crop.row, crop.start, crop.stop) for crop in crops]
     events = {name: torch.from_numpy(v) for name, v in sequences.gather(slices).items()}
     times = events.pop(TIME)
+    rows = np.repeat([crop.row for crop in crops], layout.sizes)
+    events |= {name: torch.from_numpy(v[rows]) for name, v in sequences.static.items()}
     windows = np.array([crop.window for crop in crops])
     has_next = torch.from_numpy(np.repeat(windows | (not windows.any()), layout.sizes))
     has_next[layout.ends] = False
@@ -62,6 +67,7 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = MAX_PA
         has_next=has_next,
         labels=labels,
         label_events=label_events,
+        until=_until(sequences, crops) if sequences.schema.until else None,
     )
 
 
@@ -74,6 +80,17 @@ def time_gaps(times: torch.Tensor, layout: Layout) -> torch.Tensor:
     gaps[1:] = times[1:] - times[:-1]
     gaps[layout.starts] = 0
     return gaps.float()
+
+
+def _until(sequences: Sequences, crops: List[Crop]) -> torch.Tensor:
+    rows, stops, shares = (
+        np.array([getattr(crop, name) for crop in crops]) for name in ("row", "stop", "share")
+    )
+    found = sequences.observed(rows, stops, shares)
+    given = zip(crops, found.tolist(), strict=True)
+    return torch.tensor(
+        [until if crop.until is None else crop.until for crop, until in given], dtype=torch.float64
+    )
 
 
 def _labels(

@@ -11,25 +11,30 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from grap_seq.schema import LABEL, POSITION
+from grap_seq.schema import LABEL, LABEL_UNTIL, POSITION
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What labels are predicted from: the first `stops` events of `rows`, all of shape (N,)."""
+    """What labels are predicted from: the first `stops` events of `rows`, all of shape (N,).
+
+    `until` is up to when these were observed, NaN where nobody knows.
+    """
 
     rows: Array
     stops: Array
     labels: Array
+    until: Array
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def take(self, places: Array) -> Examples:
         """Some of them."""
-        return Examples(self.rows[places], self.stops[places], self.labels[places])
+        parts = self.rows, self.stops, self.labels, self.until
+        return Examples(*(part[places] for part in parts))
 
 
 @dataclass(frozen=True)
@@ -40,16 +45,19 @@ class LocalLabels:
         offsets: row r has the labels offsets[r]..offsets[r + 1], shape (rows + 1,).
         labels: codes, shape (L,).
         positions: last event that a label may be predicted from, shape (L,).
+        until: up to when it may be, shape (L,), NaN where nobody knows.
     """
 
     offsets: Array
     labels: Array
     positions: Array
+    until: Array
 
     @classmethod
     def read(cls, batches: List[pa.RecordBatch], dtype: Any) -> LocalLabels:
         """Labels of prepared rows, of this type; none where rows come without them."""
         counts, labels, positions = [0], [np.zeros(0, dtype)], [np.zeros(0, np.int64)]
+        until = [np.zeros(0)]
         for batch in batches:
             if LABEL not in batch.schema.names:
                 counts += [0] * len(batch)
@@ -57,15 +65,18 @@ class LocalLabels:
             counts += pc.fill_null(pc.list_value_length(batch.column(LABEL)), 0).to_pylist()
             labels.append(batch.column(LABEL).flatten().to_numpy())
             positions.append(batch.column(POSITION).flatten().to_numpy())
+            known = LABEL_UNTIL in batch.schema.names
+            ends = batch.column(LABEL_UNTIL).flatten().to_numpy() if known else np.nan
+            until.append(np.broadcast_to(ends, labels[-1].shape))
         flat = np.concatenate(labels).astype(dtype), np.concatenate(positions).astype(np.int64)
-        return cls(np.cumsum(counts), *flat)
+        return cls(np.cumsum(counts), *flat, np.concatenate(until))
 
     def of_rows(self, kept: Array) -> LocalLabels:
         """The labels of the rows for which `kept`, shape (rows,), is true."""
         counts = np.diff(self.offsets)
         places = np.repeat(kept, counts)
         offsets = np.concatenate([[0], np.cumsum(counts * kept)])
-        return LocalLabels(offsets, self.labels[places], self.positions[places])
+        return LocalLabels(offsets, self.labels[places], self.positions[places], self.until[places])
 
     def of_crop(self, row: int, start: int, stop: int) -> tuple[Array, Array]:
         """Codes and positions (from `start`) of the labels of events start..stop.
@@ -80,4 +91,4 @@ class LocalLabels:
     def examples(self) -> Examples:
         """Every label, with the events up to its position."""
         rows = np.repeat(np.arange(len(self.offsets) - 1), np.diff(self.offsets))
-        return Examples(rows, self.positions + 1, self.labels)
+        return Examples(rows, self.positions + 1, self.labels, self.until)

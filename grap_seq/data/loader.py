@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.crops import CropPolicy
-from grap_seq.data.order import batches
+from grap_seq.data.order import batches, generator
 from grap_seq.data.sequences import Sequences
 from grap_seq.layout import MAX_PADDING
 
@@ -103,12 +103,18 @@ class EpochBatches(Dataset[Batch]):
         drawn = self.policy.draw(length, self.seed, self.epoch, number)
         if chosen is None:
             views = self.policy.views
+            shares = generator(self.seed, self.epoch, number, purpose=3).random(len(drawn))
             return [
-                Crop(number, start, stop, owner, window=index == views)
-                for index, (start, stop) in enumerate(drawn)
+                Crop(number, start, stop, owner, window=index == views, share=share)
+                for index, ((start, stop), share) in enumerate(zip(drawn, shares, strict=True))
             ]
-        row, label = chosen.rows[number].item(), chosen.labels[number].item()
-        return [Crop(row, length - stop + start, length, owner, label) for start, stop in drawn]
+        row, label, until = (
+            values[number].item() for values in (chosen.rows, chosen.labels, chosen.until)
+        )
+        return [
+            Crop(row, length - stop + start, length, owner, label, until=until)
+            for start, stop in drawn
+        ]
 
 
 class Remaining(Sampler[int]):

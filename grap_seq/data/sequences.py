@@ -7,7 +7,9 @@ Arrow file beside it; rows are then read through a memory map, a crop costing on
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from collections.abc import Sequence as List
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ import pyarrow.parquet as pq
 from grap_seq.data.fraction import chosen
 from grap_seq.data.labels import Array, Examples, LocalLabels
 from grap_seq.files import atomic_write, sha256
-from grap_seq.schema import LABEL, TIME, UNLABELLED, Schema
+from grap_seq.schema import LABEL, TIME, UNLABELLED, UNTIL, Field, Schema
 
 
 class Sequences:
@@ -34,6 +36,8 @@ class Sequences:
         lengths: events of each row, shape (rows,).
         label: the label, where there is one.
         labels: its code in each row (see `Label`), -1 where there is no label, shape (rows,).
+        static: values of the static fields of each row, shape (rows,) each, typed as the others.
+        until: up to when each row was observed, shape (rows,); NaN where nobody knows.
         local: the labels inside the rows, where the schema has those; `labels` are missing then.
 
     Raises:
@@ -58,8 +62,7 @@ class Sequences:
     def _open(self, schema: Schema, batches: list[pa.RecordBatch]) -> None:
         self.schema = schema
         self._dtypes: dict[str, Any] = {TIME: np.float64}
-        for field in schema.fields:
-            self._dtypes[field.name] = np.int64 if field.kind == "categorical" else np.float32
+        self._dtypes |= {field.name: _dtype(field) for field in schema.fields}
         self._map(batches)
         counts = [len(batch) for batch in self._batches]
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -70,6 +73,14 @@ class Sequences:
         dtype = np.dtype("int64" if self.label is None else self.label.dtype)
         self.labels = self._per_row(lambda batch: _labels(batch, column, self._missing), dtype)
         self.local = LocalLabels.read(self._batches, dtype) if schema.local_labels else None
+        self.static: dict[str, Array] = {
+            field.name: self._per_row(itemgetter(field.name), _dtype(field))
+            for field in schema.static
+        }
+        self.until = self._per_row(
+            lambda batch: batch.column(UNTIL) if schema.until else np.full(len(batch), np.nan),
+            np.float64,
+        )
 
     def _read(self) -> list[pa.RecordBatch]:
         if self._file is None:
@@ -106,7 +117,7 @@ class Sequences:
         if self.local is not None:
             return self.local.examples()
         rows = np.flatnonzero(self.labelled)
-        return Examples(rows, self.lengths[rows], self.labels[rows])
+        return Examples(rows, self.lengths[rows], self.labels[rows], self.until[rows])
 
     def __len__(self) -> int:
         return int(self._first_row[-1])
@@ -139,14 +150,31 @@ class Sequences:
             part.local = None if self.local is None else self.local.of_rows(kept)
         return part
 
+    def observed(self, rows: Array, stops: Array, shares: Array) -> Array:
+        """Up to when the first `stops` events of rows were observed, all of shape (N,).
+
+        Where more events follow, it is a share in [0, 1) of the way from the last to the next one.
+        """
+        lasts = [(row, stop - 1, stop) for row, stop in zip(rows, stops, strict=True)]
+        last = self.gather(lasts, (TIME,))[TIME]
+        inside = stops < self.lengths[rows]
+        places = [
+            (row, stop, stop + inner) for (row, _, stop), inner in zip(lasts, inside, strict=True)
+        ]
+        until = self.until[rows]
+        until[inside] = self.gather(places, (TIME,))[TIME]
+        return np.where(inside, last + shares * (until - last), until)
+
     def events(self, row: int, start: int, stop: int) -> dict[str, Array]:
         """Events start..stop of a row: one array of shape (stop - start,) for each field."""
         return self.gather([(row, start, stop)])
 
-    def gather(self, slices: List[tuple[int, int, int]]) -> dict[str, Array]:
+    def gather(
+        self, slices: List[tuple[int, int, int]], names: Iterable[str] | None = None
+    ) -> dict[str, Array]:
         """Events of slices (row, start, stop), one behind the other: an array (N,) a field.
 
-        Codes are int64, numbers float32, times float64.
+        Codes are int64, numbers float32, times float64. `names` are fields, or the time; None: all.
         """
         rows, starts, stops = np.array(slices, np.int64).reshape(-1, 3).T
         assert (starts >= 0).all(), "events of another row"
@@ -158,11 +186,16 @@ class Sequences:
             zip(batches.tolist(), (first + starts).tolist(), (first + stops).tolist(), strict=True)
         )
         found = {}
-        for name, dtype in self._dtypes.items():
+        for name in self._dtypes if names is None else names:
+            dtype = self._dtypes[name]
             columns = self._columns[name]
             parts = [columns[batch][start:stop] for batch, start, stop in spans]
             found[name] = np.concatenate([np.zeros(0, dtype), *parts], dtype=dtype)
         return found
+
+
+def _dtype(field: Field) -> Any:
+    return np.int64 if field.kind == "categorical" else np.float32
 
 
 def _first_events(batch: pa.RecordBatch) -> Array:

@@ -1,9 +1,9 @@
 """Plain aggregates per sequence: the features a user would build without any pretraining.
 
 They are the baseline that an embedding has to beat, so nothing is left out that one afternoon of
-SQL would give: counts, rates, the share of every code, sums, means, extremes and last values of
-every number, also within every code of the field that the number is standardised by, and how all
-of these change within the history. They see the same events as an embedding does.
+SQL would give: counts, rates, recency, the share of every code, sums, means, extremes and last
+values of every number, also within every code of the field that the number is standardised by, and
+how these change within the history. They see the same events as an embedding does.
 
 Events are read in chunks and grouped with numpy, so memory depends on the size of a chunk and of
 the result, not on the number of events.
@@ -44,11 +44,17 @@ def aggregates(
     starts = np.maximum(0, examples.stops - eval_length)
     # Short histories count as longer ones: every row has its columns.
     chunk = np.cumsum(np.maximum(examples.stops - starts, 100)) // CHUNK_EVENTS
-    spans = np.stack([examples.rows, starts, examples.stops], axis=1)
-    for part in np.split(spans, np.flatnonzero(np.diff(chunk)) + 1):
-        events = sequences.gather([(row, start, stop) for row, start, stop in part.tolist()])
-        histories = Histories.of(part[:, 2] - part[:, 1])
-        yield pd.DataFrame(_columns(sequences, histories, events)).astype("float32")
+    for here in np.split(np.arange(len(examples)), np.flatnonzero(np.diff(chunk)) + 1):
+        part = examples.take(here)
+        spans = zip(part.rows.tolist(), starts[here].tolist(), part.stops.tolist(), strict=True)
+        events = sequences.gather(list(spans))
+        histories = Histories.of(part.stops - starts[here])
+        columns = _columns(sequences, histories, events)
+        if sequences.schema.until:
+            columns |= _recency(histories, events[TIME], part.until)
+        for field in sequences.schema.static:
+            columns[f"{field.name}/value"] = sequences.static[field.name][part.rows]
+        yield pd.DataFrame(columns).astype("float32")
 
 
 def _columns(sequences: Sequences, histories: Histories, events: dict[str, Array]) -> Columns:
@@ -83,6 +89,13 @@ def _times(histories: Histories, times: Array) -> Columns:
     return {f"{TIME}/{key}": column for key, column in columns.items()}
 
 
+def _recency(histories: Histories, times: Array, until: Array) -> Columns:
+    """Time since the first and the last event, where it is known up to when there could be more."""
+    first = histories.of_events(times, 0)
+    last = histories.of_events(times, histories.lengths - 1)
+    return {f"{TIME}/since_first": until - first, f"{TIME}/since_last": until - last}
+
+
 def _codes(histories: Histories, codes: Array, name: str, size: int) -> Columns:
     """The last code, how many there are, their entropy, and the share of each."""
     kept, width = _kept(codes, size)
@@ -94,7 +107,7 @@ def _codes(histories: Histories, codes: Array, name: str, size: int) -> Columns:
     row = pairs // size
     share = times / lengths[row]
     columns = {
-        f"{name}/last": histories.last(codes),
+        f"{name}/last": histories.of_events(codes, histories.lengths - 1),
         f"{name}/n_unique": np.bincount(row, minlength=rows),
         f"{name}/entropy": np.bincount(row, -share * np.log(share), rows),
     }

@@ -38,6 +38,7 @@ def embed_rows(
     eval_length: int,
     batch_events: int = 20_000,
     stops: Rows | None = None,
+    until: Rows | None = None,
 ) -> NDArray[np.float32]:
     """Embeddings of some rows, shape (len(rows), E), in evaluation mode.
 
@@ -48,6 +49,7 @@ def embed_rows(
         eval_length: last events of a sequence that are used.
         batch_events: events in a batch.
         stops: how many events of each row there are to see, shape (len(rows),); None: all.
+        until: up to when these were observed, shape (len(rows),); None: what is known of the rows.
 
     Raises:
         ValueError: no rows, or a batch that does not fit into memory; names its longest sequence.
@@ -57,11 +59,14 @@ def embed_rows(
     if stops is None:
         stops = sequences.lengths[rows]
     starts = np.maximum(0, stops - eval_length)
+    ends: list[float | None] = [None] * len(rows) if until is None else until.tolist()
     order = np.argsort(starts - stops, kind="stable")
     parts: list[Any] = []
     with torch.inference_mode():
         for chosen in _by_events(order, stops - starts, batch_events):
-            crops = [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0) for i in chosen]
+            crops = [
+                Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0, until=ends[i]) for i in chosen
+            ]
             try:
                 batch = collate(sequences, crops).to(device)
                 parts.append(model.embed(batch).float().cpu().numpy())
@@ -122,7 +127,13 @@ def label_tables(
         here = slice(start, start + CHUNK_ROWS)
         rows = examples.rows[here]
         vectors = embed_rows(
-            model, sequences, rows, eval_length, batch_events, examples.stops[here]
+            model,
+            sequences,
+            rows,
+            eval_length,
+            batch_events,
+            examples.stops[here],
+            examples.until[here],
         )
         ids = sequences.ids(int(rows[0]), int(rows[-1]) + 1)
         columns = {

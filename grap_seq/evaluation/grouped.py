@@ -34,10 +34,11 @@ class Histories:
         row = np.repeat(np.arange(len(lengths)), lengths)
         return cls(lengths, row, np.arange(len(row)) - (np.cumsum(lengths) - lengths)[row])
 
-    def last(self, values: Array) -> Array:
-        """The value of the last event, shape (R,); NaN without events."""
+    def of_events(self, values: Array, place: Array | int) -> Array:
+        """Values of the events at a place in each history, shape (R,); NaN without events."""
         result = np.full(len(self.lengths), np.nan)
-        result[self.lengths > 0] = values[self.place == self.lengths[self.row] - 1]
+        place = np.broadcast_to(place, self.lengths.shape)
+        result[self.lengths > 0] = values[self.place == place[self.row]]
         return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,9 @@ class EmbeddingModel:
         self.model.eval()
         self.eval_length = int(self.description["eval_length"])
 
-    def embed(self, events: Any, batch_events: int = 20_000) -> pd.DataFrame:
+    def embed(
+        self, events: Any, batch_events: int = 20_000, until: str | float | date | None = None
+    ) -> pd.DataFrame:
         """Embeddings of new sequences, through the stored vocabulary and scalers.
 
         Args:
@@ -90,16 +93,19 @@ class EmbeddingModel:
                 field, or the path of a parquet or CSV file) with the columns of the dataset's
                 description, in any row order.
             batch_events: events in a batch.
+            until: up to when these events were observed, where the dataset's description has an
+                `until`: a date, a number where times are numbers, the name of a column of theirs,
+                or "newest". None: what the description says, for new data mostly too early a date.
 
         Returns:
             One row for each id, indexed by id in ascending order, columns emb_0000, ...
 
         Raises:
-            ValueError: missing columns, null ids or times, or no rows.
+            ValueError: missing columns, null ids or times, no rows, or events after `until`.
         """
         from grap_seq.prep.transform import encode
 
-        rows = encode(events, self.run)
+        rows = encode(events, self.run, until)
         sequences = Sequences.from_table(self.schema, rows)
         tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()

@@ -11,6 +11,7 @@ embedding too much there, which can only lower the score; no label of a test seq
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from grap_seq.evaluation.features import Rows
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.scores import Labels
-from grap_seq.schema import Label
+from grap_seq.schema import SPLITS, Label
 
 FOLDS = 5
 FEW = 500
@@ -61,7 +62,13 @@ class Plan:
         return f"{self.folds}-fold" if self.folds else "holdout"
 
 
-def make_plan(data: Labelled, used: LabelsUsed | None, folds: int | str, seed: int) -> Plan:
+def make_plan(
+    data: Labelled,
+    used: LabelsUsed | None,
+    folds: int | str,
+    seed: int,
+    within: Sequence[str] = SPLITS,
+) -> Plan:
     """The plan of an evaluation.
 
     Args:
@@ -70,15 +77,25 @@ def make_plan(data: Labelled, used: LabelsUsed | None, folds: int | str, seed: i
         folds: 0 for holdout, a number of folds, or "auto": holdout where the test split is large
             (`FEW`) or the encoder has learned labels, else `FOLDS` folds.
         seed: Seed of the folds.
+        within: Splits whose sequences folds are made of.
 
     Raises:
-        ValueError: A split lacks labels, or there are too few sequences for the folds.
+        ValueError: A split lacks labels, or there are too few sequences for the folds; an unknown
+            split, or only some of them without folds.
     """
+    unknown = set(within) - set(SPLITS)
+    if unknown or not within:
+        raise ValueError(f"within={list(within)}: choose among {', '.join(SPLITS)}")
+    if set(within) != set(SPLITS) and folds in ("auto", 0):
+        raise ValueError(
+            f"within={list(within)} with folds={folds}: the dataset's own splits are scored by the"
+            " test split; give a number of folds, such as folds=5"
+        )
     if folds == "auto":
         folds = _automatic(data, used)
     if not isinstance(folds, int) or isinstance(folds, bool):
         raise ValueError(f"folds={folds}: give auto, 0 or a number of folds")
-    return _folds(data, used, folds, seed) if folds else _holdout(data, used)
+    return _folds(data, used, folds, seed, within) if folds else _holdout(data, used)
 
 
 def _automatic(data: Labelled, used: LabelsUsed | None) -> int:
@@ -87,8 +104,9 @@ def _automatic(data: Labelled, used: LabelsUsed | None) -> int:
     splits = min(len(np.unique(data.labels[rows])) for rows in (train, test)) > 1
     if splits and (used is None or used.encoder == "gradient"):
         return 0
-    counted = data.labels[test]
-    beside = len(test) - np.bincount(counted).max() if data.label.classes else len(test) // 2
+    beside = len(test) // 2
+    if data.label.classes and splits:
+        beside = len(test) - np.bincount(data.labels[test]).max()
     many = splits and beside >= FEW
     return 0 if many or most < 2 else min(FOLDS, most)
 
@@ -111,7 +129,9 @@ def _holdout(data: Labelled, used: LabelsUsed | None) -> Plan:
     return Plan(0, [Part(*(data.rows(name) for name in ("train", "test", "val")))], tuple(notes))
 
 
-def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Plan:
+def _folds(
+    data: Labelled, used: LabelsUsed | None, folds: int, seed: int, within: Sequence[str]
+) -> Plan:
     if used is None:
         raise ValueError(
             "model.json does not say whether the encoder has learned labels, because an older "
@@ -119,7 +139,7 @@ def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Pl
             "test split alone"
         )
     seen = used.seen(data.ids, data.splits)
-    rows = np.flatnonzero(~seen)
+    rows = np.flatnonzero(~seen & np.isin(data.splits, within))
     remedy = _remedy(used)
     if len(np.unique(data.labels[rows])) < 2:
         raise ValueError(
@@ -140,6 +160,8 @@ def _folds(data: Labelled, used: LabelsUsed | None, folds: int, seed: int) -> Pl
             f"The encoder has learned the labels of {seen.sum():,} training sequences: folds are "
             f"made of the other {len(rows):,}. Those of the validation split chose the epoch."
         )
+    if set(within) != set(SPLITS):
+        notes.append(f"Folds are made of the sequences in {' and '.join(within)} alone.")
     pairs = divide(data.labels[rows], owners, folds, seed)
     none = np.zeros(0, np.intp)
     parts = [Part(rows[train], rows[test], none) for train, test in pairs]

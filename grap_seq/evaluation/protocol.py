@@ -8,6 +8,7 @@ it reaches is no merit of training. `plan.py` says which sequences are fitted on
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
 from grap_seq.files import write_json
-from grap_seq.schema import Label
+from grap_seq.schema import SPLITS, Label
 
 HOLDOUT_SEEDS = 3
 
@@ -37,6 +38,7 @@ def evaluate(
     prepared: Path,
     *,
     folds: int | str = "auto",
+    within: Sequence[str] = SPLITS,
     seed: int = 0,
     seeds: int | None = None,
     threads: int | None = None,
@@ -53,6 +55,8 @@ def evaluate(
         prepared: The prepared folder they were made from.
         folds: 0 for holdout, k for k-fold over all labelled sequences that the encoder has not
             learned the label of, "auto" to choose by their number (`plan.FEW`).
+        within: Splits whose sequences folds are made of; without "test", settings can be chosen by
+            their scores.
         seed: Seed of the folds, of LightGBM and of the bootstrap.
         seeds: Fits of LightGBM with seeds of their own, whose probabilities are averaged; None: 3
             for holdout and 1 for every fold, where each fold has another seed.
@@ -78,7 +82,7 @@ def evaluate(
         data = load(run, prepared, Path(files))
         settings = (boosting or Boosting()).settings(data.label)
         used = LabelsUsed.of_run(run)
-        plan = make_plan(data, used, folds, seed)
+        plan = make_plan(data, used, folds, seed, within)
         own_head = head_scores(run, plan) if head else None
         classifier = Classifier(
             labels=data.labels,

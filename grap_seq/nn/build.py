@@ -46,11 +46,12 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
     Args:
         schema: the data it will read.
         description: `event_width`, `max_time_gap`, `table_widths`, `encoder`, `pooling`, and where
-            they differ from `EventEmbedding`'s own, `numbers`, `normalize`, `gap_table`.
+            they differ from `EventEmbedding`'s own, `numbers`, `normalize`, `gap_table`; `recency`
+            where the embedding says how long ago the last event was.
     """
     numbers = {name: Number(**n) for name, n in description.get("numbers", {}).items()}
     embedding = EventEmbedding(
-        schema.fields,
+        (*schema.fields, *schema.static),
         description["event_width"],
         description["max_time_gap"],
         description["table_widths"],
@@ -60,4 +61,5 @@ def build_model(schema: Schema, description: Mapping[str, Any]) -> SequenceModel
         by_width=description.get("by_width", 0),
     )
     encoder = build(description["encoder"], embedding.width, without=FOR_OTHERS)
-    return SequenceModel(embedding, encoder, description["pooling"])
+    pooling, recency = description["pooling"], description.get("recency")
+    return SequenceModel(embedding, encoder, pooling, recency)

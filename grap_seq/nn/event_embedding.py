@@ -66,6 +66,7 @@ class EventEmbedding(nn.Module):
 
     Attributes:
         width: D.
+        inputs: C, columns of tables, numbers and flags side by side.
 
     Raises:
         ValueError: `table_widths` names something that is no categorical field, or `gap_table` is
@@ -132,14 +133,14 @@ class EventEmbedding(nn.Module):
         # No bias: the next layer takes it out again, or has one of its own.
         normed = scalars if normalize or width else 0
         self.scalar_norm = BatchNorm(normed, bias=False) if normed else None
-        inputs = columns + scalars + len(self.flagged)
-        self.width = width or inputs
+        self.inputs = columns + scalars + len(self.flagged)
+        self.width = width or self.inputs
         self.table_norm = BatchNorm(columns, bias=False) if width and columns else None
         self.block = nn.Sequential()
         if width:
             self.block.extend(
                 [
-                    nn.Linear(inputs, width, bias=False),
+                    nn.Linear(self.inputs, width, bias=False),
                     BatchNorm(width),
                     nn.ReLU(),
                     nn.Linear(width, width),
@@ -148,6 +149,11 @@ class EventEmbedding(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Vectors of all events, shape (N, D)."""
+        vectors: Tensor = self.block(self.columns(batch))
+        return vectors
+
+    def columns(self, batch: Batch) -> Tensor:
+        """What the block reads of all events, normalised, shape (N, C)."""
         columns = [
             table(batch.fields[name])
             for name, table in zip(self.categories, self.tables, strict=True)
@@ -171,8 +177,7 @@ class EventEmbedding(nn.Module):
         tables = torch.cat(columns, dim=1) if columns else numbers[:, :0]
         if self.table_norm is not None:
             tables = self.table_norm(tables)
-        vectors: Tensor = self.block(torch.cat([tables, numbers, flags], dim=1))
-        return vectors
+        return torch.cat([tables, numbers, flags], dim=1)
 
     def values(self, batch: Batch) -> Tensor:
         """Numerical fields inside their range, NaN where missing, shape (N, numbers)."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from grap_seq.batch import Batch
+from grap_seq.nn.pooling import summary
 from grap_seq.nn.sequence_model import SequenceModel
 
 
@@ -19,17 +20,23 @@ class SequenceState:
 
     Attributes:
         encoder: what the encoder stores.
+        first: time of the first event, shape (B,).
         latest: time of the last event, shape (B,).
         events: how many there are.
-        total: sum of all states and event vectors, shape (B, H + D).
-        largest: their maximum, shape (B, H + D).
+        mean: of all states and of the columns that the encoder was given, shape (B, H + C).
+        spread: sum of the columns' squared distances from their mean, shape (B, C).
+        largest: maximum of states and columns, shape (B, H + C).
+        smallest: minimum of the columns, shape (B, C).
     """
 
     encoder: Any
+    first: Tensor
     latest: Tensor
     events: int
-    total: Tensor
+    mean: Tensor
+    spread: Tensor
     largest: Tensor
+    smallest: Tensor
 
 
 @torch.no_grad()
@@ -65,16 +72,50 @@ def step(
         gaps = batch.gaps.clone()
         gaps[layout.starts] = (times[:, 0] - state.latest).float()
         batch = dataclasses.replace(batch, gaps=gaps)
-    vectors = model.embedding(batch).view(rows, times.shape[1], -1)
+    flat = model.embedding.columns(batch)
+    columns = flat.view(rows, times.shape[1], -1)
+    vectors = model.embedding.block(flat).view(rows, times.shape[1], -1)
     inner = None if state is None else state.encoder
     states, last, inner = model.encoder.step(inner, vectors, times)
-    both = torch.cat([states, vectors], dim=2)
-    events, total, largest = both.shape[1], both.sum(1), both.amax(1)
-    if state is not None:
-        events, total = events + state.events, total + state.total
-        largest = torch.maximum(largest, state.largest)
-    hidden, mean, count = states.shape[2], total / events, total.new_full((rows, 1), events)
-    inputs = torch.cat([mean[:, hidden:], largest[:, hidden:], count.log()], dim=1)
-    parts = {"last": last, "mean": mean[:, :hidden], "max": largest[:, :hidden], "inputs": inputs}
-    embedding = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
-    return embedding, SequenceState(inner, times[:, -1], events, total, largest)
+    new = SequenceState(inner, times[:, 0], times[:, -1], *_statistics(states, columns))
+    now = _extend(state, new)
+    hidden, count = states.shape[2], now.mean.new_full((rows, 1), now.events)
+    parts = {
+        "last": last,
+        "mean": now.mean[:, :hidden],
+        "max": now.largest[:, :hidden],
+        "inputs": summary(
+            now.mean[:, hidden:],
+            now.spread / now.events,
+            now.largest[:, hidden:],
+            now.smallest,
+            count,
+        ),
+    }
+    pooled = torch.cat([parts[name] for name in model.pooling.split("_")], dim=1)
+    return model.with_recency(pooled, now.first, now.latest, count[:, 0], batch.until), now
+
+
+def _statistics(states: Tensor, columns: Tensor) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
+    """`events` to `smallest` of new events alone."""
+    both = torch.cat([states, columns], dim=2)
+    spread = (columns - columns.mean(1, keepdim=True)).square().sum(1)
+    return both.shape[1], both.mean(1), spread, both.amax(1), columns.amin(1)
+
+
+def _extend(old: SequenceState | None, new: SequenceState) -> SequenceState:
+    """New events behind old ones; means and spreads by Chan, Golub and LeVeque (1983)."""
+    if old is None:
+        return new
+    events, distance = old.events + new.events, new.mean - old.mean
+    of_columns = distance[:, distance.shape[1] - old.spread.shape[1] :]
+    between = of_columns.square() * (old.events * new.events / events)
+    return dataclasses.replace(
+        new,
+        first=old.first,
+        events=events,
+        mean=old.mean + distance * (new.events / events),
+        spread=old.spread + new.spread + between,
+        largest=torch.maximum(old.largest, new.largest),
+        smallest=torch.minimum(old.smallest, new.smallest),
+    )

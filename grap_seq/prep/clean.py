@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import ibis
 import ibis.expr.types as ir
 
+from grap_seq.prep.calendar import calendar_field
 from grap_seq.prep.engine import epoch_microseconds, parse_time
 from grap_seq.prep.spec import SECONDS, DatasetSpec
 
@@ -77,17 +78,23 @@ def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingV
     """float64 in `spec.time_unit`; null where missing, NaN where the cell is no time."""
     if kind == "number":
         return as_number(column, column.get_name())
-    given = column
-    if column.type().is_string():
-        given = column.strip().nullif("")
-        if spec.time_format is not None:
-            moment = parse_time(given, spec.time_format)
-        else:
-            moment = given.try_cast("timestamp('UTC')").cast("timestamp(6)")
-    else:
-        moment = column.cast("timestamp(6)")
+    moment = _moment(column, spec)
     units = epoch_microseconds(moment).cast("float64") / (1_000_000.0 * SECONDS[spec.time_unit])
-    return ibis.ifelse(given.isnull(), ibis.null("float64"), ibis.coalesce(units, _nan()))
+    missing = _cell(column).isnull()
+    return ibis.ifelse(missing, ibis.null("float64"), ibis.coalesce(units, _nan()))
+
+
+def _cell(column: ir.Value) -> ir.Value:
+    return column.strip().nullif("") if column.type().is_string() else column
+
+
+def _moment(column: ir.Value, spec: DatasetSpec) -> ir.TimestampValue:
+    """Date and time in UTC; null where the cell is missing or no time."""
+    if not column.type().is_string():
+        return column.cast("timestamp(6)")
+    if spec.time_format is not None:
+        return parse_time(_cell(column), spec.time_format)
+    return _cell(column).try_cast("timestamp('UTC')").cast("timestamp(6)")
 
 
 def time_kind(
@@ -135,14 +142,36 @@ def check_time_kind(
         )
 
 
+def check_same_kind(
+    connection: Connection,
+    table: ir.Table,
+    spec: DatasetSpec,
+    name: str,
+    kind: TimeKind,
+    where: str,
+) -> None:
+    """Raise ValueError where another column with times is not of the events' kind."""
+    found = time_kind(connection, table, spec, name)
+    if found != kind:
+        raise ValueError(
+            f"{where}: column '{name}' is a {found}, the events' '{spec.time}' is a {kind}; write "
+            "both alike"
+        )
+
+
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id, event_time, fields, `__tie0`..., `__bad`.
 
-    Also `__label0`..., `__label_time`, `__file` and `__row` if given.
+    Also `__label0`..., `__label_time`, `__until`, static fields, `__file` and `__row` if given.
 
     Raises:
-        ValueError: a column has a type that cannot be used.
+        ValueError: a column has a type that cannot be used, or a calendar is asked of numbers.
     """
+    if spec.calendar and kind == "number":
+        raise ValueError(
+            f"{spec.name}: calendar takes {', '.join(spec.calendar)} from dates, and the times in "
+            f"column '{spec.time}' are numbers; give dates, or take it out of the YAML"
+        )
     labels = spec.label_columns if spec.labels is None else {}
     numbers = {name: as_number(events[name], name) for name in spec.numerical}
     ties = {place: as_number(events[name], name) for place, name in spec.ties.items()}
@@ -158,11 +187,15 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         if spec.label_time is not None and spec.label_time in events.columns:
             counted[spec.label_time] = as_time(events[spec.label_time], spec, kind)
             extra["__label_time"] = counted[spec.label_time]
+    facts = facts_of(events, spec, kind)
+    extra |= {spec.facts[name]: value for name, value in facts.items()}
+    counted |= {name: value for name, value in facts.items() if value.type().is_floating()}
     unread = [unreadable(events[name], value) for name, value in counted.items()]
     columns: dict[str, ir.Value] = {
         spec.id: as_text(events[spec.id]),
         "event_time": time,
         **{name: as_text(events[name]) for name in spec.categorical},
+        **{name: calendar_field(name, _moment(events[spec.time], spec)) for name in spec.calendar},
         **numbers,
         **ties,
         "__bad": ibis.coalesce(*unread),
@@ -172,6 +205,21 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         if name in events.columns:
             columns[name] = events[name]
     return events.select(**columns)
+
+
+def facts_of(table: ir.Table, spec: DatasetSpec, kind: TimeKind) -> dict[str, ir.Value]:
+    """The columns of `spec.facts` that a table has: texts, numbers and times."""
+    found: dict[str, ir.Value] = {}
+    for name in spec.facts:
+        if name not in table.columns:
+            continue
+        if name == spec.until_column:
+            found[name] = as_time(table[name], spec, kind)
+        elif name in spec.static.categorical:
+            found[name] = as_text(table[name])
+        else:
+            found[name] = as_number(table[name], name)
+    return found
 
 
 def unreadable(column: ir.Value, value: ir.FloatingValue) -> ir.StringValue:

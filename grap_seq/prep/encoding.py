@@ -6,7 +6,7 @@ through an engine's decimal literals and could lose their last bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
@@ -78,8 +78,21 @@ def encode_events(events: ir.Table, state: State, key: str) -> ir.Table:
     # A missing key comes first in every engine.
     ties = {name: events[name].fill_null(float("-inf")) for name in state.spec.ties}
     events = events.select(key, "event_time", **ties, **{n: events[n] for n in fields})
-    for name, values in state.categorical.items():
-        events = code(events, name, values)
-    for name, scaler in state.numerical.items():
-        events = scale(events, name, scaler)
-    return events
+    return _coded(events, state.categorical, state.numerical)
+
+
+def encode_static(sequences: ir.Table, state: State) -> ir.Table:
+    """Code and scale the static fields of sequences, in place."""
+    return _coded(sequences, state.static_categorical, state.static_numerical)
+
+
+def _coded(
+    table: ir.Table,
+    categorical: Mapping[str, Sequence[str | None]],
+    numerical: Mapping[str, Scaler],
+) -> ir.Table:
+    for name, values in categorical.items():
+        table = code(table, name, values)
+    for name, scaler in numerical.items():
+        table = scale(table, name, scaler)
+    return table

@@ -14,7 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.encoding import clip, code, signed_log
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec import Numerical
 from grap_seq.prep.state import Scaler, Statistics
 
 if TYPE_CHECKING:
@@ -37,11 +37,10 @@ def fit_scaler(
     connection: Connection,
     events: ir.Table,
     name: str,
-    spec: DatasetSpec,
+    options: Numerical,
     categorical: dict[str, tuple[str | None, ...]],
 ) -> Scaler:
     """Quantile bounds, mean and deviation of one numerical field, over all and by category."""
-    options = spec.numerical[name]
     key = "__key"
     if options.by is None:
         rows = events.select(**{key: ibis.literal(0), "x": events[name]})

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.prep.clean import TimeKind, as_number, as_text, as_time, time_kind, unreadable
+from grap_seq.prep.clean import (
+    TimeKind,
+    as_number,
+    as_text,
+    as_time,
+    check_same_kind,
+    facts_of,
+    unreadable,
+)
 from grap_seq.prep.problems import Problems
 from grap_seq.prep.recipes import Recipe
 from grap_seq.prep.spec import DatasetSpec
@@ -41,9 +49,10 @@ def read_labels(
 ) -> ir.Table | None:
     """Labels beside the events: text columns `__id`, `__label0`..., `__split` and `__file`.
 
-    With `label_time` also `__label_time` (as `event_time`) and `__bad`, its text where unreadable.
-    None where labels are columns of the events or where there is no label; where it is not
-    `required`, the label file may also be missing.
+    With `label_time` also `__label_time` (as `event_time`), then the columns of `facts_of` that the
+    file has, and `__bad`, the text of the first number or time that is unreadable. None where
+    labels are columns of the events or where there is no label; where it is not `required`, the
+    label file may also be missing.
 
     Args:
         kind: how the events' times are written, and so those of the labels.
@@ -73,22 +82,26 @@ def read_labels(
         table = given
     require_columns(table, [spec.id, *spec.label], where)
     has_split = "split" in table.columns
-    columns = {
+    columns: dict[str, ir.Value] = {
         "__id": as_text(table[spec.id]),
         **{place: as_text(table[name]) for place, name in spec.label_columns.items()},
         "__split": as_text(table.split) if has_split else ibis.null("string"),
         "__file": table["__file"] if "__file" in table.columns else ibis.literal(where),
     }
+    counted: dict[str, ir.Value] = {}
     if spec.label_time is not None:
         require_columns(table, [spec.label_time], where)
-        found = time_kind(connection, table, spec, spec.label_time)
-        if found != kind:
-            raise ValueError(
-                f"{where}: column '{spec.label_time}' is a {found}, the events' '{spec.time}' is a "
-                f"{kind}; write both alike"
-            )
-        time = as_time(table[spec.label_time], spec, kind)
-        columns |= {"__label_time": time, "__bad": unreadable(table[spec.label_time], time)}
+        check_same_kind(connection, table, spec, spec.label_time, kind, where)
+        counted[spec.label_time] = as_time(table[spec.label_time], spec, kind)
+        columns["__label_time"] = counted[spec.label_time]
+    if spec.until_column is not None and spec.until_column in table.columns:
+        check_same_kind(connection, table, spec, spec.until_column, kind, where)
+    facts = facts_of(table, spec, kind)
+    columns |= {spec.facts[name]: value for name, value in facts.items()}
+    counted |= {name: value for name, value in facts.items() if value.type().is_floating()}
+    unread = [unreadable(table[name], value) for name, value in counted.items()]
+    if unread:
+        columns["__bad"] = ibis.coalesce(*unread)
     return table.select(**columns)
 
 

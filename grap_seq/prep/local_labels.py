@@ -12,7 +12,7 @@ from grap_seq.schema import Label
 
 
 def label_lists(known: pa.Table, times: pa.ChunkedArray, label: Label) -> list[pa.Array]:
-    """Columns `label` and `label_position` of some sequences: lists of codes, and of int32.
+    """Columns `label` and `label_position` of some sequences, and the labels' times, as lists.
 
     Args:
         known: `__label0` and `__label_time`, lists in the order of time, null without labels.
@@ -20,7 +20,8 @@ def label_lists(known: pa.Table, times: pa.ChunkedArray, label: Label) -> list[p
         label: what they are labels of.
     """
     lengths = pc.fill_null(pc.list_value_length(known["__label0"]), 0).to_numpy()
-    moments = _split(pc.list_flatten(known["__label_time"]).to_numpy(), lengths)
+    label_times = pc.list_flatten(known["__label_time"]).to_numpy()
+    moments = _split(label_times, lengths)
     events = _split(pc.list_flatten(times).to_numpy(), pc.list_value_length(times).to_numpy())
     # An event at the label's own time is after it already.
     positions = [
@@ -35,7 +36,7 @@ def label_lists(known: pa.Table, times: pa.ChunkedArray, label: Label) -> list[p
     unlabelled = pa.array(lengths == 0)
     return [
         pa.ListArray.from_arrays(offsets, values, mask=unlabelled)
-        for values in (codes, pa.array(position, pa.int32()))
+        for values in (codes, pa.array(position, pa.int32()), pa.array(label_times, pa.float64()))
     ]
 
 

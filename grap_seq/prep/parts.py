@@ -10,13 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
-from grap_seq.prep.encoding import encode_events
+from grap_seq.prep.encoding import encode_events, encode_static
 from grap_seq.prep.grouping import group_events, list_types, with_id
 from grap_seq.prep.label_codes import label_codes
 from grap_seq.prep.local_labels import label_lists
 from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
-from grap_seq.schema import LABEL, POSITION, SPLITS
+from grap_seq.schema import LABEL, LABEL_UNTIL, POSITION, SPLITS, UNTIL
 
 # Events in a row group: small enough to read one at a time, large enough to compress well.
 EVENTS_PER_GROUP = 131_072
@@ -50,9 +50,8 @@ def write_bucket(
 def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
     """The sequences of a bucket sorted by id, with their labels and `__split`."""
     with work.connection.clear_errors(f"grouping bucket {bucket}"):
-        known = work.connection.to_pyarrow(
-            sequences.filter(sequences["__bucket"] == bucket).order_by("__number")
-        )
+        here = encode_static(sequences.filter(sequences["__bucket"] == bucket), state)
+        known = work.connection.to_pyarrow(here.order_by("__number"))
         events = work.bucket(bucket)
         if events is None:
             table = list_types(state).insert(0, known.schema.field("__number")).empty_table()
@@ -60,9 +59,16 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
             coded = encode_events(events, state, "__number")
             table = group_events(work.connection, coded, state, "__number")
     assert table["__number"].equals(known["__number"])
+    for name in state.spec.static.names:
+        table = table.append_column(name, known[name])
+    ended = state.spec.until is not None
+    if ended:
+        table = table.append_column(UNTIL, known["__until"])
     if state.spec.local_labels:
-        codes, position = label_lists(known, table["event_time"], state.labels[0])
-        table = table.append_column(LABEL, codes).append_column(POSITION, position)
+        lists = label_lists(known, table["event_time"], state.labels[0])
+        names = (LABEL, POSITION, LABEL_UNTIL) if ended else (LABEL, POSITION)
+        for name, column in zip(names, lists, strict=False):
+            table = table.append_column(name, column)
     elif not state.labels:
         table = table.append_column(LABEL, pa.nulls(len(table), pa.int32()))
     else:

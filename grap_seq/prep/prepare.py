@@ -6,6 +6,7 @@ that was killed continues if nothing about its input changed; otherwise it start
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import json
@@ -41,6 +42,7 @@ def prepare(
     source: Path | None = None,
     spec: Path | None = None,
     like: Path | None = None,
+    until: str | float | None = None,
     engine: str = "duckdb",
     memory_limit: str = "2GB",
     threads: int | None = None,
@@ -56,6 +58,7 @@ def prepare(
         like: prepared folder or run whose vocabularies, scalers and classes code the new data, so
             that its models can read them; nothing is fitted. Labels may then be missing; where all
             are, every sequence is in the split `test`.
+        until: up to when histories were observed, in place of what the description says.
         memory_limit: what the engine may hold in memory; beyond it, it uses the disk.
         spark: settings of Spark, for engine=spark: see `engine.connect`.
         strict: stop at the first bad row; otherwise drop such rows and count them.
@@ -73,6 +76,9 @@ def prepare(
         raise ValueError(f"like={like} is also the output; name another folder with output=")
     check_output(output, overwrite)
     chosen = load_recipe(recipe, source, spec, like)
+    if until is not None:
+        given = chosen.spec.with_until(until, fitted=like is not None)
+        chosen = dataclasses.replace(chosen, spec=given)
     stored = None if like is None else State.load(like)
     files = chosen.files(source)
     fingerprint = _fingerprint(chosen, files, engine, strict, stored)

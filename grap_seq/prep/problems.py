@@ -11,6 +11,9 @@
 | two different labels for one id        | the sequence is unlabelled   |
 | the same at one `label_time`           | both labels are dropped      |
 | event at or after its label's time     | the row is dropped           |
+| event after `until`, or without it     | the row is dropped           |
+| two dates in the column of `until`     | the sequence has none        |
+| a static field with two values         | it is missing                |
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ class Problems:
         rows: ir.Table,
         reason: str,
         column: str | None = None,
+        remedy: str | None = None,
     ) -> None:
         """Count `rows`, or raise for the first of them, with the cell in `column`.
 
@@ -69,7 +73,9 @@ class Problems:
             )
             number = self.connection.to_pyarrow(until.count()).as_py()
         value = f": {bad[column]!r}" if column is not None else ""
-        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}; {self.remedy}")
+        more = f" (the first of {count:,})" if count > 1 else ""
+        remedy = self.remedy if remedy is None else remedy
+        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {remedy}")
 
 
 def check_events(

@@ -7,6 +7,7 @@ It is loaded by path, because recipes are data that users copy and change, not p
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection
 
 # Keys of a description that say how to read the files, not what was fitted to them.
-READING = ("time_format", "labels", "split")
+READING = ("time_format", "labels", "split", "until")
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,13 @@ def load_recipe(
         if like is not None and name == "table" and not spec.exists():
             return Recipe(name, place, code, State.load(like).spec, spec)
     recipe = Recipe(name, place, code, DatasetSpec.load(spec), spec)
-    if like is not None:
-        _check_same(recipe, like)
-    return recipe
+    if like is None:
+        return recipe
+    _check_same(recipe, like)
+    stored = State.load(like).spec.until
+    # A model that was made without it has no use for it.
+    until = None if stored is None else recipe.spec.until or stored
+    return dataclasses.replace(recipe, spec=dataclasses.replace(recipe.spec, until=until))
 
 
 def _check_same(recipe: Recipe, like: Path) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from grap_seq.names import nearest
+from grap_seq.prep.calendar import VALUES
 from grap_seq.schema import LABEL, OF_NUMBERS, Metric, TimeUnit
 
 SECONDS: dict[TimeUnit, int] = {
@@ -24,7 +26,9 @@ SECONDS: dict[TimeUnit, int] = {
 }
 METRICS: tuple[Metric, ...] = ("auc", "accuracy", *OF_NUMBERS)
 # Columns that prepared folders have beside the id and the fields.
-RESERVED = ("event_time", "label", "label_position")
+RESERVED = ("event_time", "until", "label", "label_position", "label_until")
+# The `until` that stands for the newest event of a table.
+NEWEST = "newest"
 
 
 def _check_keys(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
@@ -43,6 +47,18 @@ class Numerical:
 
 
 @dataclass(frozen=True)
+class Static:
+    """Fields with one value a sequence."""
+
+    categorical: tuple[str, ...] = ()
+    numerical: dict[str, Numerical] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.categorical, *self.numerical)
+
+
+@dataclass(frozen=True)
 class Split:
     """Shares of the sequences; the rest is for training."""
 
@@ -57,9 +73,13 @@ class DatasetSpec:
 
     `tie_order` names number columns that order the events of one moment before the fields do;
     `relative_time` counts each sequence's times from its first event; `unique` says that no event
-    occurs twice, so that a repeated row is an error and not a second event. `label_time` is the
+    occurs twice, so that a repeated row is an error and not a second event. `calendar` names
+    categorical fields that are made from the time: hour, weekday, month. `label_time` is the
     column beside the label with the moment, in the form of `time`, from which on events must not be
-    seen; with `local_labels` a sequence has a label for each of several such moments.
+    seen; with `local_labels` a sequence has a label for each of several such moments. `until` says
+    up to when histories were observed: a date (a number where times are numbers), the name of a
+    column of the label file or of the events, or "newest". `static` names fields with one value a
+    sequence, columns of the label file or of the events.
 
     `label` has the names of labels, each predicted by itself; `metric` what some of them are scored
     by, which also says whether a label is a number (`OF_NUMBERS`) or a class.
@@ -74,13 +94,64 @@ class DatasetSpec:
     unique: bool = False
     tie_order: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    calendar: tuple[str, ...] = ()
     numerical: dict[str, Numerical] = field(default_factory=dict)
     label: tuple[str, ...] = ()
     labels: str | None = None
     label_time: str | None = None
     local_labels: bool = False
+    until: str | float | None = None
+    static: Static = field(default_factory=Static)
     metric: dict[str, Metric] = field(default_factory=dict)
     split: Split = field(default_factory=Split)
+
+    @property
+    def until_column(self) -> str | None:
+        """The column that `until` names; None where it is a date, a number or "newest"."""
+        until = self.until
+        if not isinstance(until, str) or until == NEWEST or self.moment(until) is not None:
+            return None
+        return until
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Columns with one value a sequence, and what they are called while working."""
+        until = {} if self.until_column is None else {self.until_column: "__until"}
+        return {**until, **{name: name for name in self.static.names}}
+
+    def with_until(self, until: str | float | date, *, fitted: bool = True) -> DatasetSpec:
+        """The same with another `until`; where it is `fitted` to a model, in place of one.
+
+        Raises:
+            ValueError: the description of a model has none, or the new one is none.
+        """
+        if fitted and self.until is None:
+            raise ValueError(
+                f"until={until}: the description of {self.name} had no 'until' when the model was "
+                "made, so it has no use for one; leave it out, or prepare and train with one"
+            )
+        text = until.isoformat() if isinstance(until, date) else until
+        spec = dataclasses.replace(self, until=text)
+        spec._check_until("until=")
+        return spec
+
+    def moment(self, text: str) -> datetime | None:
+        """The date and time that a text says, in `time_format` or in ISO form; None: it is none."""
+        try:
+            if self.time_format is not None:
+                return datetime.strptime(text, self.time_format)
+        except ValueError:
+            pass
+        try:
+            # Python 3.10 does not know the Z.
+            return datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            return None
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Categorical fields: columns, and what is made from the time."""
+        return (*self.categorical, *self.calendar)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -133,9 +204,13 @@ class DatasetSpec:
             if not isinstance(content.get(key), str) or not content[key]:
                 raise ValueError(f"{where}: key '{key}' is missing or not text; give a name")
         values = {key: value for key, value in content.items() if value is not None}
+        if isinstance(values.get("until"), date):  # YAML reads dates; a datetime is one
+            values["until"] = values["until"].isoformat()
         values["tie_order"] = _names(values.get("tie_order", []), "tie_order", where)
         values["categorical"] = _names(values.get("categorical", []), "categorical", where)
+        values["calendar"] = _names(values.get("calendar", []), "calendar", where)
         values["numerical"] = _numerical(values.get("numerical", []), where)
+        values["static"] = _static(values.get("static", {}), where)
         values["label"] = _labels(values.get("label", []), where)
         values["metric"] = _metrics(values.get("metric", {}), values["label"], where)
         split = values.get("split", {})
@@ -151,9 +226,11 @@ class DatasetSpec:
         """Plain values that `from_dict` reads back."""
         content = dataclasses.asdict(self)
         content["categorical"] = list(self.categorical)
+        content["calendar"] = list(self.calendar)
         content["tie_order"] = list(self.tie_order)
         content["label"] = list(self.label)
-        for options in content["numerical"].values():
+        content["static"]["categorical"] = list(self.static.categorical)
+        for options in (*content["numerical"].values(), *content["static"]["numerical"].values()):
             options["clip"] = list(options["clip"])
         return content
 
@@ -162,9 +239,11 @@ class DatasetSpec:
             raise ValueError(
                 f"{where}: time_unit '{self.time_unit}'; {nearest(self.time_unit, SECONDS)}"
             )
-        fields = (*self.categorical, *self.numerical)
+        self._check_calendar(where)
+        fields = (*self.categories, *self.numerical)
         if not fields:
             raise ValueError(f"{where}: name at least one categorical or numerical field")
+        fields = (*fields, *self.static.names)
         used = (self.id, self.time, *fields)
         for name in used:
             if used.count(name) > 1:
@@ -203,18 +282,62 @@ class DatasetSpec:
                 f"{where}: local_labels takes one label; name one of {', '.join(self.label)} as "
                 "'label', and prepare another folder for each of the others"
             )
-        for name, options in self.numerical.items():
-            if options.by is not None and options.by not in self.categorical:
-                raise ValueError(
-                    f"{where}: numerical field '{name}' is scaled by '{options.by}', which is not "
-                    f"a categorical field; {nearest(options.by, self.categorical)}"
-                )
+        self._check_until(where)
+        _check_by(self.numerical, self.categories, f"{where}: numerical field")
+        _check_by(
+            self.static.numerical, self.static.categorical, f"{where}: static numerical field"
+        )
         shares = (self.split.validation, self.split.test)
         if not (all(0 <= share < 1 for share in shares) and sum(shares) < 1):
             raise ValueError(
                 f"{where}: split shares {shares} leave nothing for training; "
                 "give validation and test shares with a sum below 1"
             )
+
+    def _check_calendar(self, where: str) -> None:
+        for name in self.calendar:
+            if name not in VALUES:
+                raise ValueError(f"{where}: calendar '{name}'; {nearest(name, VALUES)}")
+        if self.calendar and self.relative_time:
+            raise ValueError(
+                f"{where}: calendar needs dates, and relative_time counts from the first event of "
+                "a sequence; keep one of them"
+            )
+
+    def _check_until(self, where: str) -> None:
+        if self.until is None:
+            return
+        if isinstance(self.until, bool) or not isinstance(self.until, str | int | float):
+            raise ValueError(
+                f"{where}: until {self.until!r}; give a date, a number where times are numbers, "
+                "the name of a column, or newest"
+            )
+        column = self.until_column
+        fields = (*self.categories, *self.numerical, *self.static.names)
+        taken = (self.id, self.time, *self.label, *fields)
+        if column is not None and column in taken:
+            raise ValueError(
+                f"{where}: until '{column}' is also the id, the time, the label or a field; the "
+                "date up to which a sequence was observed has a column of its own"
+            )
+
+
+def _check_by(fields: Mapping[str, Numerical], categories: tuple[str, ...], what: str) -> None:
+    for name, options in fields.items():
+        if options.by is not None and options.by not in categories:
+            raise ValueError(
+                f"{what} '{name}' is scaled by '{options.by}', which is not a categorical field "
+                f"beside it; {nearest(options.by, categories)}"
+            )
+
+
+def _static(given: Any, where: str) -> Static:
+    place = f"{where}, static"
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{place}: give categorical: [...] and numerical: [...], found {given!r}")
+    _check_keys(given, [f.name for f in dataclasses.fields(Static)], place)
+    categorical = _names(given.get("categorical") or [], "categorical", place)
+    return Static(categorical, _numerical(given.get("numerical") or [], place))
 
 
 def _names(given: Any, key: str, where: str) -> tuple[str, ...]:

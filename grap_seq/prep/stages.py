@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,9 @@ import ibis.expr.types as ir
 
 from grap_seq.files import write_json
 from grap_seq.prep import fitting
+from grap_seq.prep.calendar import VALUES
 from grap_seq.prep.clean import check_time_kind, clean, time_kind
+from grap_seq.prep.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.label_codes import fit_labels
 from grap_seq.prep.labels import (
     any_label,
@@ -37,6 +40,7 @@ from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.state import State
 from grap_seq.prep.tables import require_columns
+from grap_seq.prep.until import check_observed, common_until, observed, with_until
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection
@@ -88,6 +92,8 @@ class Work:
                 labels = read_labels(self.connection, self.recipe, tables, kind, required=required)
                 if labels is None and required:
                     self._require_label(events)
+                beside = () if labels is None else labels.columns
+                require_facts(self.connection, events, beside, self.spec, kind, where)
                 cleaned = clean(events, self.spec, kind)
                 self.connection.write(cleaned, self.folder / "cleaned.parquet")
                 if labels is not None:
@@ -105,7 +111,10 @@ class Work:
         return dict(json.loads(facts.read_text("utf-8")))
 
     def sequences(self) -> ir.Table:
-        """Stage 2: one row a sequence: `__id __number __events __split __bucket __label0`..."""
+        """Stage 2: one row a sequence: `__id __number __events __split __bucket __label0`...
+
+        Also `__label_time`, `__until` and static fields where there are any.
+        """
         cleaned = self._cleaned
         check_events(self.connection, cleaned, self.spec, self.problems)
         labels, local = self._labels, self.spec.local_labels
@@ -116,12 +125,17 @@ class Work:
                 limited = with_limits(without_problems(cleaned, self.spec), labels, self.spec)
                 late = f"event at or after the label's time in column '{self.spec.label_time}'"
                 self.problems.report(limited, limited.filter(limited["__late"]), late)
+        ended = self.spec.until is not None
+        if ended:
+            check_observed(self._with_until, self.spec, self.problems)
         events = self._events
         path = self.folder / "ids.parquet"
         if not path.exists():
             facts = {"__events": events.count()}
-            if local:
+            if local or ended:
                 facts["__first"] = events["event_time"].min()
+            if ended:
+                facts["__until"] = events["__until"].min()
             ids = events.group_by(__id=events[self.spec.id]).aggregate(**facts)
             self.connection.write(ids, path)
         ids = self.connection.read_work(path)
@@ -142,12 +156,16 @@ class Work:
             given = labels.filter(labels["__split"] == "test").count()
             if self.connection.to_pyarrow(given).as_py():
                 split = without_test(split)
+        if ended and self.spec.relative_time:
+            found = found.mutate(__until=found["__until"] - found["__first"])
+        for facts in self._facts(self.spec.static.names):
+            found = with_facts(found, "__id", facts)
         if self.stored is not None:
             # Without any label there is nothing to train or validate on.
             labelled = any_label(found, self.spec).sum().as_scalar() if self.spec.label else 0
             found = found.mutate(__split=ibis.ifelse(labelled == 0, "test", found["__split"]))
         total = self.connection.to_pyarrow(ids["__events"].sum()).as_py()
-        values = total * (1 + len(self.spec.categorical) + len(self.spec.numerical))
+        values = total * (1 + len(self.spec.categories) + len(self.spec.numerical))
         buckets = min(MAX_BUCKETS, -(-values // VALUES_PER_BUCKET))
         path = self.folder / "sequences.parquet"
         if not path.exists():
@@ -157,6 +175,8 @@ class Work:
                 "__events",
                 *self.spec.label_columns,
                 *(["__label_time"] if local else []),
+                *(["__until"] if ended else []),
+                *self.spec.static.names,
                 # Sorting by a number is cheaper than by text; the order is mostly the final one.
                 __number=ibis.row_number().over(order_by=[as_integer, found["__id"]]),
                 __split=split_of(found["__id"], split, found["__split"]),
@@ -172,7 +192,7 @@ class Work:
             return
         events = self._events
         joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
-        fields = [*self.spec.ties, *self.spec.categorical, *self.spec.numerical]
+        fields = [*self.spec.ties, *self.spec.categories, *self.spec.numerical]
         table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
         with self.connection.clear_errors("sorting events into buckets"):
             if buckets == 1:
@@ -214,9 +234,20 @@ class Work:
                 name: fitting.fit_vocabulary(self.connection, events, name)
                 for name in self.spec.categorical
             }
+            categorical |= {name: VALUES[name] for name in self.spec.calendar}
+            if "hour" in self.spec.calendar:
+                self._require_hours(events)
             numerical = {
-                name: fitting.fit_scaler(self.connection, part, name, self.spec, categorical)
-                for name in self.spec.numerical
+                name: fitting.fit_scaler(self.connection, part, name, options, categorical)
+                for name, options in self.spec.numerical.items()
+            }
+            static = {
+                name: fitting.fit_vocabulary(self.connection, train, name)
+                for name in self.spec.static.categorical
+            }
+            static_numbers = {
+                name: fitting.fit_scaler(self.connection, train, name, options, static)
+                for name, options in self.spec.static.numerical.items()
             }
         integers = facts["countable_id"] and self._all_integers(sequences)
         return State(
@@ -226,6 +257,8 @@ class Work:
             labels=fit_labels(self.connection, label_rows(sequences, self.spec), self.spec),
             id_type="int64" if integers else "string",
             time_kind=facts["time"],
+            static_categorical=static,
+            static_numerical=static_numbers,
         )
 
     def reuse(self, sequences: ir.Table) -> State:
@@ -264,12 +297,28 @@ class Work:
 
     @cached_property
     def _events(self) -> ir.Table:
-        """The usable events: where a label says from when on they may not be seen, those before."""
+        """The usable events: those before the label's time that were observed."""
+        return self._before_label if self.spec.until is None else observed(self._with_until)
+
+    @cached_property
+    def _before_label(self) -> ir.Table:
+        """Where a label says from when on events may not be seen, those before."""
         events, labels = without_problems(self._cleaned, self.spec), self._labels
         if self.spec.label_time is None or self.spec.local_labels or labels is None:
             return events
         limited = with_limits(events, labels, self.spec)
         return limited.filter(~limited["__late"]).drop("__late")
+
+    @cached_property
+    def _with_until(self) -> ir.Table:
+        """Events before their label, with `__until`; its faults are counted once."""
+        events = self._before_label
+        if self.spec.until_column is None:
+            kind = json.loads((self.folder / "facts.json").read_text("utf-8"))["time"]
+            until = common_until(self.spec, kind, events, self.connection)
+            return with_until(events, until)
+        (until,) = self._facts([self.spec.until_column])
+        return with_facts(events, self.spec.id, until)
 
     @cached_property
     def _labels(self) -> ir.Table | None:
@@ -295,6 +344,27 @@ class Work:
             f"{self.recipe.spec_path}: the events have no column '{missing[0]}'; name the "
             "label file with 'labels', or set label to null"
         )
+
+    def _facts(self, names: Iterable[str]) -> Iterator[ir.Table]:
+        """Tables of `facts_of_ids`, of those in the label file and of those in the events."""
+        rest = {name: self.spec.facts[name] for name in names}
+        labels = self._labels if (self.folder / "labels.parquet").exists() else None
+        if labels is not None:
+            filed = {name: column for name, column in rest.items() if column in labels.columns}
+            rest = {name: column for name, column in rest.items() if name not in filed}
+            if filed:
+                yield facts_of_ids(labels, labels, "__id", filed, self.problems)
+        if rest:
+            events = without_problems(self._cleaned, self.spec)
+            yield facts_of_ids(self._cleaned, events, self.spec.id, rest, self.problems)
+
+    def _require_hours(self, events: ir.Table) -> None:
+        later = events.filter(events["hour"] != "0").limit(1).count()
+        if not self.connection.to_pyarrow(later).as_py():
+            raise ValueError(
+                f"{self.spec.name}: the times in column '{self.spec.time}' are dates without a "
+                "clock time; take hour out of calendar"
+            )
 
     def _check_size(self, ids: ir.Table) -> None:
         count = self.connection.to_pyarrow(ids.count()).as_py()

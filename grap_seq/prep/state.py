@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,7 +62,10 @@ def class_metric(classes: Sequence[str]) -> Metric:
 
 @dataclass(frozen=True)
 class State:
-    """Vocabularies by falling training frequency (None = missing), scalers, labels, spec."""
+    """Vocabularies by falling training frequency (None = missing), scalers, labels, spec.
+
+    Those of event fields, then those of static ones, fitted with every sequence counting once.
+    """
 
     spec: DatasetSpec
     categorical: dict[str, tuple[str | None, ...]]
@@ -70,28 +73,28 @@ class State:
     labels: tuple[Label, ...]
     id_type: Literal["int64", "string"]
     time_kind: TimeKind
+    static_categorical: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    static_numerical: dict[str, Scaler] = field(default_factory=dict)
 
     def schema(self) -> Schema:
         """The schema that belongs to these vocabularies."""
         spec = self.spec
-        categorical = (
-            Field(name, "categorical", size=len(values) + 2)
-            for name, values in self.categorical.items()
-        )
-        numerical = (Field(name, "numerical", by=s.by) for name, s in self.numerical.items())
         return Schema(
             name=spec.name,
             id=spec.id,
             time_unit=spec.time_unit,
-            fields=(*categorical, *numerical),
+            fields=_fields(self.categorical, self.numerical),
             labels=self.labels,
             local_labels=spec.local_labels,
+            until=spec.until is not None,
+            static=_fields(self.static_categorical, self.static_numerical),
         )
 
     def to_dict(self) -> dict[str, Any]:
+        static = _plain(self.static_categorical, self.static_numerical)
         return {
-            "categorical": {name: list(values) for name, values in self.categorical.items()},
-            "numerical": {name: dataclasses.asdict(s) for name, s in self.numerical.items()},
+            **_plain(self.categorical, self.numerical),
+            **({"static": static} if self.spec.static.names else {}),
             "labels": [label.to_dict() for label in self.labels],
             "split": dataclasses.asdict(self.spec.split),
             "id": {"type": self.id_type},
@@ -101,10 +104,13 @@ class State:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> State:
+        static = content.get("static", {"categorical": {}, "numerical": {}})
         return cls(
             spec=DatasetSpec.from_dict(content["spec"], "vocab.json"),
             categorical={name: tuple(v) for name, v in content["categorical"].items()},
             numerical={name: _scaler(s) for name, s in content["numerical"].items()},
+            static_categorical={name: tuple(v) for name, v in static["categorical"].items()},
+            static_numerical={name: _scaler(s) for name, s in static["numerical"].items()},
             labels=tuple(Label.from_dict(label) for label in _labels(content)),
             id_type=content["id"]["type"],
             time_kind=content["time"]["kind"],
@@ -127,6 +133,22 @@ class State:
                 "`grap-seq prepare`"
             )
         return cls.from_dict(json.loads(path.read_text("utf-8")))
+
+
+def _fields(
+    categorical: Mapping[str, tuple[str | None, ...]], numerical: Mapping[str, Scaler]
+) -> tuple[Field, ...]:
+    codes = (Field(name, "categorical", size=len(v) + 2) for name, v in categorical.items())
+    return (*codes, *(Field(name, "numerical", by=s.by) for name, s in numerical.items()))
+
+
+def _plain(
+    categorical: Mapping[str, tuple[str | None, ...]], numerical: Mapping[str, Scaler]
+) -> dict[str, Any]:
+    return {
+        "categorical": {name: list(values) for name, values in categorical.items()},
+        "numerical": {name: dataclasses.asdict(s) for name, s in numerical.items()},
+    }
 
 
 def _labels(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -53,8 +53,13 @@ class Guess:
     categorical: list[Column]
     numerical: list[Column]
     label: Column | None
-    constant: list[Column]
+    static_categorical: list[Column]
+    static_numerical: list[Column]
     left_out: list[Column]
+
+    @property
+    def static(self) -> list[Column]:
+        return [*self.static_categorical, *self.static_numerical]
 
 
 def suggest(source: Path, output: Path | None = None) -> Path:
@@ -116,17 +121,20 @@ def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source
     named = [c for c in classes if LABEL_NAME.search(c.name)]
     label = named[0] if named else classes[0] if len(classes) == 1 else None
     left_out = [c for c in rest if c.kind in ("none", "time") or _is_key(c)]
-    fields = [c for c in rest if c is not label and c not in left_out]
-    numerical = [c for c in fields if c.kind == "number" or (c.kind == "integer" and _is_amount(c))]
-    categorical = [c for c in fields if c not in numerical]
+    used = [c for c in rest if c is not label and c not in left_out]
+    numbers = [c for c in used if c.kind == "number" or (c.kind == "integer" and _is_amount(c))]
+    # A description needs a field.
+    fields = [c for c in used if c not in constant] or used
+    static = [c for c in used if c not in fields]
     return Guess(
         id=id_column,
         time=time,
         unit=_unit(connection, rows, time),
-        categorical=categorical,
-        numerical=numerical,
+        categorical=[c for c in fields if c not in numbers],
+        numerical=[c for c in fields if c in numbers],
         label=label,
-        constant=[c for c in constant if c is not label],
+        static_categorical=[c for c in static if c not in numbers],
+        static_numerical=[c for c in static if c in numbers],
         left_out=left_out,
     )
 
@@ -168,39 +176,51 @@ def _facts(column: Column, rows: int) -> str:
     return f"{column.distinct:,} values{missing}"
 
 
-def _yaml(guess: Guess, source: Path, rows: int) -> str:
-    def quote(text: str) -> str:
-        return yaml.safe_dump(text, allow_unicode=True).splitlines()[0]
+def _quote(text: str) -> str:
+    return yaml.safe_dump(text, allow_unicode=True).splitlines()[0]
 
+
+def _fields(categorical: list[Column], numerical: list[Column], rows: int) -> list[str]:
+    lines = ["categorical:"] if categorical else []
+    lines += [f"  - {_quote(c.name)}   # {_facts(c, rows)}" for c in categorical]
+    if numerical:
+        lines.append("numerical:")
+    for c in numerical:
+        options = "{log: true}" if _is_skewed(c) else "{}"
+        low_high = f"{c.low:g} to {c.high:g}, median {c.median:g}" if c.low is not None else ""
+        lines.append(f"  {_quote(c.name)}: {options}   # {_facts(c, rows)}, {low_high}")
+    return lines
+
+
+def _yaml(guess: Guess, source: Path, rows: int) -> str:
     lines = [
         f"# Suggested from {rows:,} rows of {source.name}. Read it, correct it, then run",
         f"# grap-seq prepare dataset=table source={source}",
-        f"name: {quote(suggested_path(source).stem)}",
-        f"id: {quote(guess.id.name)}   # {_facts(guess.id, rows)}",
-        f"time: {quote(guess.time.name)}   # {_facts(guess.time, rows)}",
+        f"name: {_quote(suggested_path(source).stem)}",
+        f"id: {_quote(guess.id.name)}   # {_facts(guess.id, rows)}",
+        f"time: {_quote(guess.time.name)}   # {_facts(guess.time, rows)}",
     ]
     if guess.time.time_format is not None:
-        lines.append(f"time_format: {quote(guess.time.time_format)}")
+        lines.append(f"time_format: {_quote(guess.time.time_format)}")
     comment = "the unit in which gaps are a few to a few hundred: second minute hour day week"
     if guess.time.kind != "time" and guess.unit == "day":
         comment = "a guess: what does 1 mean in this column? second minute hour day week"
     lines.append(f"time_unit: {guess.unit}   # {comment}")
-    if guess.categorical:
-        lines.append("categorical:")
-        lines += [f"  - {quote(c.name)}   # {_facts(c, rows)}" for c in guess.categorical]
-    if guess.numerical:
-        lines.append("numerical:")
-    for c in guess.numerical:
-        options = "{log: true}" if _is_skewed(c) else "{}"
-        low_high = f"{c.low:g} to {c.high:g}, median {c.median:g}" if c.low is not None else ""
-        lines.append(f"  {quote(c.name)}: {options}   # {_facts(c, rows)}, {low_high}")
-    label = "null" if guess.label is None else quote(guess.label.name)
+    lines += _fields(guess.categorical, guess.numerical, rows)
+    if guess.time.kind == "time":
+        lines.append("# calendar: [hour, weekday, month]   # further fields, made from the time")
+    if guess.static:
+        lines.append("static:   # constant within an id: facts about it, or labels")
+        inner = _fields(guess.static_categorical, guess.static_numerical, rows)
+        lines += [f"  {line}" for line in inner]
+    lines.append(
+        "# until: newest   # or a date or column: up to when these histories were observed"
+    )
+    label = "null" if guess.label is None else _quote(guess.label.name)
     why = "a guess: it is constant within an id" if guess.label else "no column looks like one"
     lines.append(f"label: {label}   # {why}")
+    lines.append("# metric: mae   # where the label is a number; without it it is a class")
     lines.append("# labels: labels.csv   # where labels stand in a file of their own: id and label")
-    if guess.constant:
-        names = ", ".join(c.name for c in guess.constant)
-        lines.append(f"# Constant within an id too (a label, or facts about it): {names}")
     if guess.left_out:
         names = ", ".join(c.name for c in guess.left_out)
         lines.append(f"# Left out (empty, another time, or different in every row): {names}")
@@ -219,6 +239,7 @@ def _table(guess: Guess, source: Path, rows: int) -> Table:
         ("time", [guess.time]),
         ("categorical", guess.categorical),
         ("numerical", guess.numerical),
+        ("static", guess.static),
         ("label", [guess.label] if guess.label else []),
         ("left out", guess.left_out),
     ]

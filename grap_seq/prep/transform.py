@@ -5,17 +5,21 @@ The same expressions as in preparation: training and use cannot differ.
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ibis
+import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean, time_kind
-from grap_seq.prep.encoding import encode_events
+from grap_seq.prep.encoding import encode_events, encode_static
 from grap_seq.prep.engine import connect
+from grap_seq.prep.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.grouping import group_events, with_id
 from grap_seq.prep.labels import read_labels
 from grap_seq.prep.lists import explode
@@ -23,15 +27,22 @@ from grap_seq.prep.problems import Problems, check_events
 from grap_seq.prep.recipes import load_recipe
 from grap_seq.prep.state import State
 from grap_seq.prep.tables import read_table, require_columns, to_arrow
+from grap_seq.prep.until import UNTIL as OBSERVED
+from grap_seq.prep.until import check_observed, common_until, with_until
+from grap_seq.schema import UNTIL
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from grap_seq.prep.engine import Connection
 
 # Below this many events a column of unseen values is no sign of a different coding.
 MIN_EVENTS_TO_WARN = 20
 
 
-def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
+def encode(
+    events: Any, folder_or_state: Path | str | State, until: str | float | date | None = None
+) -> pa.Table:
     """Code raw events as `prepare` did.
 
     Args:
@@ -39,17 +50,23 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
             field), or the path of a CSV or parquet file, with the columns of the dataset's YAML
             description (the label is not needed).
         folder_or_state: prepared folder, run folder, or the state itself.
+        until: up to when these events were observed, as in a description: a date, a number, a
+            column of theirs or "newest". None: what the description says.
 
     Returns:
-        One row a sequence, sorted by id: the id, event_time and one list column a field.
+        One row a sequence, sorted by id: the id, event_time, one list column a field, then static
+        fields and `until` where the description has any.
 
     Raises:
-        ValueError: no events, a missing column, a null id or time, or a cell that cannot be read.
+        ValueError: no events, a missing column, a null id or time, a cell that cannot be read, an
+            event after `until`, or an `until` for a description without one.
         FileNotFoundError: no such folder or file.
     """
     state = folder_or_state
     if not isinstance(state, State):
         state = State.load(Path(state))
+    if until is not None:
+        state = dataclasses.replace(state, spec=state.spec.with_until(until))
     spec = state.spec
     connection = connect()
     try:
@@ -66,6 +83,7 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
             table = explode(connection, table, spec.event_columns, where)
         require_columns(table, spec.columns, where)
         check_time_kind(connection, table, spec, state.time_kind, where)
+        require_facts(connection, table, (), spec, state.time_kind, where)
         with connection.clear_errors(f"reading {where}"):
             cleaned = connection.to_pyarrow(clean(table, spec, state.time_kind))
         if not cleaned.num_rows:
@@ -77,6 +95,11 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
         with connection.clear_errors(f"coding {where}"):
             coded = encode_events(numbered, state, spec.id)
             grouped = group_events(connection, coded, state, spec.id)
+            if spec.facts or spec.until is not None:
+                facts = _facts(connection, numbered, state, problems)
+                place = pc.index_in(grouped[spec.id], facts[spec.id])
+                for name in facts.column_names[1:]:
+                    grouped = grouped.append_column(name, facts[name].take(place))
     finally:
         connection.disconnect()
     _warn_unseen(grouped, state, where)
@@ -86,6 +109,23 @@ def encode(events: Any, folder_or_state: Path | str | State) -> pa.Table:
         raise ValueError(
             f"{where}: ids of '{spec.id}' were integers in preparation, these are not ({error})"
         ) from error
+
+
+def _facts(connection: Connection, events: ir.Table, state: State, problems: Problems) -> pa.Table:
+    """Id, coded static fields and `until` of every sequence."""
+    spec, rows = state.spec, events
+    if spec.facts:
+        known = facts_of_ids(events, events, spec.id, spec.facts, problems)
+        rows = with_facts(events, spec.id, known)
+    if spec.until is not None and spec.until_column is None:
+        rows = with_until(rows, common_until(spec, state.time_kind, events, connection))
+    columns: dict[str, ir.Value] = {name: rows[name].min() for name in spec.static.names}
+    if spec.until is not None:
+        check_observed(rows, spec, problems)
+        end, first = rows[OBSERVED].min(), rows["event_time"].min()
+        columns[UNTIL] = end - first if spec.relative_time else end
+    sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
+    return connection.to_pyarrow(encode_static(sequences, state).select(spec.id, *columns))
 
 
 def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:

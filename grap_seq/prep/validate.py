@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from grap_seq.files import sha256
 from grap_seq.prep.manifest import Manifest
 from grap_seq.prep.state import State
-from grap_seq.schema import LABEL, POSITION, SPLITS, Label, Schema
+from grap_seq.schema import SPLITS, UNTIL, Label, Schema
 
 MAX_SHOWN = 20
 
@@ -87,11 +87,8 @@ def _part(
     split_of: dict[Any, str],
 ) -> list[str]:
     """What is wrong in one part, each kind once; adds to `counts` and `split_of`."""
-    fields = [field.name for field in schema.fields]
     file = pq.ParquetFile(path)
-    labels = [schema.label_column(label) for label in schema.labels] or [LABEL]
-    labels += [POSITION] if schema.local_labels else []
-    if file.schema_arrow.names != [schema.id, "event_time", *fields, *labels]:
+    if tuple(file.schema_arrow.names) != schema.columns:
         return [f"{name}: columns {', '.join(file.schema_arrow.names)} are not those of the schema"]
     found: dict[str, str] = {}
     for group in range(file.num_row_groups):
@@ -125,9 +122,21 @@ def _sequences(table: pa.Table, schema: Schema) -> Iterator[tuple[str, int]]:
             yield from _first(f"code outside the vocabulary of '{field.name}'", wrong, lengths)
         else:
             yield from _first(f"infinite number in '{field.name}'", np.isinf(values), lengths)
+    for field in schema.static:
+        values = table[field.name].to_pandas().to_numpy("float64")
+        if field.kind == "categorical":
+            assert field.size is not None
+            wrong = ~((values >= 1) & (values < field.size))
+            yield from _first(f"code outside the vocabulary of '{field.name}'", wrong)
+        else:
+            yield from _first(f"infinite number in '{field.name}'", np.isinf(values))
     times = _flat(table, "event_time")
     yield from _first("time that is no number", ~np.isfinite(times), lengths)
     yield from _first("times out of order", _falls(times, lengths), lengths)
+    if schema.until and (lengths > 0).all():
+        last = times[np.cumsum(lengths) - 1]
+        until = table[UNTIL].to_pandas().to_numpy("float64")
+        yield from _first("'until' before the last event", ~(until >= last))
     if schema.local_labels:
         yield from _local_labels(table, schema, lengths)
         return

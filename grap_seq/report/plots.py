@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from grap_seq.report.projection import Projection, project
+from grap_seq.report.projection import Projection, groups, project
 from grap_seq.report.read import columns, read
 from grap_seq.report.style import BLUE, GREY, INK, PALE, PALETTE, RED, WIDE, label_ends, styled
 from grap_seq.report.words import Fate, fates
@@ -104,9 +104,9 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
         figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
         for place, (axes, (name, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
+            _loss_panel(axes, name, epochs, lines, named=place == 0)
             if kept is not None:
                 axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
-            _loss_panel(axes, name, epochs, lines, named=place == 0)
             if place >= len(panels) - per_row:
                 axes.set_xlabel("epoch")
         for axes in grid[len(panels) :]:
@@ -126,21 +126,21 @@ def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
 def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> Figure:
     """The picture of a projection that is already computed."""
     wide, target = width > 5, schema.label()
-    classes = () if target is None else target.classes
+    group_of, names = groups(projection.labels, target)
     side = width - 1.8 if wide else width
     with styled():
         figure = Figure(figsize=(width, side), layout="constrained")
         axes = figure.subplots()
-        counts = pd.Series(projection.labels).value_counts()
+        counts = pd.Series(group_of).value_counts()
         coloured = sorted(int(label) for label in counts.index if label >= 0)[: len(PALETTE)]
-        groups = {}
+        drawn = {}
         # Unlabelled first and the largest class next, so that small classes lie on top.
         for label in sorted((int(label) for label in counts.index), key=lambda c: c >= 0):
-            chosen = projection.labels == label
-            name = "unlabelled" if label < 0 else classes[label]
+            chosen = group_of == label
+            name = "unlabelled" if label < 0 else names[label]
             # Classes beyond the palette share the ink of the text; few datasets have so many.
             colour = INK if label >= 0 else PALE
-            groups[label] = axes.scatter(
+            drawn[label] = axes.scatter(
                 projection.points[chosen, 0],
                 projection.points[chosen, 1],
                 s=9 if wide else 5,
@@ -153,7 +153,7 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
         axes.set_axis_off()
         axes.set_aspect("equal")
         figure.legend(
-            handles=[groups[label] for label in sorted(groups, key=lambda c: (c < 0, c))],
+            handles=[drawn[label] for label in sorted(drawn, key=lambda c: (c < 0, c))],
             loc="outside right upper" if wide else "outside upper left",
             ncols=1 if wide else 2,
             title=None if target is None else target.name,

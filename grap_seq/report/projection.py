@@ -7,6 +7,7 @@ in the number of points, and more than 2,000 would cover each other anyway.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
+from grap_seq.schema import UNLABELLED, Label
+
 POINTS, COMPONENTS = 2000, 50
 
 
@@ -28,12 +31,12 @@ class Projection:
 
     Attributes:
         points: (N, 2).
-        labels: (N,) class indices, -1 where unlabelled.
+        labels: (N,) codes of the first label (see `schema.Label`), NaN where there is none.
         sequences: Number of sequences from which the N were drawn.
     """
 
     points: npt.NDArray[np.float64]
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[np.float64]
     sequences: int
 
 
@@ -70,8 +73,32 @@ def project(run: Path, *, points: int = POINTS, seed: int = 0) -> Projection:
     reduced = PCA(components, random_state=seed).fit_transform(vectors)
     perplexity = min(30.0, (len(sample) - 1) / 3)
     flat = TSNE(perplexity=perplexity, random_state=seed).fit_transform(reduced)
-    labels = sample["label"].fillna(-1).to_numpy(dtype=np.int64)
+    labels = sample["label"].to_numpy(dtype=np.float64, na_value=np.nan)
     return Projection(flat.astype(np.float64), labels, total)
+
+
+def groups(
+    codes: npt.NDArray[np.float64], label: Label | None
+) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """What points are coloured by: classes, or quarters of the numbers that are shown.
+
+    Args:
+        codes: (N,) codes of the label, NaN where there is none.
+        label: The label.
+
+    Returns:
+        The group of each point, -1 where there is no label, and the names of the groups.
+    """
+    known = ~np.isnan(codes)
+    if label is None or not known.any():
+        return np.full(len(codes), UNLABELLED), []
+    if label.classes:
+        return np.where(known, codes, UNLABELLED).astype(np.int64), list(label.classes)
+    edges = np.unique(np.quantile(codes[known], [0.25, 0.5, 0.75], method="lower"))
+    group = np.where(known, np.searchsorted(edges, codes), UNLABELLED)
+    names = [f"{edge * label.std + label.mean:.4g}" for edge in edges]
+    between = [f"{low} to {high}" for low, high in pairwise(names)]
+    return group, [f"up to {names[0]}", *between, f"over {names[-1]}"]
 
 
 def _sample(file: Path, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:

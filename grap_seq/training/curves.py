@@ -118,7 +118,7 @@ class Curves(Callback):
             with atomic_write(self.run / "metrics.csv") as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False)
             assert trainer.max_epochs is not None
-            left = trainer.max_epochs - len(rows)
+            left = 0 if inside_epoch(trainer) else trainer.max_epochs - len(rows)
             mean = sum(row["seconds"] for row in rows) / len(rows)
             _tell(f"epoch {len(rows)}/{trainer.max_epochs}", row, scores, left * mean)
         return row

@@ -25,7 +25,7 @@ from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
-from grap_seq.training.pretrain import describe, numbers_of, windows
+from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import checkpoints, patience
@@ -56,7 +56,8 @@ def supervised(config: Any) -> Path:
     schema = _labelled(Path(config.prepared))
     config, times = with_times(config, Sequences(Path(config.prepared), "train"))
     torch.manual_seed(config.seed)
-    description = describe(config, numbers_of(Path(config.prepared)))
+    numbers = numbers_of(Path(config.prepared))
+    description = describe(config, numbers, recency_of(config, schema, times))
     model = build_model(schema, description)
     description["gaps"] = times
     _add_end_token(model, description)

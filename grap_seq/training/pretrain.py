@@ -71,7 +71,8 @@ def pretrain(config: Any) -> Path:
     config.select = criterion(config.select, data.train, data.val)
     schedule = Schedule.from_config(config, steps)
     edges = time_edges(config.objective.time, data.train)
-    module, description = build_module(config, schema, numbers_of(prepared), schedule, edges)
+    known = numbers_of(prepared), recency_of(config, schema, times)
+    module, description = build_module(config, schema, *known, schedule, edges)
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,
@@ -144,8 +145,10 @@ def windows(dataset: Any, encoder: Mapping[str, Any]) -> dict[str, Any]:
     return crops | {"min_length": min(shortest, crops["max_length"])}
 
 
-def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What `build_model` needs of a config and of the data's numbers, and model.json keeps."""
+def describe(
+    config: Any, numbers: Mapping[str, Any] | None = None, recency: float | None = None
+) -> dict[str, Any]:
+    """What `build_model` needs of a config and of what the data say, and model.json keeps."""
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     dataset = options["dataset"]
     return {
@@ -158,6 +161,7 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
         "numbers": dict(numbers or {}),
         "encoder": options["encoder"],
         "pooling": options["pooling"],
+        "recency": recency,
         "eval_length": dataset["eval_length"],
         "seed": options["seed"],
     }
@@ -165,17 +169,27 @@ def describe(config: Any, numbers: Mapping[str, Any] | None = None) -> dict[str,
 
 def numbers_of(prepared: Path) -> dict[str, dict[str, Any]]:
     """Range of every numerical field, and whether training has events without it."""
-    found = {}
-    for name, scaler in State.load(prepared).numerical.items():
+    found, state = {}, State.load(prepared)
+    for name, scaler in (state.numerical | state.static_numerical).items():
         low, high = scaler.range
         found[name] = Number(low, high, missing=scaler.missing != 0).to_dict()
     return found
+
+
+def recency_of(config: Any, schema: Schema, times: Mapping[str, float]) -> float | None:
+    """The data's typical gap where embeddings are to say how long ago the last event was.
+
+    Args:
+        times: what `with_times` found.
+    """
+    return times["median"] if config.recency and schema.until else None
 
 
 def build_module(
     config: Any,
     schema: Schema,
     numbers: Mapping[str, Any] | None = None,
+    recency: float | None = None,
     schedule: Schedule | None = None,
     time_edges: list[float] | None = None,
 ) -> tuple[PretrainModule, dict[str, Any]]:
@@ -185,6 +199,7 @@ def build_module(
         config: what `grap_seq.config.compose("pretrain", ...)` returns.
         schema: the data's schema.
         numbers: what `numbers_of` says about the data.
+        recency: what `recency_of` does.
         schedule: of the learning rate; None: it is constant.
         time_edges: of the bins of the time loss; None: it is an absolute error.
 
@@ -194,7 +209,7 @@ def build_module(
     torch.manual_seed(config.seed)
     options: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     objective = options["objective"]
-    description = describe(config, numbers)
+    description = describe(config, numbers, recency)
     model = build_model(schema, description)
     names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))

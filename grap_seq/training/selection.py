@@ -93,7 +93,14 @@ class Selection(Callback):
 
     def _probe(self, module: PretrainModule) -> float:
         train, val = (
-            embed_rows(module.model, sequences, part.rows, self.eval_length, stops=part.stops)
+            embed_rows(
+                module.model,
+                sequences,
+                part.rows,
+                self.eval_length,
+                stops=part.stops,
+                until=part.until,
+            )
             for sequences, part in ((self.train, self.fitted), (self.val, self.scored))
         )
         label = self.train.label

@@ -113,7 +113,14 @@ def head_score(module: SupervisedModule, sequences: Sequences, eval_length: int)
     if not len(examples):
         return float("nan")
     training = [part.training for part in module.modules()]
-    found = embed_rows(module.model, sequences, examples.rows, eval_length, stops=examples.stops)
+    found = embed_rows(
+        module.model,
+        sequences,
+        examples.rows,
+        eval_length,
+        stops=examples.stops,
+        until=examples.until,
+    )
     vectors = torch.from_numpy(found)
     module.head.eval()
     with torch.inference_mode():

@@ -45,6 +45,8 @@ ARROW = pa.schema(
         "label": pa.int32(),
     }
 )
+# With the date up to which sequences were observed: see `with_until`.
+UNTIL_SCHEMA = dataclasses.replace(SCHEMA, until=True)
 LOCAL_SCHEMA = dataclasses.replace(SCHEMA, local_labels=True)
 LOCAL_ARROW = pa.schema(
     {
@@ -89,10 +91,24 @@ def local_rows(lengths: Sequence[int], seed: int = 0, first: int = 0) -> list[Ro
     return rows
 
 
+def with_until(rows: Sequence[Row], seed: int = 0) -> list[Row]:
+    """The same rows, observed for up to 30 days after their last event."""
+    waits = np.random.default_rng([seed, 2]).uniform(0, 30, len(rows))
+    return [
+        {**row, "until": float(row["event_time"][-1] + wait)}
+        for row, wait in zip(rows, waits, strict=True)
+    ]
+
+
 def table(rows: Sequence[Row]) -> pa.Table:
     """Rows as Arrow, in the columns of a prepared part."""
-    local = "label_position" in rows[0] if rows else False
-    return pa.Table.from_pylist(list(rows), schema=LOCAL_ARROW if local else ARROW)
+    names = {*rows[0]} if rows else set()
+    schema = LOCAL_ARROW if "label_position" in names else ARROW
+    if "until" in names:
+        schema = schema.insert(len(ARROW) - 1, pa.field("until", pa.float64()))
+    if "label_until" in names:
+        schema = schema.append(pa.field("label_until", pa.list_(pa.float64())))
+    return pa.Table.from_pylist(list(rows), schema=schema)
 
 
 def sequences(rows: Sequence[Row], schema: Schema = SCHEMA) -> Sequences:

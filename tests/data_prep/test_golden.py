@@ -40,4 +40,6 @@ def test_worked_example(name: str, tmp_path: Path) -> None:
                 if isinstance(value, list):
                     numbers = [float("nan") if x is None else x for x in value]
                     value = pytest.approx(numbers, abs=1e-4, nan_ok=True)
+                elif isinstance(value, float):
+                    value = pytest.approx(value, abs=1e-4)
                 assert one[column] == value, column

@@ -44,13 +44,17 @@ def sequences(rows: list[dict[str, Any]]) -> Sequences:
     return Sequences.from_table(SCHEMA, pa.Table.from_pylist(rows, schema=pa.schema(TYPES)))
 
 
+def examples(rows: Any, stops: Any) -> Examples:
+    return Examples(rows, stops, np.zeros(len(rows), int), np.full(len(rows), math.nan))
+
+
 def whole(rows: list[dict[str, Any]]) -> Examples:
     lengths = np.array([len(row["shop"]) for row in rows])
-    return Examples(np.arange(len(rows)), lengths, np.zeros(len(rows), int))
+    return examples(np.arange(len(rows)), lengths)
 
 
-def found(rows: list[dict[str, Any]], examples: Examples, eval_length: int = 100) -> pd.DataFrame:
-    frames = aggregates(sequences(rows), examples, eval_length)
+def found(rows: list[dict[str, Any]], seen: Examples, eval_length: int = 100) -> pd.DataFrame:
+    frames = aggregates(sequences(rows), seen, eval_length)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -132,7 +136,7 @@ def test_only_the_last_events_before_the_stop_are_seen(
         seen = slice(max(0, stop - eval_length), stop)
         lists = {k: v[seen] for k, v in rows[row].items() if isinstance(v, list)}
         cut.append(rows[row] | lists)
-    frame = found(rows, Examples(chosen, stops, np.zeros(5, int)), eval_length)
+    frame = found(rows, examples(chosen, stops), eval_length)
     pd.testing.assert_frame_equal(frame, found(cut, whole(cut)))
 
 

@@ -32,7 +32,10 @@ def test_rows_belong_together(tmp_path: Path) -> None:
         np.testing.assert_array_equal(data.features["embedding"][rows], vectors)
         sequences = Sequences(prepared, split)
         order = [sequences.ids(0, len(sequences)).to_pylist().index(one) for one in known.index]
-        examples = Examples(np.array(order), sequences.lengths[order], known.label.to_numpy())
+        until = sequences.until[order]
+        examples = Examples(
+            np.array(order), sequences.lengths[order], known.label.to_numpy(), until
+        )
         plain = pd.concat(aggregates(sequences, examples, 1200))
         np.testing.assert_array_equal(data.features["aggregates"][rows], plain)
         control = run / "embeddings" / "untrained" / f"{split}.parquet"

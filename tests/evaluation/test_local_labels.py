@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,16 @@ from grap_seq.evaluation.protocol import evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Label, Schema
-from tests.data.toy import LOCAL_SCHEMA, SCHEMA, Row, local_rows, sequences, write_prepared
+from tests.data.toy import (
+    LOCAL_SCHEMA,
+    SCHEMA,
+    UNTIL_SCHEMA,
+    Row,
+    local_rows,
+    sequences,
+    with_until,
+    write_prepared,
+)
 
 FIELDS = ("event_time", "type", "owner", "a.b", "score")
 LENGTHS = {"train": [12, 7, 30, 2, 18, 5, 9] * 6, "val": [12, 7, 30] * 4, "test": [9, 20, 4] * 6}
@@ -107,6 +117,44 @@ def test_embeddings_are_those_of_the_events_before_the_label() -> None:
     assert keys.tolist() == [row["client"] for row in rows]
     assert table.label.tolist() == [row["label"] for row in rows]
     np.testing.assert_allclose(table.filter(like="emb_"), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_recency_is_that_of_the_label() -> None:
+    """Of each label, by its own time and not by that of the sequence."""
+    ended = []
+    for row in with_until(ROWS["train"]):
+        places = row["label_position"] or []
+        ends = [float(row["event_time"][place]) + place / 7 for place in places]
+        ended.append({**row, "label_until": ends or None})
+    parts = [
+        {**prefix, "until": moment}
+        for prefix, moment in zip(
+            prefixes(ROWS["train"]),
+            [moment for row in ended for moment in row["label_until"] or []],
+            strict=True,
+        )
+    ]
+    torch.manual_seed(0)
+    model = build_model(SCHEMA, {**DESCRIPTION, "recency": 2.0}).eval()
+    expected = embed_rows(model, sequences(parts, UNTIL_SCHEMA), np.arange(len(parts)), 10)
+    several = dataclasses.replace(LOCAL_SCHEMA, until=True)
+    tables = label_tables(model, sequences(ended, several), 10)
+    found = pd.concat(part.to_pandas() for part in tables).filter(like="emb_")
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert found.iloc[:, -1].nunique() > 5
+
+
+def test_aggregates_since_the_last_event() -> None:
+    rows = with_until(ROWS["train"])
+    for row in rows:
+        del row["label_position"]
+        row["label"] = 1
+    split = sequences(rows, UNTIL_SCHEMA)
+    found = pd.concat(aggregates(split, split.examples(), 10), ignore_index=True)
+    for number, row in enumerate(rows):
+        times, until = row["event_time"][-10:], row["until"]
+        assert found["event_time/since_last"][number] == pytest.approx(until - times[-1], rel=1e-5)
+        assert found["event_time/since_first"][number] == pytest.approx(until - times[0], rel=1e-5)
 
 
 def test_nothing_after_the_label_is_seen() -> None:

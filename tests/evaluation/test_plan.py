@@ -102,3 +102,30 @@ def test_every_row_is_scored_once_and_never_fitted_on_with_it(
         assert len(train) + len(test) == len(labels)
         both = (train, test) if owners is None else (owners[train], owners[test])
         assert not np.intersect1d(*both).size
+
+
+def test_settings_are_chosen_without_the_test_split() -> None:
+    data = data_of([60, 40], [10, 10], [30, 30])
+    plan = make_plan(data, FRESH, 5, 0, within=["train", "val"])
+    rows = np.concatenate([part.test for part in plan.parts])
+    assert sorted(rows) == list(np.flatnonzero(data.splits != "test"))
+    for part in plan.parts:
+        assert not (data.splits[part.fit] == "test").any()
+    assert any("train and val alone" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
+    ("folds", "within", "message"),
+    [
+        ("auto", ["train", "val"], "give a number of folds"),
+        (0, ["train"], "give a number of folds"),
+        (5, ["train", "valid"], "choose among train, val, test"),
+        (5, [], "choose among train, val, test"),
+    ],
+)
+def test_splits_that_folds_cannot_be_made_of(
+    folds: int | str, within: list[str], message: str
+) -> None:
+    data = data_of([60, 40], [10, 10], [30, 30])
+    with pytest.raises(ValueError, match=message):
+        make_plan(data, FRESH, folds, 0, within=within)

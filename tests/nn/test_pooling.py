@@ -17,10 +17,10 @@ def test_each_row_is_pooled_over_its_own_events(pooling: str) -> None:
     layout = Layout(LENGTHS)
     # All negative: a maximum that begins at zero would be wrong.
     states, last = -torch.rand(14, 3) - 0.1, torch.randn(5, 3)
-    vectors = -torch.rand(14, 2) - 0.1
-    pooled = pool(Events(vectors, states, last, layout), pooling)
+    columns = -torch.rand(14, 2) - 0.1
+    pooled = pool(Events(columns, states, last, layout), pooling)
     assert pooled.shape[1] == sum(widths(pooling, 3, 2).values())
-    rows = zip(torch.split(states, LENGTHS), torch.split(vectors, LENGTHS), strict=True)
+    rows = zip(torch.split(states, LENGTHS), torch.split(columns, LENGTHS), strict=True)
     for row, (events, read) in enumerate(rows):
         parts = {
             "last": last[row],
@@ -28,15 +28,19 @@ def test_each_row_is_pooled_over_its_own_events(pooling: str) -> None:
             "max": torch.stack([column.max() for column in events.T]),
         }
         parts["last_mean_max"] = torch.cat([parts["last"], parts["mean"], parts["max"]])
-        top = torch.stack([column.max() for column in read.T])
-        inputs = [sum(read[1:], read[0]) / len(read), top, torch.tensor([len(read)]).log()]
+        largest, smallest = (
+            torch.stack([choose(column) for column in read.T]) for choose in (max, min)
+        )
+        spread = torch.from_numpy(read.numpy().std(axis=0)).clamp(min=1e-4)
+        inputs = [sum(read[1:], read[0]) / len(read), spread, largest, smallest]
+        inputs.append(torch.tensor([len(read)]).log())
         parts["last_mean_max_inputs"] = torch.cat([parts["last_mean_max"], *inputs])
         torch.testing.assert_close(pooled[row], parts[pooling])
 
 
 def test_parts_have_their_widths_in_order() -> None:
     found = widths("last_mean_max_inputs", 3, 2)
-    assert list(found.items()) == [("last", 3), ("mean", 3), ("max", 3), ("inputs", 5)]
+    assert list(found.items()) == [("last", 3), ("mean", 3), ("max", 3), ("inputs", 9)]
 
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "last_mean_max_inputs"])

@@ -9,10 +9,9 @@ import pytest
 
 from grap_seq.prep import fitting
 from grap_seq.prep.engine import connect
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec import Numerical
 
 CONNECTION = connect(threads=2)
-CONTENT = {"name": "n", "id": "i", "time": "t", "categorical": ["kind"]}
 
 
 def test_vocabulary_is_cut_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,10 +28,8 @@ def test_statistics_of_skewed_values(log: bool) -> None:
     table = ibis.memtable(
         pa.table({"kind": kinds.tolist(), "amount": np.where(kinds == "y", 4.0, values)})
     )
-    spec = DatasetSpec.from_dict(
-        {**CONTENT, "numerical": {"amount": {"by": "kind", "log": log, "clip": [0.01, 0.999]}}}
-    )
-    scaler = fitting.fit_scaler(CONNECTION, table, "amount", spec, {"kind": ("x", "y", None)})
+    options = Numerical(by="kind", log=log, clip=(0.01, 0.999))
+    scaler = fitting.fit_scaler(CONNECTION, table, "amount", options, {"kind": ("x", "y", None)})
     chosen = values[kinds == "x"]
     if log:
         chosen = np.sign(chosen) * np.log1p(np.abs(chosen))
@@ -52,6 +49,5 @@ def test_statistics_of_skewed_values(log: bool) -> None:
 def test_column_without_values() -> None:
     column = pa.array([None, None], pa.float64())
     table = ibis.memtable(pa.table({"kind": ["x", "x"], "amount": column}))
-    spec = DatasetSpec.from_dict({**CONTENT, "numerical": ["amount"]})
-    scaler = fitting.fit_scaler(CONNECTION, table, "amount", spec, {})
+    scaler = fitting.fit_scaler(CONNECTION, table, "amount", Numerical(), {})
     assert (scaler.other.count, scaler.other.std) == (0, 1.0)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec import DatasetSpec, Numerical, Static
 from grap_seq.prep.suggest import suggest
 
 
@@ -28,6 +28,7 @@ def _bank(rows: int = 400) -> pd.DataFrame:
             "amount": random.lognormal(3, 3, rows).round(2),
             "balance": random.normal(0, 1, rows),
             "region": np.array(["n", "s", "w"])[client % 3],
+            "age": 20.5 + client,
             "churn_flag": client % 2,
             "empty": np.nan,
         }
@@ -43,7 +44,8 @@ def test_bank_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str
     assert path == tmp_path / "bank.yaml"
     spec = DatasetSpec.load(path)
     assert (spec.id, spec.time, spec.time_format) == ("client_id", "booked", "%d.%m.%Y")
-    assert spec.categorical == ("mcc", "channel", "region")
+    assert spec.categorical == ("mcc", "channel")
+    assert spec.static == Static(("region",), {"age": Numerical()})
     assert {name: options.log for name, options in spec.numerical.items()} == {
         "amount": True,
         "balance": False,
@@ -52,7 +54,7 @@ def test_bank_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str
     text = path.read_text("utf-8")
     share = table["channel"].isna().mean()
     assert f"- channel   # 2 values, {share:.1%} missing" in text
-    assert "Constant within an id too (a label, or facts about it): region" in text
+    assert "# calendar: [hour, weekday, month]" in text
     assert "Left out (empty, another time, or different in every row): row_id, empty" in text
     assert "churn_flag" in capsys.readouterr().out
     with pytest.raises(FileExistsError, match=r"bank\.yaml exists"):
@@ -93,7 +95,7 @@ def test_odd_column_names_survive(tmp_path: Path) -> None:
     table.to_csv(tmp_path / "odd.csv", index=False)
     content = yaml.safe_load(suggest(tmp_path / "odd.csv").read_text("utf-8"))
     assert content["id"] == "client's id"
-    assert "no: #1" in content["categorical"]
+    assert content["static"]["categorical"] == ["no: #1"]
     assert "yes" in content["numerical"]
 
 

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from grap_seq.report.projection import project
+from grap_seq.report.projection import groups, project
+from grap_seq.schema import Label
 
 
 def write(
@@ -43,9 +44,25 @@ def test_sample_is_drawn_by_the_seed(tmp_path: Path) -> None:
     first = project(tmp_path, points=12)
     assert len(first.points) == 12
     assert first.sequences == 50
-    assert set(first.labels) == {-1, 1}
+    assert set(first.labels[~np.isnan(first.labels)]) == {1}
+    assert np.isnan(first.labels).any()
     np.testing.assert_array_equal(first.points, project(tmp_path, points=12).points)
     assert (project(tmp_path, points=12, seed=1).points != first.points).any()
+
+
+def test_points_are_coloured_by_classes_or_by_quarters_of_a_number() -> None:
+    codes = np.array([0, np.nan, 1, 1])
+    found, names = groups(codes, Label("left", "auc", ("no", "yes")))
+    assert (found.tolist(), names) == ([0, -1, 1, 1], ["no", "yes"])
+    assert groups(codes, None)[0].tolist() == [-1] * 4
+    numbers = np.arange(8.0)
+    label = Label("spend", "mae", mean=10, std=2)
+    found, names = groups(np.append((numbers - 10) / 2, np.nan), label)
+    assert found.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, -1]
+    assert names == ["up to 1", "1 to 3", "3 to 5", "over 5"]
+    # Hardly any spread: fewer groups, none of them empty.
+    found, names = groups(np.array([0.0, 0.0, 0.0, 0.0, 3.0]), label)
+    assert (found.tolist(), names) == ([0, 0, 0, 0, 1], ["up to 10", "over 10"])
 
 
 def test_too_little_to_show(tmp_path: Path) -> None:

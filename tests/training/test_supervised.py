@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
@@ -177,6 +178,14 @@ def test_training_sees_a_part_of_the_labels_and_probes_all(shop: Path) -> None:
     unlabelled = PretrainData(shop, CropPolicy(), 8, fraction=0.4).train_dataloader().dataset
     assert sum(len(rows) for rows in unlabelled.batches) == every
     assert int((unlabelled.sequences.labels >= 0).sum()) == seen
+
+
+def test_a_run_of_another_version_is_named(runs: dict[str, Path], tmp_path: Path) -> None:
+    stored = configs.load(runs["gru"] / "config.yaml")
+    del stored["schedule"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
+    with pytest.raises(ValueError, match=r"by another version of grap_seq.*train it again"):
+        settings_of(configs.compose("finetune", [f"run={tmp_path}"]))
 
 
 def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Path) -> None:
