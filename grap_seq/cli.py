@@ -146,6 +146,7 @@ def evaluate(arguments: list[str]) -> None:
         poolings=settings.poolings,
         logistic=settings.logistic,
         head=settings.head,
+        label_fractions=list(settings.label_fractions),
         output=output,
     )
     show(result)

@@ -20,7 +20,7 @@ from rich import get_console
 from rich.progress import track
 
 from grap_seq.evaluation.binned import Binned
-from grap_seq.evaluation.boosting import BoostingSettings
+from grap_seq.evaluation.boosting import BoostingSettings, for_few
 from grap_seq.evaluation.features import Features, Rows
 from grap_seq.evaluation.plan import Part
 from grap_seq.evaluation.scores import Labels, Predictions
@@ -52,6 +52,7 @@ class Classifier:
         seed: The first seed; every part has seeds of its own.
         seeds: Fits of every part, whose probabilities are averaged.
         threads: CPU threads of all fits together; None: one per core.
+        few: Fit few rows with smaller leaves (`boosting.for_few`).
     """
 
     labels: Labels
@@ -60,6 +61,11 @@ class Classifier:
     seed: int = 0
     seeds: int = 1
     threads: int | None = None
+    few: bool = False
+
+    def settings_of(self, part: Part) -> BoostingSettings:
+        """Of the fits of a part."""
+        return for_few(self.settings, len(part.fit)) if self.few else self.settings
 
     def bins(self, features: Features, parts: Sequence[Part]) -> Binned:
         """Features (N, columns) ready for the fits of some parts."""
@@ -78,7 +84,12 @@ class Classifier:
             first: Number of the first part in its plan, on which its seeds depend.
         """
         fits = [
-            Fit(part.fit, part.predicted, self.seed + self.seeds * number + more, self.settings)
+            Fit(
+                part.fit,
+                part.predicted,
+                self.seed + self.seeds * number + more,
+                self.settings_of(part),
+            )
             for number, part in enumerate(parts, first)
             for more in range(self.seeds)
         ]

@@ -102,13 +102,13 @@ def combine(
         aggregates: The same of the aggregates.
         owners: (N,) number of the sequence, where sequences have several rows.
     """
+
     # One set of bins at a time is held: those of all columns are the last.
-    joined, inner = [], []
-    for part in parts:
-        reduced = components(embedding.features, part.fit, classifier.seed)
-        joined.append(Features((reduced,)).beside(aggregates.features))
-        binned = classifier.bins(joined[-1], [part])
-        inner += _inner(classifier, binned, [part], owners)
+    def reduced(part: Part) -> Binned:
+        found = components(embedding.features, part.fit, classifier.seed)
+        return classifier.bins(Features((found,)).beside(aggregates.features), [part])
+
+    inner = [_inner(classifier, reduced(part), [part], owners)[0] for part in parts]
     binned = classifier.bins(embedding.features.beside(aggregates.features), parts)
     found = {
         "components": inner,
@@ -124,7 +124,7 @@ def combine(
     for way in ("concatenated", "components"):
         for number in (number for number, chosen in enumerate(ways) if chosen == way):
             if way == "components":
-                binned = classifier.bins(joined[number], [parts[number]])
+                binned = reduced(parts[number])
             (predictions[number],) = classifier.predictions(binned, [parts[number]], "both", number)
     return Combined(predictions, ways, scores)
 
@@ -157,8 +157,11 @@ def _inner(
 ) -> list[list[Predictions]]:
     """Predictions of the folds inside the fitted rows of each part."""
     folds = [_folds(classifier, part.fit, owners) for part in parts]
-    faster = _faster(classifier)
-    fits = [Fit(train, test, classifier.seed, faster) for pairs in folds for train, test in pairs]
+    fits = [
+        Fit(train, test, classifier.seed, _faster(classifier.settings_of(part)))
+        for part, pairs in zip(parts, folds, strict=True)
+        for train, test in pairs
+    ]
     done = iter(classifier.run(binned, fits, "both, to choose how"))
     return [[next(done) for _ in pairs] for pairs in folds]
 
@@ -195,8 +198,7 @@ def _mean(values: list[float]) -> float:
     return fmean(defined) if defined else math.nan
 
 
-def _faster(classifier: Classifier) -> BoostingSettings:
-    settings = classifier.settings
+def _faster(settings: BoostingSettings) -> BoostingSettings:
     trees = math.ceil(settings.n_estimators / FASTER)
     return replace(
         settings, n_estimators=trees, learning_rate=min(1.0, FASTER * settings.learning_rate)

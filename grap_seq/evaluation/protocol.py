@@ -17,13 +17,14 @@ import lightgbm
 from grap_seq.evaluation.binned import fit_score
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.classifier import Classifier, Seeded
-from grap_seq.evaluation.combine import Combined, combine, fit_alone
+from grap_seq.evaluation.curve import label_curve
 from grap_seq.evaluation.features import Array
 from grap_seq.evaluation.head import head_scores
 from grap_seq.evaluation.labelled import Labelled, load
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.logistic import logistic_predictions
 from grap_seq.evaluation.plan import Plan, make_plan
+from grap_seq.evaluation.predict import predict
 from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
@@ -46,6 +47,7 @@ def evaluate(
     poolings: bool = False,
     logistic: bool = False,
     head: bool = False,
+    label_fractions: Sequence[float] = (),
     output: Path | None = None,
 ) -> dict[str, Any]:
     """Score a run's embeddings; writes evaluation.json and predictions.parquet.
@@ -66,6 +68,7 @@ def evaluate(
             embedding holds all three.
         logistic: Score logistic regression on the embeddings too.
         head: Show the score of the run's own head, where it was trained by the label (holdout).
+        label_fractions: Shares of the labels for which scores are drawn as a curve.
         output: Folder of the two files; by default the run's.
 
     Returns:
@@ -74,7 +77,7 @@ def evaluate(
     Raises:
         FileNotFoundError: The run has no embeddings, or no head.
         ValueError: No labels, a constant label, embeddings of other sequences, no labelled test
-            sequence, or folds over too few sequences.
+            sequence, or folds over too few sequences; shares of the labels that cannot be drawn.
     """
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
@@ -92,39 +95,26 @@ def evaluate(
             seeds=seeds or (1 if plan.folds else HOLDOUT_SEEDS),
             threads=threads,
         )
-        predictions, combined = _predict(data, plan, classifier)
+        predictions, combined = predict(data, plan.parts, classifier)
         if logistic:
             predictions["logistic"] = _logistic(data, plan, classifier)
         pooled = {
             name: classifier.predictions(classifier.bins(features, plan.parts), plan.parts, name)
             for name, features in (data.poolings if poolings else {}).items()
         }
+        curve = None
+        if label_fractions:
+            curve = label_curve(data, plan, classifier, label_fractions, used)
     result = describe(data, plan, classifier, Predictions(predictions, pooled, combined))
     result["labels_used"] = None if used is None else used.to_dict()
     result["head"] = own_head
+    result["label_curve"] = curve
     result["classifier"] |= {"name": "LightGBM", "version": lightgbm.__version__}
     folder = run if output is None else output
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.parquet", data, plan, predictions)
     write_json(folder / "evaluation.json", result)
     return result
-
-
-def _predict(
-    data: Labelled, plan: Plan, classifier: Classifier
-) -> tuple[dict[str, list[Seeded]], Combined]:
-    names = ("embedding", "aggregates")
-    embedding, aggregates = (
-        fit_alone(classifier, data.features[name], plan.parts, name, data.owners) for name in names
-    )
-    combined = combine(classifier, plan.parts, embedding, aggregates, data.owners)
-    control = classifier.bins(data.features["untrained"], plan.parts)
-    return {
-        "embedding": embedding.predictions,
-        "aggregates": aggregates.predictions,
-        "both": combined.predictions,
-        "untrained": classifier.predictions(control, plan.parts, "untrained"),
-    }, combined
 
 
 def _logistic(data: Labelled, plan: Plan, classifier: Classifier) -> list[Seeded]:
