@@ -27,13 +27,13 @@ TOP_CODES = 100
 _STATISTICS = ("mean", "std", "min", "max", "last")
 
 
-def aggregates(prepared: Path, split: str, *, labelled_only: bool = False) -> pd.DataFrame:
+def aggregates(prepared: Path, split: str, *, labelled_by: str | None = None) -> pd.DataFrame:
     """Aggregates of every sequence of a split.
 
     Args:
         prepared: Prepared folder.
         split: "train", "val" or "test".
-        labelled_only: Leave out the sequences without a label.
+        labelled_by: Column of a label, without which sequences are left out.
 
     Returns:
         float32 frame (sequences, features) indexed by the sequence id, in the order of the parts;
@@ -45,7 +45,7 @@ def aggregates(prepared: Path, split: str, *, labelled_only: bool = False) -> pd
     """
 
     def choose(sequences: ibis.Table, schema: Schema) -> ibis.Table:
-        return sequences.filter(_.label.notnull()) if labelled_only else sequences
+        return sequences if labelled_by is None else sequences.filter(_[labelled_by].notnull())
 
     return _aggregates(prepared, split, choose)
 

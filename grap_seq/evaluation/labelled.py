@@ -30,7 +30,8 @@ class Labelled:
 
     Attributes:
         schema: The dataset.
-        labels: (N,) class indices.
+        label: What is predicted.
+        labels: (N,) its codes.
         splits: (N,) "train", "val" or "test".
         ids: (N,) ids of the sequences.
         features: "embedding", "aggregates" and "untrained", the embedding by a model of the same
@@ -43,6 +44,7 @@ class Labelled:
     """
 
     schema: Schema
+    label: Label
     labels: Labels
     splits: npt.NDArray[np.str_]
     ids: npt.NDArray[Any]
@@ -52,26 +54,27 @@ class Labelled:
     owners: npt.NDArray[np.intp] | None = None
     numbers: npt.NDArray[np.intp] | None = None
 
-    @property
-    def label(self) -> Label:
-        """What is predicted."""
-        return self.schema.labels[0]
-
     def rows(self, split: str) -> npt.NDArray[np.intp]:
         """Row numbers of a split."""
         return np.flatnonzero(self.splits == split)
 
 
-def load(run: Path, prepared: Path) -> Labelled:
+def load(run: Path, prepared: Path, name: str | None = None) -> Labelled:
     """Read embeddings and labels, compute the aggregates.
+
+    Args:
+        run: Run folder with embeddings.
+        prepared: The prepared folder they were made from.
+        name: Which of several labels; None: the first.
 
     Raises:
         FileNotFoundError: The run has no embeddings.
-        ValueError: The dataset has no labels, or one class only, or the embeddings belong to other
-            sequences.
+        ValueError: The dataset has no labels, or not this one, or one class only, or the
+            embeddings belong to other sequences.
     """
     schema = Schema.load(prepared)
-    if not schema.labels:
+    label = schema.label(name)
+    if label is None:
         raise ValueError(
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
@@ -80,7 +83,7 @@ def load(run: Path, prepared: Path) -> Labelled:
     keys: list[Any] = []
     parts: dict[str, int] = {}
     for split in SPLITS:
-        known = _labels(prepared, split, schema)
+        known = _labels(prepared, split, schema, label)
         if known.empty:
             continue
         table, metadata = _embeddings(run, run / "embeddings", split, schema)
@@ -91,17 +94,17 @@ def load(run: Path, prepared: Path) -> Labelled:
         chosen = known.dropna().sort_index()
         if chosen.empty:
             continue
-        labels.append(chosen.to_numpy(dtype=schema.labels[0].dtype))
+        labels.append(chosen.to_numpy(dtype=label.dtype))
         embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
         untrained.append(control.loc[chosen.index].to_numpy(dtype=np.float32))
         keys.extend(chosen.index)
         if schema.local_labels:
             features = label_aggregates(prepared, split)
         else:
-            features = aggregates(prepared, split, labelled_only=True)
+            features = aggregates(prepared, split, labelled_by=schema.label_column(label))
         plain.append(features.loc[chosen.index].to_numpy())
         splits.append(np.full(len(chosen), split))
-    _check_labels(prepared, schema, labels)
+    _check_labels(prepared, label, labels)
     embedding = np.concatenate(embeddings)
     poolings = {}
     if len(parts) > 1:
@@ -114,6 +117,7 @@ def load(run: Path, prepared: Path) -> Labelled:
         numbers = np.array([int(number) for _, _, number in pairs])
     return Labelled(
         schema=schema,
+        label=label,
         labels=np.concatenate(labels),
         splits=np.concatenate(splits),
         ids=ids,
@@ -129,17 +133,18 @@ def load(run: Path, prepared: Path) -> Labelled:
     )
 
 
-def _labels(prepared: Path, split: str, schema: Schema) -> pd.Series[Any]:
+def _labels(prepared: Path, split: str, schema: Schema, label: Label) -> pd.Series[Any]:
     """Label of every sequence of a split, by id; empty for an empty split."""
     parts = sorted((prepared / split).glob("part-*.parquet"))
-    columns = [schema.id, LABEL]
+    column = schema.label_column(label)
+    columns = [schema.id, column]
     frames = [pq.read_table(part, columns=columns).to_pandas() for part in parts]
     frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
     if schema.local_labels:
-        frame = frame.dropna().explode(LABEL)
+        frame = frame.dropna().explode(column)
         frame[NUMBER] = frame.groupby(schema.id).cumcount()
         frame[schema.id] = _keys(frame, schema)
-    series: pd.Series[Any] = frame.set_index(schema.id)[LABEL]
+    series: pd.Series[Any] = frame.set_index(schema.id)[column]
     return series
 
 
@@ -175,11 +180,11 @@ def _check_ids(
         )
 
 
-def _check_labels(prepared: Path, schema: Schema, labels: list[Labels]) -> None:
+def _check_labels(prepared: Path, label: Label, labels: list[Labels]) -> None:
     classes = np.unique(np.concatenate(labels)) if labels else np.empty(0)
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{schema.labels[0].name}'; scores need two classes. Check "
+            f"{prepared}: {what} label '{label.name}'; scores need two classes. Check "
             "the label column and the label file, and prepare the dataset again"
         )

@@ -34,6 +34,7 @@ def evaluate(
     run: Path,
     prepared: Path,
     *,
+    label: str | None = None,
     folds: int | str = "auto",
     seed: int = 0,
     seeds: int | None = None,
@@ -50,6 +51,7 @@ def evaluate(
     Args:
         run: Run folder with embeddings.
         prepared: The prepared folder they were made from.
+        label: Which of several labels; None: the first.
         folds: 0 for holdout, k for k-fold over all labelled sequences that the encoder has not
             learned the label of, "auto" to choose by their number (`plan.FEW`).
         seed: Seed of the folds, of LightGBM and of the bootstrap.
@@ -60,7 +62,7 @@ def evaluate(
         boosting: LightGBM's settings; None: the protocol's.
         poolings: Score the last state, the mean and the maximum on their own too, where the
             embedding holds all three.
-        logistic: Score logistic regression on the embeddings too.
+        logistic: Score logistic regression on the embeddings too, of a number ridge regression.
         head: Show the score of the run's own head, where it was trained by the label (holdout).
         output: Folder of the two files; by default the run's.
 
@@ -69,16 +71,16 @@ def evaluate(
 
     Raises:
         FileNotFoundError: The run has no embeddings, or no head.
-        ValueError: No labels, a constant label, embeddings of other sequences, no labelled test
+        ValueError: No such label, a constant label, embeddings of other sequences, no labelled test
             sequence, or folds over too few sequences.
     """
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
-    data = load(run, prepared)
+    data = load(run, prepared, label)
     settings = (boosting or Boosting()).settings(data.label)
     used = LabelsUsed.of_run(run)
     plan = make_plan(data, used, folds, seed, within)
-    own_head = head_scores(run, plan) if head else None
+    own_head = head_scores(run, plan, data.label) if head else None
     classifier = Classifier(
         labels=data.labels,
         label=data.label,
@@ -89,7 +91,8 @@ def evaluate(
     )
     predictions, combined = _predict(data, plan, classifier)
     if logistic:
-        predictions["logistic"] = _logistic(data, plan, classifier)
+        name = "logistic" if data.label.classes else "ridge"
+        predictions[name] = _logistic(data, plan, classifier)
     pooled = {
         name: classifier.predictions(features, plan.parts, name)
         for name, features in (data.poolings if poolings else {}).items()

@@ -103,7 +103,7 @@ def test_same_as_pandas(
 
 def test_labelled_only(tmp_path: Path) -> None:
     prepared = prepared_folder(tmp_path, counts=(20, 1, 1), unlabelled=0.5)
-    every, labelled = (aggregates(prepared, "train", labelled_only=only) for only in (False, True))
+    every, labelled = (aggregates(prepared, "train", labelled_by=by) for by in (None, "label"))
     known = pd.read_parquet(prepared / "train").dropna(subset="label").client
     assert 0 < len(known) < 20
     pd.testing.assert_frame_equal(labelled, every.loc[known])

@@ -27,6 +27,7 @@ def data_of(train: list[int], val: list[int], test: list[int], schema: Schema = 
     sizes = [len(part) for part in labels]
     return Labelled(
         schema=schema,
+        label=schema.labels[0],
         labels=np.concatenate(labels),
         splits=np.repeat(["train", "val", "test"], sizes),
         ids=np.array([f"c{i}" for i in range(sum(sizes))]),
