@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from grap_seq import __version__, config
 from grap_seq.names import nearest
@@ -65,7 +66,6 @@ def _prepare(settings: Any) -> None:
         source=source,
         spec=spec,
         like=like,
-        until=settings.until,
         engine=settings.engine,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
@@ -132,26 +132,36 @@ def evaluate(arguments: list[str]) -> None:
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
     from grap_seq.evaluation.table import show
+    from grap_seq.schema import Schema
 
     output = run if settings.output is None else Path(settings.output)
-    result = protocol.evaluate(
-        run,
-        prepared,
-        folds=settings.folds,
-        within=list(settings.within),
-        seed=settings.seed,
-        seeds=settings.seeds,
-        threads=settings.threads,
-        boosting=Boosting.from_config(options, dict(settings.boosting)),
-        poolings=settings.poolings,
-        logistic=settings.logistic,
-        head=settings.head,
-        label_fractions=list(settings.label_fractions),
-        output=output,
-    )
-    show(result)
-    following = f" Next: grap-seq report run={run}" if output == run else ""
-    _say(f"Written to {output / 'evaluation.json'}.{following}")
+    schema = Schema.load(prepared)
+    chosen = schema.labels if settings.label is None else [schema.label(settings.label)]
+    for label in chosen or [None]:
+        folder = output
+        if label is not None and label != schema.labels[0]:
+            # Further labels have a folder each beside the files of the first.
+            folder = output / "labels" / quote(label.name, safe=" ")
+        result = protocol.evaluate(
+            run,
+            prepared,
+            label=None if label is None else label.name,
+            folds=settings.folds,
+            within=list(settings.within),
+            seed=settings.seed,
+            seeds=settings.seeds,
+            threads=settings.threads,
+            boosting=Boosting.from_config(options, dict(settings.boosting)),
+            poolings=settings.poolings,
+            logistic=settings.logistic,
+            head=settings.head,
+            label_fractions=list(settings.label_fractions),
+            output=folder,
+        )
+        show(result)
+        _say(f"Written to {folder / 'evaluation.json'}.")
+    if output == run:
+        _say(f"Next: grap-seq report run={run}")
 
 
 def report(arguments: list[str]) -> None:

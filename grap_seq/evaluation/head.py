@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 
 from grap_seq.evaluation.plan import Plan
+from grap_seq.schema import Label
 
 
-def head_scores(run: Path, plan: Plan) -> dict[str, float | None]:
+def head_scores(run: Path, plan: Plan, label: Label) -> dict[str, float | None] | None:
     """Scores of the head on the dataset's validation and test splits, from head.json.
+
+    None where the head predicts another label.
 
     Raises:
         FileNotFoundError: The label has not trained the run.
@@ -27,4 +30,6 @@ def head_scores(run: Path, plan: Plan) -> dict[str, float | None]:
             "test split, which folds do not keep apart; use folds=0"
         )
     content = json.loads(path.read_text("utf-8"))
+    if content["label"] != label.name:
+        return None
     return {name: content[name] for name in ("validation", "test")}

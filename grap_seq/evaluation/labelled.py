@@ -32,7 +32,8 @@ class Labelled:
 
     Attributes:
         schema: The dataset.
-        labels: (N,) codes of the label.
+        label: What is predicted.
+        labels: (N,) its codes.
         splits: (N,) "train", "val" or "test".
         ids: (N,) ids of the sequences.
         features: "embedding", "aggregates" and "untrained", the embedding by a model of the same
@@ -45,6 +46,7 @@ class Labelled:
     """
 
     schema: Schema
+    label: Label
     labels: Labels
     splits: npt.NDArray[np.str_]
     ids: npt.NDArray[Any]
@@ -54,38 +56,35 @@ class Labelled:
     owners: Rows | None = None
     numbers: npt.NDArray[np.int64] | None = None
 
-    @property
-    def label(self) -> Label:
-        """What is predicted."""
-        return self.schema.labels[0]
-
     def rows(self, split: str) -> Rows:
         """Row numbers of a split."""
         return np.flatnonzero(self.splits == split)
 
 
-def load(run: Path, prepared: Path, folder: Path) -> Labelled:
+def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> Labelled:
     """Read embeddings and labels, compute the aggregates.
 
     Args:
         run: Run folder with embeddings.
         prepared: The prepared folder they were made from.
         folder: Where the files of the features go; they are needed as long as the features are.
+        name: Which of several labels; None: the first.
 
     Raises:
         FileNotFoundError: The run has no embeddings.
-        ValueError: The dataset has no labels, or one class only, or the embeddings belong to other
-            sequences.
+        ValueError: The dataset has no labels, or not this one, or one class only, or the
+            embeddings belong to other sequences.
     """
     schema = Schema.load(prepared)
-    if not schema.labels:
+    label = schema.label(name)
+    if label is None:
         raise ValueError(
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
         )
-    splits = [SplitRows.of(prepared, split) for split in SPLITS]
+    splits = [SplitRows.of(prepared, split, label.name) for split in SPLITS]
     labels = np.concatenate([split.examples.labels for split in splits])
-    _check_labels(prepared, schema, labels)
+    _check_labels(prepared, label, labels)
     trained = run / "embeddings"
     embedding, metadata = store_embeddings(splits, run, trained, folder / "embedding")
     control, _ = store_embeddings(splits, run, trained / UNTRAINED, folder / "untrained")
@@ -97,6 +96,7 @@ def load(run: Path, prepared: Path, folder: Path) -> Labelled:
     numbers = [split.numbers for split in splits if split.numbers is not None]
     return Labelled(
         schema=schema,
+        label=label,
         labels=labels,
         splits=np.repeat([split.split for split in splits], [len(split.keys) for split in splits]),
         ids=ids,
@@ -112,11 +112,11 @@ def load(run: Path, prepared: Path, folder: Path) -> Labelled:
     )
 
 
-def _check_labels(prepared: Path, schema: Schema, labels: Labels) -> None:
+def _check_labels(prepared: Path, label: Label, labels: Labels) -> None:
     classes = np.unique(labels)
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{schema.labels[0].name}'; scores need two classes. Check "
-            "the label column and the label file, and prepare the dataset again"
+            f"{prepared}: {what} label '{label.name}'; scores need two classes. Check the "
+            "label column and the label file, and prepare the dataset again"
         )

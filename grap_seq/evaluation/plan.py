@@ -79,25 +79,23 @@ def make_plan(
         folds: 0 for holdout, a number of folds, or "auto": holdout where the test split is large
             (`FEW`) or the encoder has learned labels, else `FOLDS` folds.
         seed: Seed of the folds.
-        within: Splits whose sequences folds are made of.
+        within: Splits that folds are made of: without "test", settings can be chosen by them.
 
     Raises:
-        ValueError: A split lacks labels, or there are too few sequences for the folds; an unknown
-            split, or only some of them without folds.
+        ValueError: A split lacks labels, or there are too few sequences for the folds.
     """
-    unknown = set(within) - set(SPLITS)
-    if unknown or not within:
-        raise ValueError(f"within={list(within)}: choose among {', '.join(SPLITS)}")
-    if set(within) != set(SPLITS) and folds in ("auto", 0):
-        raise ValueError(
-            f"within={list(within)} with folds={folds}: the dataset's own splits are scored by the"
-            " test split; give a number of folds, such as folds=5"
-        )
+    if not within or not set(within) <= set(SPLITS):
+        raise ValueError(f"within={list(within)}: give some of {', '.join(SPLITS)}")
     if folds == "auto":
         folds = _automatic(data, used)
     if not isinstance(folds, int) or isinstance(folds, bool):
         raise ValueError(f"folds={folds}: give auto, 0 or a number of folds")
-    plan = _folds(data, used, folds, seed, within) if folds else _holdout(data, used)
+    if folds:
+        plan = _folds(data, used, folds, seed, within)
+    elif len(set(within)) < len(SPLITS):
+        raise ValueError(f"within={list(within)} is for folds; add folds=5")
+    else:
+        plan = _holdout(data, used)
     return plan if used is None or used.fraction == 1 else _with_labels(data, used, plan)
 
 
@@ -116,16 +114,16 @@ def _with_labels(data: Labelled, used: LabelsUsed, plan: Plan) -> Plan:
 
 
 def _automatic(data: Labelled, used: LabelsUsed | None) -> int:
-    test, train = data.rows("test"), data.rows("train")
+    train, test = (data.labels[data.rows(split)] for split in ("train", "test"))
     most = most_folds(data.labels, data.owners, data.label)
-    splits = min(len(np.unique(data.labels[rows])) for rows in (train, test)) > 1
-    if splits and (used is None or used.encoder == "gradient"):
+    if most < 2:
         return 0
-    beside = len(test) // 2
-    if data.label.classes and splits:
-        beside = len(test) - np.bincount(data.labels[test]).max()
-    many = splits and beside >= FEW
-    return 0 if many or most < 2 else min(FOLDS, most)
+    if min(len(np.unique(part)) for part in (train, test)) < 2:
+        return min(FOLDS, most)
+    if used is None or used.encoder == "gradient":
+        return 0
+    common = np.bincount(test).max() if data.label.classes else len(test) // 2
+    return 0 if len(test) - common >= FEW else min(FOLDS, most)
 
 
 def _holdout(data: Labelled, used: LabelsUsed | None) -> Plan:
@@ -156,7 +154,7 @@ def _folds(
             "test split alone"
         )
     seen = used.seen(data.ids, data.splits)
-    rows = np.flatnonzero(~seen & np.isin(data.splits, within))
+    rows = np.flatnonzero(~seen & np.isin(data.splits, list(within)))
     remedy = _remedy(used)
     if len(np.unique(data.labels[rows])) < 2:
         raise ValueError(
@@ -172,13 +170,13 @@ def _folds(
             f"scored. {remedy}"
         )
     notes = []
+    if len(rows) < len(seen) - seen.sum():
+        notes.append(f"Folds are made of {' and '.join(within)} alone.")
     if seen.any():
         notes.append(
             f"The encoder has learned the labels of {seen.sum():,} training sequences: folds are "
             f"made of the other {len(rows):,}. Those of the validation split chose the epoch."
         )
-    if set(within) != set(SPLITS):
-        notes.append(f"Folds are made of the sequences in {' and '.join(within)} alone.")
     pairs = divide(data.labels[rows], owners, folds, seed)
     none = np.zeros(0, np.intp)
     parts = [Part(rows[train], rows[test], none) for train, test in pairs]

@@ -38,10 +38,11 @@ def evaluate(
     run: Path,
     prepared: Path,
     *,
+    label: str | None = None,
     folds: int | str = "auto",
-    within: Sequence[str] = SPLITS,
     seed: int = 0,
     seeds: int | None = None,
+    within: Sequence[str] = SPLITS,
     threads: int | None = None,
     boosting: Boosting | None = None,
     poolings: bool = False,
@@ -55,18 +56,18 @@ def evaluate(
     Args:
         run: Run folder with embeddings.
         prepared: The prepared folder they were made from.
+        label: Which of several labels; None: the first.
         folds: 0 for holdout, k for k-fold over all labelled sequences that the encoder has not
             learned the label of, "auto" to choose by their number (`plan.FEW`).
-        within: Splits whose sequences folds are made of; without "test", settings can be chosen by
-            their scores.
         seed: Seed of the folds, of LightGBM and of the bootstrap.
         seeds: Fits of LightGBM with seeds of their own, whose probabilities are averaged; None: 3
             for holdout and 1 for every fold, where each fold has another seed.
+        within: Splits that folds are made of: without "test", settings can be chosen by them.
         threads: CPU threads; None: one per core.
         boosting: LightGBM's settings; None: the protocol's.
         poolings: Score the last state, the mean and the maximum on their own too, where the
             embedding holds all three.
-        logistic: Score logistic regression on the embeddings too.
+        logistic: Score logistic regression on the embeddings too, of a number ridge regression.
         head: Show the score of the run's own head, where it was trained by the label (holdout).
         label_fractions: Shares of the labels for which scores are drawn as a curve.
         output: Folder of the two files; by default the run's.
@@ -76,17 +77,17 @@ def evaluate(
 
     Raises:
         FileNotFoundError: The run has no embeddings, or no head.
-        ValueError: No labels, a constant label, embeddings of other sequences, no labelled test
-            sequence, or folds over too few sequences; shares of the labels that cannot be drawn.
+        ValueError: No such label, a constant label, embeddings of other sequences, no labelled test
+            sequence, folds over too few sequences, or shares of the labels that cannot be drawn.
     """
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
     with tempfile.TemporaryDirectory(prefix="features-", dir=run) as files:
-        data = load(run, prepared, Path(files))
+        data = load(run, prepared, Path(files), label)
         settings = (boosting or Boosting()).settings(data.label)
         used = LabelsUsed.of_run(run)
         plan = make_plan(data, used, folds, seed, within)
-        own_head = head_scores(run, plan) if head else None
+        own_head = head_scores(run, plan, data.label) if head else None
         classifier = Classifier(
             labels=data.labels,
             label=data.label,
@@ -97,7 +98,8 @@ def evaluate(
         )
         predictions, combined = predict(data, plan.parts, classifier)
         if logistic:
-            predictions["logistic"] = _logistic(data, plan, classifier)
+            name = "logistic" if data.label.classes else "ridge"
+            predictions[name] = _logistic(data, plan, classifier)
         pooled = {
             name: classifier.predictions(classifier.bins(features, plan.parts), plan.parts, name)
             for name, features in (data.poolings if poolings else {}).items()

@@ -34,8 +34,8 @@ class SplitRows:
     embeddings: int
 
     @classmethod
-    def of(cls, prepared: Path, split: str) -> SplitRows:
-        sequences = Sequences(prepared, split)
+    def of(cls, prepared: Path, split: str, label: str) -> SplitRows:
+        sequences = Sequences(prepared, split, label)
         examples = sequences.examples()
         local = sequences.local is not None
         ids: pd.Index[Any] = pd.Index([])

@@ -15,6 +15,7 @@ ROWS = {
     "both": "both together",
     "untrained": "LightGBM on an untrained encoder",
     "logistic": "logistic regression on the embedding",
+    "ridge": "ridge regression on the embedding",
 }
 
 
@@ -79,10 +80,11 @@ def _cells(result: dict[str, Any], scored: Mapping[str, Any]) -> list[str]:
 
 def _small_print(result: dict[str, Any]) -> str:
     classifier = result["classifier"]
+    seeds = f", {classifier['seeds']} seeds averaged" if classifier["seeds"] > 1 else ""
     ways = " ".join(sorted(set(result["combination"]["chosen"])))
     return (
         f"± deviation over {result['std_of']}; brackets: 95 % interval of the paired difference; "
-        f"{classifier['n_estimators']} trees, {classifier['seeds']} seeds; both: {ways}"
+        f"{classifier['n_estimators']} trees{seeds}; both: {ways}"
     )
 
 

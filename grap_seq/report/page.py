@@ -29,6 +29,7 @@ _ROWS = {
     "both": "both together",
     "untrained": "untrained encoder",
     "logistic": "logistic regression on the embedding",
+    "ridge": "ridge regression on the embedding",
 }
 
 
@@ -68,7 +69,8 @@ def report(run: Path, prepared: Path) -> Path:
         manifest=manifest,
         weighting=files.weighting,
         headline=verdict.headline(files.evaluation, bool(schema.labels)),
-        evaluation=_evaluation(run, files),
+        evaluation=_evaluation(run, files.evaluation),
+        further=[_evaluation(folder, result) for folder, result in files.further.items()],
         signed=verdict.signed,
         data=words.data(manifest.splits, schema.label()),
         config=files.config_text,
@@ -86,8 +88,7 @@ def images(draw: Callable[[float], Figure]) -> dict[str, str]:
     return {"wide": svg(draw(WIDE)), "narrow": svg(draw(NARROW))}
 
 
-def _evaluation(run: Path, files: RunFiles) -> dict[str, Any]:
-    result = files.evaluation
+def _evaluation(run: Path, result: dict[str, Any] | None) -> dict[str, Any]:
     if result is None:
         return {
             "missing": f"No evaluation of this version: `grap-seq evaluate run={run}` makes it."

@@ -25,6 +25,7 @@ class RunFiles:
         weights: One row a logged step up to the kept epoch's last: step, epoch, weight/<name>,
             cosine/<name>.
         evaluation: evaluation.json, unless an older version wrote it.
+        further: Folders and contents of the evaluations of further labels.
     """
 
     name: str
@@ -35,6 +36,7 @@ class RunFiles:
     metrics: pd.DataFrame | None
     weights: pd.DataFrame | None
     evaluation: dict[str, Any] | None
+    further: dict[Path, dict[str, Any]]
 
     @property
     def weighting(self) -> str | None:
@@ -69,6 +71,10 @@ def read(run: Path) -> RunFiles:
         metrics=pd.read_csv(metrics) if metrics.is_file() else None,
         weights=trajectory,
         evaluation=_current(json.loads(evaluation)) if evaluation else None,
+        further={
+            path.parent: json.loads(path.read_text("utf-8"))
+            for path in sorted((run / "labels").glob("*/evaluation.json"))
+        },
     )
 
 

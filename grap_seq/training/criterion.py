@@ -20,8 +20,8 @@ FEW_LABELS = 1000
 def criterion(select: str, train: Sequences, val: Sequences) -> Criterion:
     """What `select=auto` means for some data; any other choice is itself.
 
-    The probe where validation has `FEW_LABELS` labels or more beside those of its largest class,
-    else the validation loss; without validation sequences the last epoch.
+    The probe where validation has `FEW_LABELS` labels or more beside those of its largest class
+    (of numbers all count), else the validation loss; without validation sequences the last epoch.
 
     Raises:
         ValueError: an unknown choice.
@@ -37,6 +37,6 @@ def criterion(select: str, train: Sequences, val: Sequences) -> Criterion:
 
 
 def rare(labels: NDArray[Any]) -> int:
-    """Number of labels that are not of the most frequent class."""
+    """Number of labels that are not the most frequent one."""
     counts = np.unique(labels, return_counts=True)[1]
     return int(counts.sum() - counts.max(initial=0))

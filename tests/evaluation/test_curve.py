@@ -68,7 +68,8 @@ def test_few_rows_have_small_leaves() -> None:
     settings = BoostingSettings()
     assert for_few(settings, 1000) == settings
     few = for_few(settings, 200)
-    assert (few.min_data_in_leaf, few.lambda_l1) == (10, pytest.approx(0.2))
+    assert few.min_data_in_leaf == 10
+    assert few.lambda_l1 == pytest.approx(0.2)
     assert for_few(settings, 10).min_data_in_leaf == 2
     assert dataclasses.replace(few, min_data_in_leaf=50, lambda_l1=1.0) == settings
 

@@ -29,6 +29,7 @@ def data_of(train: list[int], val: list[int], test: list[int], schema: Schema = 
     sizes = [len(part) for part in labels]
     return Labelled(
         schema=schema,
+        label=schema.labels[0],
         labels=np.concatenate(labels),
         splits=np.repeat(["train", "val", "test"], sizes),
         ids=np.array([f"c{i}" for i in range(sum(sizes))]),
@@ -85,6 +86,19 @@ def test_holdout_needs_labels_in_train_and_test() -> None:
             make_plan(data_of(*counts), FRESH, 0, 0)
 
 
+def test_folds_within_some_splits() -> None:
+    data = data_of([20, 20], [5, 5], [9, 9])
+    plan = make_plan(data, FRESH, 3, 0, ["train", "val"])
+    scored = np.concatenate([part.test for part in plan.parts])
+    np.testing.assert_array_equal(np.sort(scored), np.flatnonzero(data.splits != "test"))
+    assert plan.notes == ("Folds are made of train and val alone.",)
+    assert make_plan(data, FRESH, 3, 0).notes == ()
+    with pytest.raises(ValueError, match="add folds=5"):
+        make_plan(data, FRESH, 0, 0, ["train", "val"])
+    with pytest.raises(ValueError, match=r"within=\['valid'\]: give some of train"):
+        make_plan(data, FRESH, 3, 0, ["valid"])
+
+
 @given(
     st.lists(st.integers(0, 2), min_size=8, max_size=60),
     st.integers(2, 4),
@@ -104,33 +118,6 @@ def test_every_row_is_scored_once_and_never_fitted_on_with_it(
         assert len(train) + len(test) == len(labels)
         both = (train, test) if owners is None else (owners[train], owners[test])
         assert not np.intersect1d(*both).size
-
-
-def test_settings_are_chosen_without_the_test_split() -> None:
-    data = data_of([60, 40], [10, 10], [30, 30])
-    plan = make_plan(data, FRESH, 5, 0, within=["train", "val"])
-    rows = np.concatenate([part.test for part in plan.parts])
-    assert sorted(rows) == list(np.flatnonzero(data.splits != "test"))
-    for part in plan.parts:
-        assert not (data.splits[part.fit] == "test").any()
-    assert any("train and val alone" in note for note in plan.notes)
-
-
-@pytest.mark.parametrize(
-    ("folds", "within", "message"),
-    [
-        ("auto", ["train", "val"], "give a number of folds"),
-        (0, ["train"], "give a number of folds"),
-        (5, ["train", "valid"], "choose among train, val, test"),
-        (5, [], "choose among train, val, test"),
-    ],
-)
-def test_splits_that_folds_cannot_be_made_of(
-    folds: int | str, within: list[str], message: str
-) -> None:
-    data = data_of([60, 40], [10, 10], [30, 30])
-    with pytest.raises(ValueError, match=message):
-        make_plan(data, FRESH, folds, 0, within=within)
 
 
 @pytest.mark.parametrize("folds", [0, 3])

@@ -214,7 +214,7 @@ def test_output_leaves_the_runs_own_evaluation_alone(
 def test_the_head_of_a_run(run: Path, prepared: Path) -> None:
     with pytest.raises(FileNotFoundError, match="mode=supervised"):
         run_evaluation(run, prepared, head=True)
-    scores = {"metric": "auc", "validation": 0.7, "test": 0.65}
+    scores = {"label": "churn", "metric": "auc", "validation": 0.7, "test": 0.65}
     (run / "head.json").write_text(json.dumps(scores))
     with pytest.raises(ValueError, match="use folds=0"):
         run_evaluation(run, prepared, head=True, folds=3)

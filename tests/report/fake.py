@@ -104,6 +104,8 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
 
 def write_manifest(prepared: Path) -> None:
     schema = Schema.load(prepared)
+    label = schema.label()
+    classes = () if label is None else label.classes
     splits = {}
     for split in ("train", "val", "test"):
         frame = pd.read_parquet(prepared / split)
@@ -112,9 +114,7 @@ def write_manifest(prepared: Path) -> None:
             "sequences": len(frame),
             "events": int(frame["event_time"].map(len).sum()),
             "labelled": int(frame["label"].notna().sum()),
-            "classes": {
-                name: int(counts.get(i, 0)) for i, name in enumerate(schema.labels[0].classes)
-            },
+            "classes": {name: int(counts.get(i, 0)) for i, name in enumerate(classes)},
         }
     content = {
         "dataset": schema.name,

@@ -18,6 +18,7 @@ from grap_seq.training.finetune import supervised
 from grap_seq.training.pretrain import pretrain
 from grap_seq.training.run_folder import open_run
 from grap_seq.training.trainer import check_trainer, fit
+from tests.shop import TIMES
 
 LR = 1e-3
 
@@ -25,7 +26,7 @@ LR = 1e-3
 def settings(shop: Path, run: Path, *extra: str) -> Any:
     small = ["dataset.hidden=8", "event_width=8", "epochs=3", f"lr={LR}", "log_every=1"]
     # The time jitter's random numbers depend on the process.
-    same = ["dataset.time_jitter=0", "select=probe", "trainer.threads=1"]
+    same = [*TIMES, "dataset.time_jitter=0", "select=probe", "trainer.threads=1"]
     names = ["dataset=table", f"prepared={shop}", f"run={run}"]
     return configs.compose("pretrain", [*names, *small, *same, *extra])
 

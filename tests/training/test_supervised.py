@@ -59,6 +59,27 @@ def test_all_parameters_of_a_gru_learn(runs: dict[str, Path], tmp_path: Path) ->
     assert all(value.equal(again[name]) for name, value in after.items())
 
 
+def labels_used(run: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((run / "model.json").read_text())["labels"]
+    return content
+
+
+def test_model_json_says_what_was_seen(runs: dict[str, Path], shop: Path, tmp_path: Path) -> None:
+    expected = {"label": "churned", "encoder": "weights", "fraction": 1.0, "epoch": "last"}
+    assert labels_used(runs["gru"]) == expected
+    for mode, encoder in (("pretrain", None), ("auxiliary", "gradient")):
+        weighting = ["weighting=equal"] if mode == "pretrain" else []
+        chosen = [*BASE, f"mode={mode}", *weighting, "labels.fraction=0.6", f"prepared={shop}"]
+        pretrain(configs.compose("pretrain", [*chosen, f"run={tmp_path / mode}"]))
+        assert labels_used(tmp_path / mode) == expected | {"encoder": encoder, "fraction": 0.6}
+    # Fine-tuned, a run has seen what it has seen before too.
+    for source, fraction in (("pretrain", 0.4), ("auxiliary", 0.6)):
+        output = tmp_path / f"{source}_tuned"
+        tuned(tmp_path / source, output, "labels.fraction=0.4", "epochs=1")
+        found = labels_used(output)
+        assert (found["encoder"], found["fraction"]) == ("gradient", fraction)
+
+
 def test_clipping_is_the_pretrained_runs_unless_it_is_switched_off(tmp_path: Path) -> None:
     for stored, override, expected in (
         ("clip=0.5", "clip=null", 0.5),
@@ -153,9 +174,15 @@ def test_supervised_from_the_command_line(shop: Path, tmp_path: Path) -> None:
     head = json.loads((run / "head.json").read_text())
     assert head["metric"] == "auc"
     assert head["validation"] > 0.6
+    assert labels_used(run)["encoder"] == "gradient"
     assert len((run / "metrics.csv").read_text().splitlines()) == 7
     cli.embed([f"run={run}"])
     assert (run / "embeddings" / "test.parquet").is_file()
+    cli.evaluate([f"run={run}", "head=true", "boosting.binary.min_data_in_leaf=5", "threads=1"])
+    result = json.loads((run / "evaluation.json").read_text())
+    assert result["head"]["test"] == head["test"]
+    assert result["classifier"]["min_data_in_leaf"] == 5
+    assert "has learned the labels of" in result["notes"][0]
     cli.report([f"run={run}"])
     assert (run / "report.html").is_file()
 
