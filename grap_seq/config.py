@@ -164,6 +164,7 @@ def experiments() -> dict[str, list[str]]:
                 "recency=false",
                 "objective.coles_reduction=sum",
                 "by_width=0",
+                *([] if method == "coles" else ["objective.targets=[next]"]),
                 *(f"{key}={value}" for key, value in settings.items()),
             ]
     return found

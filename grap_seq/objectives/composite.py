@@ -15,7 +15,7 @@ from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.means import Mean
 from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeBins, TimeHead
-from grap_seq.objectives.targets import FAMILIES, NEXT, loss_name
+from grap_seq.objectives.targets import FAMILIES, NEXT, draw, loss_name
 from grap_seq.schema import Field, Schema
 from grap_seq.weighting.base import DOWNSTREAM, Weighting
 from grap_seq.weighting.head_bank import HeadBank
@@ -171,7 +171,7 @@ class CompositeObjective(nn.Module):
         """
         # The bank wants the positions of a view in rising order.
         ends, order = encoded.ends[batch.views].sort()
-        targets = {family: FAMILIES[family](batch) for family in self.names_of}
+        targets = draw(batch, self.names_of)
         positions = {} if self.coles is None else {COLES: ends}
         for family, names in self.names_of.items():
             where = targets[family].positions

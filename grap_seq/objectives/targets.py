@@ -7,7 +7,7 @@ one what lasts. Both look at a share of the positions, so that they cost a share
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
@@ -37,36 +37,35 @@ class Targets:
     timed: Tensor
 
 
-def _next(batch: Batch) -> Targets:
+def _next(batch: Batch, positions: Tensor) -> Targets:
+    del positions
     events = torch.arange(batch.events, device=batch.gaps.device).roll(-1)
     return Targets(None, events, batch.has_next, batch.has_next)
 
 
-def _past(batch: Batch) -> Targets:
+def _past(batch: Batch, positions: Tensor) -> Targets:
     """An event up to the position's own, all as likely as each other."""
-    positions, starts, _, predicted = _sample(batch)
+    starts, _, predicted = _rows(batch, positions)
     events = starts + _uniform(positions - starts + 1)
     # A row's first event has no gap: the one before was cut off.
     return Targets(positions, events, predicted, predicted & (events > starts))
 
 
-def _future(batch: Batch) -> Targets:
+def _future(batch: Batch, positions: Tensor) -> Targets:
     """An event behind the position's own, all as likely as each other."""
-    positions, _, ends, predicted = _sample(batch)
+    _, ends, predicted = _rows(batch, positions)
     events = torch.minimum(positions + 1 + _uniform(ends - positions), ends)
     valid = predicted & (positions < ends)
     return Targets(positions, events, valid, valid)
 
 
-def _sample(batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random positions; first and last event of their rows; whether rows predict anything."""
-    layout, device = batch.layout, batch.gaps.device
-    size = max(1, int(batch.events * SHARE))
-    positions = torch.randint(batch.events, (size,), device=device).sort().values
+def _rows(batch: Batch, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """First and last event of the positions' rows, and whether rows predict anything."""
+    layout = batch.layout
     rows = layout.row[positions]
     starts, ends = layout.starts[rows], layout.ends[rows]
     # Beside their windows, views predict nothing; a row of one event has nothing to predict.
-    return positions, starts, ends, batch.has_next[starts]
+    return starts, ends, batch.has_next[starts]
 
 
 def _uniform(sizes: Tensor) -> Tensor:
@@ -74,7 +73,21 @@ def _uniform(sizes: Tensor) -> Tensor:
     return (torch.rand(sizes.shape, device=sizes.device, dtype=torch.float64) * sizes).long()
 
 
-FAMILIES: dict[str, Callable[[Batch], Targets]] = {NEXT: _next, "past": _past, "future": _future}
+FAMILIES: dict[str, Callable[[Batch, Tensor], Targets]] = {
+    NEXT: _next,
+    "past": _past,
+    "future": _future,
+}
+
+
+def draw(batch: Batch, families: Iterable[str]) -> dict[str, Targets]:
+    """Targets of every family; those that sample look at the same random positions.
+
+    The same, because inner products of their gradients then cost a share of the positions.
+    """
+    size = max(1, int(batch.events * SHARE))
+    positions = torch.randint(batch.events, (size,), device=batch.gaps.device).sort().values
+    return {family: FAMILIES[family](batch, positions) for family in families}
 
 
 def loss_name(family: str, field: str) -> str:

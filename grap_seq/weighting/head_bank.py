@@ -147,8 +147,7 @@ def _backward(
     if not weighting.needs_gram_first:
         row = with_downstream(weighting, weighting.coefficients(None))
     if state.computes_gram:
-        full = empty_gram(len(deltas), z_NH)
-        _chunked(deltas, indices, weight_JMH, full, row, composite)
+        full = _gram(deltas, indices, weight_JMH, row, composite)
         statistics = observe(weighting, state, full)
     if statistics is None or row is None:
         row = with_downstream(weighting, weighting.coefficients(statistics))
@@ -168,51 +167,70 @@ def _at(z_NH: Tensor, index: Tensor | None) -> Tensor:
     return z_NH if index is None else z_NH.index_select(0, index)
 
 
-def _chunked(
+def _gram(
     deltas: list[Tensor | None],
     indices: Indices,
     weight_JMH: Tensor,
-    full: Tensor,
     row: Tensor | None,
     composite: Tensor,
-) -> None:
-    """Fill `full` (J, J), and `composite` (N, H) where its coefficients `row` are known already."""
+) -> Tensor:
+    """The Gram matrix (J, J); fills `composite` (N, H) where its coefficients `row` are known.
+
+    Heads that look everywhere meet at all positions. The others meet these and each other only
+    where they look, so their products are summed over those positions alone.
+    """
+    full = empty_gram(len(deltas), composite)
+    everywhere = [j for j, index in enumerate(indices) if index is None]
+    somewhere = {j: index for j, index in enumerate(indices) if index is not None}
+    dense = torch.tensor(everywhere, device=composite.device)
+    chosen = None if row is None else row[dense[: sum(j < len(row) for j in everywhere)]]
+    products = _chunked([deltas[j] for j in everywhere], weight_JMH[dense], chosen, composite)
+    full[dense[:, None], dense] = products
+    if somewhere:
+        positions = torch.unique(torch.cat(list(somewhere.values())))
+        compact = [_compact(*pair, positions) for pair in zip(deltas, indices, strict=True)]
+        meeting = _chunked(compact, weight_JMH, None, composite[: len(positions)])
+        sparse = torch.tensor(list(somewhere), device=composite.device)
+        full[sparse], full[:, sparse] = meeting[sparse], meeting[:, sparse]
+        if row is not None:
+            pairs = zip(deltas, indices, strict=True)
+            rest = [None if index is None else delta for delta, index in pairs]
+            _add_combined(rest, indices, weight_JMH, row, composite)
+    return full
+
+
+def _compact(delta: Tensor | None, index: Tensor | None, positions: Tensor) -> Tensor | None:
+    """A head's gradient at some positions, shape (U, M); a position that stands twice is added."""
+    if delta is None or index is None:
+        return None if delta is None else delta.index_select(0, positions)
+    there = torch.searchsorted(positions, index)
+    return delta.new_zeros(len(positions), delta.shape[1]).index_add_(0, there, delta)
+
+
+def _chunked(
+    deltas: list[Tensor | None], weight_JMH: Tensor, row: Tensor | None, composite: Tensor
+) -> Tensor:
+    """The Gram matrix of heads at the same positions; fills `composite` by the coefficients `row`.
+
+    Of the composite's size is how many positions there are.
+    """
     positions, features = composite.shape
     heads = len(deltas)
-    step = min(positions, max(CHUNK_POSITIONS, CHUNK_ELEMENTS // (heads * features)))
-    starts = list(range(0, positions, step))
-    slices = _slices(indices, starts, composite.device)
+    full = empty_gram(heads, composite)
+    step = min(positions, max(CHUNK_POSITIONS, CHUNK_ELEMENTS // max(1, heads * features)))
     buffer = composite.new_zeros(heads, step * features)
-    for chunk, start in enumerate(starts):
+    for start in range(0, positions, max(1, step)):
         size = min(step, positions - start)
         rows = buffer[:, : size * features]
         for j, delta in enumerate(deltas):
-            if delta is None:
-                continue
-            gradient, index = rows[j].view(size, features), indices[j]
-            if index is None:
+            if delta is not None:
+                gradient = rows[j].view(size, features)
                 torch.mm(delta[start : start + size], weight_JMH[j], out=gradient)
-            else:
-                inside = slice(slices[j][chunk], slices[j][chunk + 1])
-                gradient.zero_()
-                gradient.index_add_(0, index[inside] - start, delta[inside] @ weight_JMH[j])
         accumulate(full, rows)
         if row is not None:
             mixed = row.to(rows.dtype) @ rows[: len(row)]
             composite[start : start + size] = mixed.view(size, features)
-
-
-def _slices(indices: Indices, starts: list[int], device: torch.device) -> dict[int, list[int]]:
-    """By head with positions of its own: where each chunk's begin among them, and the end."""
-    sparse = {j: index for j, index in enumerate(indices) if index is not None}
-    if not sparse:
-        return {}
-    edges = torch.tensor(starts, device=device)
-    # One transfer to the host for all heads.
-    begins = torch.stack([torch.searchsorted(index, edges) for index in sparse.values()]).tolist()
-    return {
-        j: [*first, len(index)] for (j, index), first in zip(sparse.items(), begins, strict=True)
-    }
+    return full
 
 
 def _add_combined(

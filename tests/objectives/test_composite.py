@@ -18,7 +18,7 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.composite import CompositeObjective, loss_names
 from grap_seq.objectives.next_event import NumberHead, TimeHead
-from grap_seq.objectives.targets import FAMILIES
+from grap_seq.objectives.targets import draw
 from grap_seq.schema import Field, Schema
 from grap_seq.weighting import Equal, GraP
 from tests.data.toy import SCHEMA, UNLABELLED_SCHEMA, random_rows, sequences
@@ -112,7 +112,7 @@ def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
     heads = objective.named_heads
     assert list(heads) == names[1:-1]
     for name, head in heads.items():
-        loss, count = head(hidden[name], batch, FAMILIES["next"](batch))
+        loss, count = head(hidden[name], batch, draw(batch, ["next"])["next"])
         torch.testing.assert_close(found[name], loss, msg=name)
         assert objective.counts[name] == count
     assert isinstance(objective.coles, ColesHead)
@@ -139,7 +139,7 @@ def test_earlier_and_later_events_are_predicted_at_some_positions() -> None:
     torch.manual_seed(5)
     found = objective(batch, Encoded(states, batch.layout.ends))
     torch.manual_seed(5)
-    targets = {family: FAMILIES[family](batch) for family in ("future", "past")}
+    targets = draw(batch, ("future", "past"))
     assert list(objective.named_heads) == names
     for j, (name, head) in enumerate(objective.named_heads.items()):
         chosen = targets[name.partition("_")[0]]

@@ -19,7 +19,7 @@ from grap_seq.objectives.next_event import (
     TimeHead,
     absolute_error,
 )
-from grap_seq.objectives.targets import FAMILIES
+from grap_seq.objectives.targets import draw
 from grap_seq.schema import TIME, Field
 from tests.data.toy import SCHEMA, Row, batch_of, random_rows
 
@@ -49,7 +49,7 @@ def mean(values: Sequence[float]) -> float:
 
 def loss_of(head: nn.Module, hidden: Tensor, batch: Batch) -> Mean:
     """A head's loss of the next event."""
-    found: Mean = head(hidden, batch, FAMILIES["next"](batch))
+    found: Mean = head(hidden, batch, draw(batch, ["next"])["next"])
     return found
 
 

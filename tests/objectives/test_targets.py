@@ -9,13 +9,13 @@ import torch
 from scipy.stats import chisquare
 
 from grap_seq.data.collate import Crop, collate
-from grap_seq.objectives.targets import FAMILIES, SHARE, loss_name
+from grap_seq.objectives.targets import FAMILIES, SHARE, draw, loss_name
 from tests.data.toy import batch_of, random_rows, sequences
 
 
 def test_the_next_event_is_every_positions() -> None:
     batch = batch_of(random_rows([3, 1, 2]))
-    targets = FAMILIES["next"](batch)
+    targets = draw(batch, ["next"])["next"]
     assert targets.positions is None
     assert targets.events[targets.valid].tolist() == [1, 2, 5]
     assert (
@@ -29,7 +29,7 @@ def test_targets_are_in_their_row_and_on_their_side(family: str) -> None:
     batch = batch_of(random_rows([30, 1, 2, 50, 7], seed=1))
     row, starts = batch.layout.row, batch.layout.starts
     for _ in range(200):
-        found = FAMILIES[family](batch)
+        found = draw(batch, [family])[family]
         assert found.positions is not None
         assert len(found.positions) == int(90 * SHARE)
         assert (found.positions.diff() >= 0).all()
@@ -54,7 +54,7 @@ def test_all_targets_of_a_position_are_as_likely(family: str) -> None:
     batch = batch_of(random_rows([8], seed=1))
     seen: Counter[tuple[int, int]] = Counter()
     for _ in range(12_000):
-        found = FAMILIES[family](batch)
+        found = draw(batch, [family])[family]
         assert found.positions is not None
         seen[int(found.positions[0]), int(found.events[0])] += bool(found.valid[0])
     for position in range(8):
@@ -69,7 +69,7 @@ def test_views_beside_windows_predict_nothing() -> None:
     rows = random_rows([40], seed=1)
     batch = collate(sequences(rows), [Crop(0, 0, 20, 0), Crop(0, 0, 40, 0, window=True)])
     for family in ("past", "future"):
-        found = FAMILIES[family](batch)
+        found = draw(batch, [family])[family]
         assert found.positions is not None
         assert not found.valid[found.positions < 20].any()
         assert found.valid[(found.positions >= 20) & (found.positions < 59)].all()

@@ -85,7 +85,7 @@ def encoder_gradient(module: PretrainModule, batch: Batch) -> Tensor:
     module.zero_grad()
     torch.manual_seed(0)
     losses = module.objective(batch, module.model(batch))
-    module.objective.weighting.total(losses).backward()
+    module.objective.weighting.total(losses).backward()  # type: ignore[no-untyped-call]
     gradients = [p.grad for p in module.model.parameters() if p.grad is not None]
     return torch.cat([gradient.flatten() for gradient in gradients])
 
