@@ -17,6 +17,8 @@ from grap_seq.evaluation.plan import Plan
 from grap_seq.evaluation.scores import Labels, calibration, further_scores
 from grap_seq.schema import SPLITS, Label
 
+NO_DIGITS = str.maketrans("", "", "0123456789")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -152,7 +154,9 @@ def _notes(data: Labelled, plan: Plan, classifier: Classifier, constant: list[st
             "same, so there is nothing to compare. Lower "
             f"boosting.{group(data.label)}.min_data_in_leaf."
         )
-    return list(dict.fromkeys(notes))
+    # Folds of sizes that differ by one would say the same several times.
+    unique = {note.translate(NO_DIGITS): note for note in reversed(notes)}
+    return list(unique.values())[::-1]
 
 
 def _without_nan(value: Any) -> Any:

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 ROWS = {
-    "embedding": "LightGBM on the embedding",
-    "aggregates": "LightGBM on plain aggregates",
-    "both": "both together",
-    "untrained": "LightGBM on an untrained encoder",
-    "logistic": "logistic regression on the embedding",
-    "ridge": "ridge regression on the embedding",
+    "embedding": "embedding",
+    "aggregates": "plain aggregates",
+    "both": "both",
+    "untrained": "untrained encoder",
+    "logistic": "(logistic) embedding",
+    "ridge": "(ridge) embedding",
 }
 
 
@@ -23,8 +23,9 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print the scores with their paired differences, and what a reader must know."""
     console = console or Console()
     columns = ["validation", "test"] if result["validation"] else [result["protocol"]]
-    table = Table(title=f"{result['dataset']}: {result['metric']}, {result['protocol']}")
-    table.add_column(result["label"])
+    title = f"{result['dataset']}, {result['label']}: {result['metric']}, {result['protocol']}"
+    table = Table(title=title)
+    table.add_column("LightGBM on")
     for column in [*columns, "minus aggregates"]:
         table.add_column(column, justify="right")
     for name in result["test"]:
