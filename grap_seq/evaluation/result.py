@@ -17,6 +17,8 @@ from grap_seq.evaluation.plan import Plan
 from grap_seq.evaluation.scores import Labels, calibration, further_scores
 from grap_seq.schema import SPLITS, Label
 
+NO_DIGITS = str.maketrans("", "", "0123456789")
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -104,7 +106,7 @@ def _differences(main: dict[str, Outcome], constant: list[str]) -> dict[str, Any
 
 
 def _constant(predictions: list[Seeded]) -> bool:
-    """Whether some classifier predicts the same for all sequences: no tree could split."""
+    """Whether some part's classifiers predict the same for all sequences: no tree could split."""
     return any(bool((np.ptp(found, axis=1) == 0).all()) for found in predictions)
 
 
@@ -148,10 +150,13 @@ def _notes(data: Labelled, plan: Plan, classifier: Classifier, constant: list[st
                 notes += caveats(fitted, scored, data.label, classifier.settings)
     if constant:
         notes.append(
-            f"No tree could split on {', '.join(constant)}: all predictions are the same, so there "
-            f"is nothing to compare. Lower boosting.{group(data.label)}.min_data_in_leaf."
+            f"No tree of a fit on {', '.join(constant)} could split: its predictions are all the "
+            "same, so there is nothing to compare. Lower "
+            f"boosting.{group(data.label)}.min_data_in_leaf."
         )
-    return list(dict.fromkeys(notes))
+    # Folds of sizes that differ by one would say the same several times.
+    unique = {note.translate(NO_DIGITS): note for note in reversed(notes)}
+    return list(unique.values())[::-1]
 
 
 def _without_nan(value: Any) -> Any:

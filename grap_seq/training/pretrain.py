@@ -115,7 +115,8 @@ def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:
     weighting = objective.weighting
     if objective.downstream is None:
         return None
-    if weighting.downstream:
+    users = objective.users if isinstance(objective, CompositeObjective) else ()
+    if weighting.downstream or any(getattr(loss, "needs_labels", False) for loss in users):
         return "gradient"
     return "weights" if weighting.needs_labels else None
 

@@ -104,7 +104,8 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
 
 def write_manifest(prepared: Path) -> None:
     schema = Schema.load(prepared)
-    classes = schema.labels[0].classes if schema.labels else ()
+    label = schema.label()
+    classes = () if label is None else label.classes
     splits = {}
     for split in ("train", "val", "test"):
         frame = pd.read_parquet(prepared / split)

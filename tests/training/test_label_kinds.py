@@ -110,7 +110,8 @@ def test_supervised_and_fine_tuned_by_a_number(spending: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("metric", ["mae", "r2"])
 def test_head_score_is_in_the_unit_of_the_label(spending: Path, metric: str) -> None:
-    settings = configs.compose("pretrain", SMALL)
+    # Without training data there is no gap that `auto` could be.
+    settings = configs.compose("pretrain", [*SMALL, "dataset.max_time_gap=30"])
     model = build_model(Schema.load(spending), describe(settings))
     val = Sequences(spending, "val", "toys")
     assert val.label is not None
