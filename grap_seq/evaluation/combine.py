@@ -6,8 +6,9 @@
 
 The hundreds of columns of an embedding leave few draws for the aggregates where a tree sees a share
 of the columns, so plain concatenation can be worse than either alone. Which way is best depends on
-the data. It is chosen for every part of a plan by folds inside the rows that the part is fitted on;
-their classifiers have fewer trees that learn faster, because only the order of the ways counts.
+the data. It is chosen for every part of a plan by folds inside the rows that the part is fitted on:
+averaging, unless another way wins in each of them. Their classifiers have fewer trees that learn
+faster, because only the order of the ways counts.
 """
 
 from __future__ import annotations
@@ -75,17 +76,25 @@ def combine(
         joined.append({"components": both, "concatenated": whole})
     sets = [{"embedding": embedding, "aggregates": aggregates, **more} for more in joined]
     inner = _inner_scores(classifier, [part.fit for part in parts], sets, owners)
-    ways = [max(WAYS, key=lambda way: _or_lowest(scores[way])) for scores in inner]
+    ways = [_choose(scores) for scores in inner]
     predictions = [(first + second) / 2 for first, second in zip(*alone, strict=True)]
     for number, (way, part) in enumerate(zip(ways, parts, strict=True)):
         if way != "averaged":
             found = classifier.predictions(joined[number][way], [part], "both", number)
             predictions[number] = found[0]
-    return Combined(predictions, ways, inner)
+    means = [{way: _mean(values) for way, values in scores.items()} for scores in inner]
+    return Combined(predictions, ways, means)
 
 
-def _or_lowest(score: float) -> float:
-    return -math.inf if math.isnan(score) else score
+def _choose(scores: dict[str, list[float]]) -> str:
+    """Averaging, unless another way wins in every fold: three are few, and averaging is safe."""
+    averaged = scores["averaged"]
+    better = [
+        way
+        for way in WAYS
+        if averaged and all(s > a for s, a in zip(scores[way], averaged, strict=True))
+    ]
+    return max(better, key=lambda way: fmean(scores[way]), default="averaged")
 
 
 def components(embedding: Features, fitted: Rows, seed: int) -> Features:
@@ -101,8 +110,8 @@ def _inner_scores(
     fitted: Sequence[Rows],
     sets: Sequence[dict[str, Features]],
     owners: Rows | None,
-) -> list[dict[str, float]]:
-    """Mean score of every way over folds inside the fitted rows of each part."""
+) -> list[dict[str, list[float]]]:
+    """Scores of every way in folds inside the fitted rows of each part."""
     folds = [_folds(classifier, rows, owners) for rows in fitted]
     jobs: list[Job] = [
         classifier.job(features, train, test, classifier.seed, _faster(classifier))
@@ -119,7 +128,7 @@ def _inner_scores(
             found["averaged"] = (found["embedding"] + found["aggregates"]) / 2
             for way in WAYS:
                 scores[way].append(score(classifier.labels[test], found[way], classifier.label))
-        result.append({way: _mean(values) for way, values in scores.items()})
+        result.append(scores)
     return result
 
 
