@@ -6,8 +6,9 @@
 
 The hundreds of columns of an embedding leave few draws for the aggregates where a tree sees a share
 of the columns, so plain concatenation can be worse than either alone. Which way is best depends on
-the data. It is chosen for every part of a plan by folds inside the rows that the part is fitted on;
-their classifiers have fewer trees that learn faster, because only the order of the ways counts.
+the data. It is chosen for every part of a plan by folds inside the rows that the part is fitted on:
+averaging, unless another way wins in each of them. Their classifiers have fewer trees that learn
+faster, because only the order of the ways counts.
 """
 
 from __future__ import annotations
@@ -119,18 +120,26 @@ def combine(
         _scores(classifier, _folds(classifier, part.fit, owners), {w: found[w][n] for w in WAYS})
         for n, part in enumerate(parts)
     ]
-    ways = [max(WAYS, key=lambda way: _or_lowest(of_part[way])) for of_part in scores]
+    ways = [_choose(of_part) for of_part in scores]
     predictions = _averages(embedding.predictions, aggregates.predictions)
     for way in ("concatenated", "components"):
         for number in (number for number, chosen in enumerate(ways) if chosen == way):
             if way == "components":
                 binned = reduced(parts[number])
             (predictions[number],) = classifier.predictions(binned, [parts[number]], "both", number)
-    return Combined(predictions, ways, scores)
+    means = [{way: _mean(of_folds) for way, of_folds in part.items()} for part in scores]
+    return Combined(predictions, ways, means)
 
 
-def _or_lowest(score: float) -> float:
-    return -math.inf if math.isnan(score) else score
+def _choose(scores: dict[str, list[float]]) -> str:
+    """Averaging, unless another way wins in every fold: three are few, and averaging is safe."""
+    averaged = scores["averaged"]
+    better = [
+        way
+        for way in WAYS
+        if averaged and all(s > a for s, a in zip(scores[way], averaged, strict=True))
+    ]
+    return max(better, key=lambda way: fmean(scores[way]), default="averaged")
 
 
 def components(embedding: Features, fitted: Rows, seed: int) -> Array:
@@ -170,15 +179,13 @@ def _scores(
     classifier: Classifier,
     folds: Sequence[tuple[Rows, Rows]],
     found: dict[str, list[Predictions]],
-) -> dict[str, float]:
-    """Mean score of every way over the folds."""
+) -> dict[str, list[float]]:
+    """Scores of every way in the folds."""
     return {
-        way: _mean(
-            [
-                score(classifier.labels[test], predicted, classifier.label)
-                for (_, test), predicted in zip(folds, predictions, strict=True)
-            ]
-        )
+        way: [
+            score(classifier.labels[test], predicted, classifier.label)
+            for (_, test), predicted in zip(folds, predictions, strict=True)
+        ]
         for way, predictions in found.items()
     }
 

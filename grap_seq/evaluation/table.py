@@ -14,8 +14,8 @@ ROWS = {
     "aggregates": "plain aggregates",
     "both": "both",
     "untrained": "untrained encoder",
-    "logistic": "(logistic) embedding",
-    "ridge": "(ridge) embedding",
+    "logistic": "embedding (logistic)",
+    "ridge": "embedding (ridge)",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,15 @@ from sklearn.decomposition import PCA
 
 from grap_seq.evaluation.boosting import BoostingSettings
 from grap_seq.evaluation.classifier import Classifier
-from grap_seq.evaluation.combine import WAYS, Alone, Combined, combine, components, fit_alone
+from grap_seq.evaluation.combine import (
+    WAYS,
+    Alone,
+    Combined,
+    _choose,
+    combine,
+    components,
+    fit_alone,
+)
 from grap_seq.evaluation.features import Features
 from grap_seq.evaluation.plan import Part
 from grap_seq.schema import Label
@@ -71,6 +80,24 @@ def test_the_choice_does_not_see_the_rows_that_are_scored() -> None:
     second = combined(one, two, labels, [part])
     assert first.inner == second.inner
     assert first.ways == second.ways
+
+
+@pytest.mark.parametrize(
+    ("components", "concatenated", "expected"),
+    [
+        ([0.8, 0.8, 0.8], [0.9, 0.6, 0.9], "components"),
+        ([0.8, 0.8, 0.8], [0.9, 0.9, 0.9], "concatenated"),
+        ([0.9, 0.9, 0.7], [0.9, 0.6, 0.9], "averaged"),
+        ([math.nan, 0.9, 0.9], [0.6, 0.6, 0.6], "averaged"),
+        ([0.7, 0.8, 0.8], [0.6, 0.6, 0.6], "averaged"),
+    ],
+)
+def test_another_way_than_averaging_has_to_win_in_every_fold(
+    components: list[float], concatenated: list[float], expected: str
+) -> None:
+    scores = {"averaged": [0.7] * 3, "components": components, "concatenated": concatenated}
+    assert _choose(scores) == expected
+    assert _choose({way: [] for way in scores}) == "averaged"
 
 
 def test_averages_are_those_of_the_two() -> None:
