@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grap_seq.report.calibration import plot_calibration
+from grap_seq.report.label_curve import plot_label_curve
 from grap_seq.report.page import report
 from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
 
@@ -10,6 +11,7 @@ __all__ = [
     "plot_calibration",
     "plot_cosines",
     "plot_embeddings",
+    "plot_label_curve",
     "plot_losses",
     "plot_weights",
     "report",

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from grap_seq.report.read import read
 from grap_seq.report.style import BLUE, GREY, INK, PALE, RED, WIDE, styled
 
-_COLOURS = {"embedding": BLUE, "aggregates": RED, "both": INK, "untrained": GREY}
+COLOURS = {"embedding": BLUE, "aggregates": RED, "both": INK, "untrained": GREY}
 _SIDE = 3.4  # inches of the square
 
 
@@ -26,7 +26,7 @@ def plot_calibration(run: Path, width: float = WIDE) -> Figure:
         figure = Figure(figsize=(min(width, _SIDE), _SIDE), layout="constrained")
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=PALE, linewidth=1, zorder=0)
-        for name, colour in _COLOURS.items():
+        for name, colour in COLOURS.items():
             bins = evaluation["calibration"][name]
             axes.plot(bins["predicted"], bins["observed"], "o-", ms=3, color=colour, label=name)
         axes.set_aspect("equal")

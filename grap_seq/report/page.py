@@ -16,6 +16,7 @@ from grap_seq.files import atomic_write
 from grap_seq.prep.manifest import Manifest
 from grap_seq.report import verdict, words
 from grap_seq.report.calibration import plot_calibration
+from grap_seq.report.label_curve import plot_label_curve
 from grap_seq.report.plots import draw_projection, plot_cosines, plot_losses, plot_weights
 from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import RunFiles, columns, read
@@ -120,6 +121,7 @@ def _evaluation(run: Path, result: dict[str, Any] | None) -> dict[str, Any]:
         "further": {_ROWS[name]: scored for name, scored in result["further"].items()},
         "names": verdict.METRIC_NAMES,
         "calibration": result["calibration"] and images(lambda width: plot_calibration(run, width)),
+        "curve": result["label_curve"] and images(lambda width: plot_label_curve(run, width)),
     }
 
 

@@ -79,7 +79,7 @@ def read(run: Path) -> RunFiles:
 
 
 def _current(evaluation: dict[str, Any]) -> dict[str, Any] | None:
-    return evaluation if "combination" in evaluation else None
+    return evaluation if "label_curve" in evaluation else None
 
 
 def columns(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:

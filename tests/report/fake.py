@@ -53,6 +53,27 @@ def training(**changes: Any) -> dict[str, Any]:
     return {**content, "still_falling": None, **changes}
 
 
+def label_curve() -> dict[str, Any]:
+    """What evaluation.json says of three shares; the embedding's score grows by 0.1 from each."""
+    scores = {
+        name: [[start, start + 0.02], [start + 0.1, start + 0.12], [start + 0.2]]
+        for name, start in (
+            ("embedding", 0.6),
+            ("aggregates", 0.55),
+            ("both", 0.6),
+            ("untrained", 0.5),
+        )
+    }
+    return {
+        "fractions": [0.01, 0.1, 1],
+        "fitted": [10.0, 100.0, 1000.0],
+        "draws": [2, 2, 1],
+        "scores": scores,
+        "differences": {},
+        "notes": ["Labels beyond the share chose the kept epoch of the encoder."],
+    }
+
+
 def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
     """Content of an evaluation.json; embedding level with aggregates, both above them."""
     test = {"embedding": 0.81, "aggregates": 0.80, "both": 0.85, "untrained": 0.76}
@@ -95,6 +116,7 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
         "n_scored": 340 if folds else 110,
         "labels_used": LabelsUsed("churn", "weights", 1.0, "probe").to_dict(),
         "head": None,
+        "label_curve": None,
         "seed": 0,
         "classifier": {"name": "LightGBM", "n_estimators": 500, "seeds": 1 if folds else 3},
         "notes": [],

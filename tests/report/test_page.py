@@ -11,7 +11,14 @@ import pytest
 
 from grap_seq.report import report
 from grap_seq.schema import Schema
-from tests.report.fake import evaluation, finished_run, metrics, trajectory, write_manifest
+from tests.report.fake import (
+    evaluation,
+    finished_run,
+    label_curve,
+    metrics,
+    trajectory,
+    write_manifest,
+)
 
 VOID = {"meta", "img", "source", "br", "link"}
 
@@ -175,7 +182,7 @@ def test_an_evaluation_of_an_older_version_is_made_again(folders: tuple[Path, Pa
     run, prepared = folders
     without_picture(run)
     content = evaluation()
-    del content["combination"]
+    del content["label_curve"]
     (run / "evaluation.json").write_text(json.dumps(content))
     assert f"grap-seq evaluate run={run}" in render(run, prepared).text
 
@@ -183,3 +190,15 @@ def test_an_evaluation_of_an_older_version_is_made_again(folders: tuple[Path, Pa
 def test_not_a_run(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="not a run folder"):
         report(tmp_path / "absent", tmp_path)
+
+
+def test_the_curve_over_labels_is_shown_where_there_is_one(folders: tuple[Path, Path]) -> None:
+    run, prepared = folders
+    without_picture(run)
+    before = render(run, prepared)
+    assert "means over 2 random parts" not in before.text
+    (run / "evaluation.json").write_text(json.dumps(evaluation(label_curve=label_curve())))
+    page = render(run, prepared)
+    assert page.images == before.images + 1
+    assert "means over 2 random parts of the labels" in page.text
+    assert "Labels beyond the share chose the kept epoch" in page.text

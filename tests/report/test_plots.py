@@ -11,10 +11,18 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from grap_seq.report import plot_calibration
+from grap_seq.report import plot_calibration, plot_label_curve
 from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
 from grap_seq.report.style import BLUE, NARROW, PALE, RED, WIDE
-from tests.report.fake import ENDS, LOSSES, finished_run, metrics, training
+from tests.report.fake import (
+    ENDS,
+    LOSSES,
+    evaluation,
+    finished_run,
+    label_curve,
+    metrics,
+    training,
+)
 
 
 def texts(figure: Figure) -> dict[str, Text]:
@@ -65,6 +73,22 @@ def test_calibration_has_a_line_for_every_row(folders: tuple[Path, Path]) -> Non
     assert set(lines) == {"embedding", "aggregates", "both", "untrained"}
     assert np.asarray(lines["both"].get_xdata()).tolist() == [0.1, 0.5, 0.9]
     assert np.asarray(lines["both"].get_ydata()).tolist() == [0.2, 0.5, 0.8]
+
+
+def test_the_curve_over_labels_has_a_line_and_a_band_for_every_row(tmp_path: Path) -> None:
+    run, _ = finished_run(tmp_path)
+    with pytest.raises(ValueError, match="label_fractions="):
+        plot_label_curve(run)
+    (run / "evaluation.json").write_text(json.dumps(evaluation(label_curve=label_curve())))
+    axes = plot_label_curve(run).axes[0]
+    lines = {str(line.get_label()): line for line in axes.lines}
+    assert set(lines) == {"embedding", "aggregates", "both", "untrained"}
+    assert np.asarray(lines["embedding"].get_xdata()).tolist() == [0.01, 0.1, 1]
+    np.testing.assert_allclose(lines["embedding"].get_ydata(), [0.61, 0.71, 0.8])
+    band = axes.collections[0].get_paths()[0].vertices
+    # One deviation of two values 0.02 apart.
+    assert np.asarray(band)[:, 1].min() == pytest.approx(0.61 - 0.02 / np.sqrt(2))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1%", "10%", "100%"]
 
 
 def test_losses_have_a_panel_each(folders: tuple[Path, Path]) -> None:
