@@ -61,7 +61,7 @@ def rates(shop: Path, folder: Path, *overrides: str) -> tuple[list[list[float]],
 def test_the_rate_decays_every_few_epochs_but_not_that_of_the_weights(
     shop: Path, tmp_path: Path, accumulate: int
 ) -> None:
-    options = ["epochs=5", "lr_step=2", "lr_gamma=0.1", f"accumulate={accumulate}"]
+    options = ["epochs=5", "schedule=step", "lr_step=2", "lr_gamma=0.1", f"accumulate={accumulate}"]
     found, steps = rates(shop, tmp_path, *options)
     expected = [[LR * 0.1 ** (epoch // 2), 0.01] for epoch in range(5) for _ in range(steps)]
     assert torch.tensor(found).allclose(torch.tensor(expected))
@@ -69,7 +69,13 @@ def test_the_rate_decays_every_few_epochs_but_not_that_of_the_weights(
 
 def test_published_weights_follow_the_schedule(shop: Path, tmp_path: Path) -> None:
     found, steps = rates(
-        shop, tmp_path, "weighting=grap_published", "epochs=2", "lr_step=1", "lr_gamma=0.5"
+        shop,
+        tmp_path,
+        "weighting=grap_published",
+        "epochs=2",
+        "schedule=step",
+        "lr_step=1",
+        "lr_gamma=0.5",
     )
     assert found[0] == [LR, 0.01]
     assert found[steps] == [LR / 2, 0.005]
@@ -97,7 +103,7 @@ def test_warmup_rises_linearly_and_the_rest_follows_behind() -> None:
     assert factors[25] == pytest.approx(0.5)
     assert factors[30] == pytest.approx(0.5 * (1 + math.cos(math.pi * 2 / 3)))
     assert factors[40] == pytest.approx(0, abs=1e-12)
-    config = settings("epochs=4", "warmup=0.25", "lr_step=2", "lr_gamma=0.5")
+    config = settings("epochs=4", "schedule=step", "warmup=0.25", "lr_step=2", "lr_gamma=0.5")
     factors = [Schedule.from_config(config, 10).factor(step) for step in (0, 9, 19, 20, 39)]
     assert factors == pytest.approx([0.1, 1, 1, 0.5, 0.5])
 
