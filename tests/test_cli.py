@@ -36,8 +36,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_run_folder_is_complete(finished: Path) -> None:
     run = finished / "run"
-    names = {path.name for path in run.iterdir()}
-    assert names >= {
+    files = {path.name for path in run.iterdir()}
+    assert files >= {
         *("config.yaml", "environment.json", "metrics.csv", "weights.parquet", "checkpoints"),
         *("model.safetensors", "model.json", "schema.yaml", "vocab.json", "embeddings"),
         *("evaluation.json", "report.html"),
@@ -51,7 +51,9 @@ def test_run_folder_is_complete(finished: Path) -> None:
     assert len(metrics) == 2
     assert (metrics["padding"] <= 0.1).all()
     trajectory = pd.read_parquet(run / "weights.parquet")
-    weights = trajectory[[f"weight/{name}" for name in ("coles", "time", "kind", "amount")]]
+    fields = ("time", "kind", "amount")
+    names = ["coles", *fields, *(f"{when}_{f}" for when in ("past", "future") for f in fields)]
+    weights = trajectory[[f"weight/{name}" for name in names]]
     np.testing.assert_allclose(weights.mean(axis=1), 1, atol=1e-5)
 
 
