@@ -16,6 +16,7 @@ from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
+from grap_seq.objectives.targets import draw
 from grap_seq.schema import Field, Label
 from tests.processes import in_two_processes, together
 
@@ -115,7 +116,7 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
             has_next=has_next,
             labels=labels,
         )
-        loss = heads[name](inputs.flatten(0, 1), batch).loss
+        loss = heads[name](inputs.flatten(0, 1), batch, draw(batch, ["next"])["next"]).loss
     return learn(heads[name], loss, inputs, rank, world)
 
 

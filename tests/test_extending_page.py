@@ -37,6 +37,7 @@ def test_the_command_of_the_page_trains_all_three(mine: Path, shop: Path, tmp_pa
     (command,) = re.findall(r"PYTHONPATH=my grap-seq pretrain (.*)", PAGE)
     arguments = command.replace("configs=my", f"configs={mine}").split()
     small = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=2", "log_every=1"]
+    small.append("pooling=last_mean_max")
     run = tmp_path / "run"
     cli.pretrain([*arguments, *small, "select=last", f"prepared={shop}", f"run={run}"])
     losses = pd.read_csv(run / "metrics.csv")["loss/events_so_far"]

@@ -261,7 +261,7 @@ def _objective(
         if weighting.names != (COLES,):
             raise ValueError(
                 "objective.coles_head=false is for CoLES alone; other losses beside it need"
-                " objective.coles_head=true"
+                " objective.coles_head=true, or leave them out with objective.targets=[]"
             )
         coles |= {"width": objective["head_width"], "label": label}
         return ColesAlone(schema, weighting, features, **coles)

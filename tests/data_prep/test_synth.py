@@ -57,6 +57,7 @@ def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place
     if "transformer" in encoder:
         sizes += ["encoder.hidden=8", "encoder.layers=1", "encoder.feedforward=8"]
     settings = [f"experiment={name}_{encoder}_{method}", f"objective={objective}", *sizes]
+    settings += ["objective.targets=[]"] if objective == "coles" else []
     settings += ["trainer=smoke", "trainer.threads=1", "trainer.max_steps=2", "select=last"]
     cli.pretrain([*settings, f"prepared={prepared}", f"run={run}", "epochs=1"])
     assert (run / "model.safetensors").is_file()

@@ -239,6 +239,10 @@ def test_the_unlabelled_part_of_a_dataset_alone(
         prepare(name, tmp_path / "new", source=raw)
     prepare(name, tmp_path / "new", source=raw, like=tmp_path / "all")
     whole = [row for split in SPLITS for row in rows_of(tmp_path / "all", split)]
+    new = rows_of(tmp_path / "new", "test")
+    for row in (*whole, *new):
+        # Where it is the newest event of the table, it is another table's.
+        row.pop("until", None)
     expected = sorted(repr(row) for row in whole if row["label"] is None)
     assert expected
-    assert sorted(map(repr, rows_of(tmp_path / "new", "test"))) == expected
+    assert sorted(map(repr, new)) == expected

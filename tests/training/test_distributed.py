@@ -25,8 +25,9 @@ LR = 1e-3
 
 def settings(shop: Path, run: Path, *extra: str) -> Any:
     small = ["dataset.hidden=8", "event_width=8", "epochs=3", f"lr={LR}", "log_every=1"]
-    # The time jitter's random numbers depend on the process.
-    same = [*TIMES, "dataset.time_jitter=0", "select=probe", "trainer.threads=1"]
+    # Random numbers of the time jitter and of earlier and later targets depend on the process.
+    same = [*TIMES, "dataset.time_jitter=0", "objective.targets=[next]"]
+    same += ["select=probe", "trainer.threads=1"]
     names = ["dataset=table", f"prepared={shop}", f"run={run}"]
     return configs.compose("pretrain", [*names, *small, *same, *extra])
 

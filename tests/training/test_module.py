@@ -28,7 +28,11 @@ from tests.weighting.oracle import backward
 
 def module(shop: Path, *overrides: str) -> PretrainModule:
     settings = configs.compose(
-        "pretrain", ["dataset=table", "dataset.hidden=8", "event_width=8", *TIMES, *overrides]
+        "pretrain",
+        [
+            *("dataset=table", "dataset.hidden=8", "event_width=8", "lr=0.001", *TIMES),
+            *("objective.targets=[next]", *overrides),
+        ],
     )
     return build_module(settings, Schema.load(shop))[0]
 

@@ -28,7 +28,10 @@ from tests.shop import TIMES, write_shop
 
 # One process of `make test` runs them all: the runs below are made once.
 pytestmark = pytest.mark.xdist_group("supervised")
-SMALL = ["dataset.hidden=8", "event_width=8", "epochs=1", "trainer.threads=1", "batch_size=16"]
+SMALL = [
+    *("dataset.hidden=8", "event_width=8", "epochs=1", "trainer.threads=1", "batch_size=16"),
+    *("pooling=last_mean_max", "lr=0.001", "schedule=step"),
+]
 LAYERS = ["encoder.hidden=8", "encoder.layers=2", "encoder.heads=2", "encoder.feedforward=8"]
 BASE = ["dataset=table", *SMALL, "select=last"]
 
