@@ -108,8 +108,10 @@ def test_bfloat16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch)
 def test_a_label_is_learned_by_two_processes_as_by_one(shop: Path, tmp_path: Path) -> None:
     """GRU and head; labels are dealt out unevenly where the number of sequences is odd."""
     found: list[Any] = []
+    # The gradient of a deviation near zero is rounding, which Adam makes a step of.
+    same = ["mode=supervised", "epochs=2", "pooling=last_mean_max"]
     for name, way in (("one", ["batch_size=10"]), ("two", ["batch_size=5", "trainer=ddp2_cpu"])):
-        run = supervised(settings(shop, tmp_path / name, *way, "mode=supervised", "epochs=2"))
+        run = supervised(settings(shop, tmp_path / name, *way, *same))
         model = load_file(run / "model.safetensors")
         found.append((model, pd.read_csv(run / "metrics.csv"), json.loads(_head(run))))
     (one, rows, head), (two, rows_of_two, head_of_two) = found
