@@ -155,6 +155,7 @@ def evaluate(arguments: list[str]) -> None:
             poolings=settings.poolings,
             logistic=settings.logistic,
             head=settings.head,
+            label_fractions=list(settings.label_fractions),
             output=folder,
         )
         show(result)

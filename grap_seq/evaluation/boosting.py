@@ -19,16 +19,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
-import lightgbm
-import numpy as np
-import numpy.typing as npt
-
 from grap_seq.config import check_kinds
-from grap_seq.evaluation.scores import Labels, Predictions, score
+from grap_seq.evaluation.scores import Labels
 from grap_seq.names import nearest
 from grap_seq.schema import Label
-
-Features = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -101,74 +95,13 @@ def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) ->
     return replace(default, **given)
 
 
-def fit_predict(
-    features_train: Features,
-    labels_train: Labels,
-    features_test: Features,
-    *,
-    label: Label,
-    settings: BoostingSettings,
-    seed: int,
-    threads: int | None = None,
-) -> Predictions:
-    """Fit on one set of sequences, predict another.
-
-    Args:
-        features_train: (sequences, features), NaN where missing.
-        labels_train: (sequences,) codes of the label.
-        features_test: (sequences, features).
-        label: What is predicted.
-        settings: LightGBM's parameters.
-        seed: Seed of bagging and of the choice of features.
-        threads: CPU threads; None: one per core.
-
-    Returns:
-        (test sequences, label.outputs): probabilities of the classes, 0 of those that are absent
-        from `labels_train`; or the number's code.
-    """
-    result = np.zeros((len(features_test), label.outputs))
-    options = asdict(settings) | {
-        "random_state": seed,
-        "n_jobs": threads,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbosity": -1,
-    }
-    if not label.classes:
-        numbers = lightgbm.LGBMRegressor(**options).fit(features_train, labels_train)
-        result[:, 0] = numbers.predict(features_test)
-        return result
-    seen = np.unique(labels_train)
-    if len(seen) < 2:  # nothing to learn: LightGBM would refuse
-        result[:, seen] = 1.0
-        return result
-    model = lightgbm.LGBMClassifier(**options).fit(features_train, labels_train)
-    result[:, seen] = model.predict_proba(features_test)
-    return result
-
-
-def fit_score(
-    features_train: Features,
-    labels_train: Labels,
-    features_test: Features,
-    labels_test: Labels,
-    label: Label,
-    seed: int,
-    threads: int | None = None,
-    *,
-    boosting: Boosting | None = None,
-) -> float:
-    """Fit on one set of sequences, score on another; see `fit_predict` and `score`."""
-    predictions = fit_predict(
-        features_train,
-        labels_train,
-        features_test,
-        label=label,
-        settings=(boosting or Boosting()).settings(label),
-        seed=seed,
-        threads=threads,
-    )
-    return score(labels_test, predictions, label)
+def for_few(settings: BoostingSettings, rows: int) -> BoostingSettings:
+    """The same, with leaves of a twentieth of the rows, and so much less L1, where rows are few."""
+    share = max(2, rows // 20) / settings.min_data_in_leaf
+    if share >= 1:
+        return settings
+    leaf = round(share * settings.min_data_in_leaf)
+    return replace(settings, min_data_in_leaf=leaf, lambda_l1=share * settings.lambda_l1)
 
 
 def caveats(

@@ -1,29 +1,44 @@
 """LightGBM over the parts of a plan, with several seeds.
 
 The fits are independent and small: they run side by side with a share of the threads each, which
-is faster than one after the other and gives the same numbers.
+is faster than one after the other and gives the same numbers. Large ones run one after the other,
+because each holds a copy of its rows' bins.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from rich import get_console
 from rich.progress import track
 
-from grap_seq.evaluation.boosting import BoostingSettings, Features, fit_predict
-from grap_seq.evaluation.plan import Part, Rows
+from grap_seq.evaluation.binned import Binned
+from grap_seq.evaluation.boosting import BoostingSettings, for_few
+from grap_seq.evaluation.features import Features, Rows
+from grap_seq.evaluation.plan import Part
 from grap_seq.evaluation.scores import Labels, Predictions
 from grap_seq.schema import Label
 
 Seeded = npt.NDArray[np.float64]  # (seeds, rows, label.outputs)
-Job = Callable[[int], Predictions]
+
+SIDE_BY_SIDE = 500_000_000
+"""Bytes that the fits of a moment may hold in copies of bins, one fit excepted."""
+
+
+class Fit(NamedTuple):
+    """One fit: rows to fit on, rows to predict, seed, settings."""
+
+    fitted: Rows
+    predicted: Rows
+    seed: int
+    settings: BoostingSettings
 
 
 @dataclass(frozen=True)
@@ -37,6 +52,7 @@ class Classifier:
         seed: The first seed; every part has seeds of its own.
         seeds: Fits of every part, whose probabilities are averaged.
         threads: CPU threads of all fits together; None: one per core.
+        few: Fit few rows with smaller leaves (`boosting.for_few`).
     """
 
     labels: Labels
@@ -45,66 +61,62 @@ class Classifier:
     seed: int = 0
     seeds: int = 1
     threads: int | None = None
+    few: bool = False
+
+    def settings_of(self, part: Part) -> BoostingSettings:
+        """Of the fits of a part."""
+        return for_few(self.settings, len(part.fit)) if self.few else self.settings
+
+    def bins(self, features: Features, parts: Sequence[Part]) -> Binned:
+        """Features (N, columns) ready for the fits of some parts."""
+        rows = reduce(np.union1d, [part.fit for part in parts])
+        return Binned(features, rows, self.settings, self.threads)
 
     def predictions(
-        self, features: Features, parts: Sequence[Part], what: str, first: int = 0
+        self, binned: Binned, parts: Sequence[Part], what: str, first: int = 0
     ) -> list[Seeded]:
         """Predictions (seeds, predicted rows, label.outputs) of every part.
 
         Args:
-            features: (N, columns).
+            binned: The features.
             parts: What is fitted and predicted.
             what: Name of the features for the progress bar.
             first: Number of the first part in its plan, on which its seeds depend.
         """
-        jobs = [
-            self.job(features, part.fit, part.predicted, self.seed + self.seeds * number + more)
+        fits = [
+            Fit(
+                part.fit,
+                part.predicted,
+                self.seed + self.seeds * number + more,
+                self.settings_of(part),
+            )
             for number, part in enumerate(parts, first)
             for more in range(self.seeds)
         ]
-        done = self.run(jobs, what)
+        done = self.run(binned, fits, what)
         starts = range(0, len(done), self.seeds)
         return [np.stack(done[start : start + self.seeds]) for start in starts]
 
-    def job(
-        self,
-        features: Features,
-        fitted: Rows,
-        predicted: Rows,
-        seed: int,
-        settings: BoostingSettings | None = None,
-    ) -> Job:
-        """One fit, as a function of the number of threads that it may use."""
-        return partial(self._fit, features, fitted, predicted, seed, settings or self.settings)
-
-    def _fit(
-        self,
-        features: Features,
-        fitted: Rows,
-        predicted: Rows,
-        seed: int,
-        settings: BoostingSettings,
-        threads: int,
-    ) -> Predictions:
-        return fit_predict(
-            features[fitted],
-            self.labels[fitted],
-            features[predicted],
-            label=self.label,
-            settings=settings,
-            seed=seed,
-            threads=threads,
-        )
-
-    def run(self, jobs: Sequence[Job], what: str) -> list[Predictions]:
-        """Results of jobs, in their order."""
-        if not jobs:
+    def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
+        """Predictions of fits, in their order."""
+        if not fits:
             return []
         available = self.threads or len(os.sched_getaffinity(0))
-        workers = min(available, len(jobs))
+        workers = min(available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
         with ThreadPoolExecutor(workers) as pool:
-            done = pool.map(lambda job: job(available // workers), jobs)
+            done = pool.map(lambda fit: self._fit(binned, fit, available // workers), fits)
             # In a file, every bar would leave an empty line.
             silent = not get_console().is_terminal
             text = f"LightGBM on {what}"
-            return list(track(done, text, total=len(jobs), transient=True, disable=silent))
+            return list(track(done, text, total=len(fits), transient=True, disable=silent))
+
+    def _fit(self, binned: Binned, fit: Fit, threads: int) -> Predictions:
+        return binned.fit_predict(
+            fit.fitted,
+            self.labels[fit.fitted],
+            fit.predicted,
+            label=self.label,
+            settings=fit.settings,
+            seed=fit.seed,
+            threads=threads,
+        )

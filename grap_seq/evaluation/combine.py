@@ -17,19 +17,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from grap_seq.evaluation.boosting import BoostingSettings, Features
-from grap_seq.evaluation.classifier import Classifier, Job, Seeded
-from grap_seq.evaluation.plan import Part, Rows, divide, most_folds
+from grap_seq.evaluation.binned import Binned
+from grap_seq.evaluation.boosting import BoostingSettings
+from grap_seq.evaluation.classifier import Classifier, Fit, Seeded
+from grap_seq.evaluation.features import Array, Features, Rows
+from grap_seq.evaluation.plan import Part, divide, most_folds
 from grap_seq.evaluation.scores import Predictions, score
 
 WAYS = ("averaged", "components", "concatenated")
 COMPONENTS = 48
+COMPONENT_ROWS = 10_000
+"""Rows from which components are found, at most."""
 INNER_FOLDS = 3
 FASTER = 4
 """The inner classifiers have a quarter of the trees, with four times the rate."""
@@ -51,11 +56,42 @@ class Combined:
     inner: list[dict[str, float]]
 
 
+@dataclass(frozen=True)
+class Alone:
+    """What classifiers on one set of features predict.
+
+    Attributes:
+        features: (N, columns).
+        predictions: (seeds, predicted rows, label.outputs) of every part.
+        inner: (rows of the fold, label.outputs) of every part and fold inside its fitted rows.
+    """
+
+    features: Features
+    predictions: list[Seeded]
+    inner: list[list[Predictions]]
+
+
+def fit_alone(
+    classifier: Classifier,
+    features: Features,
+    parts: Sequence[Part],
+    what: str,
+    owners: Rows | None = None,
+) -> Alone:
+    """Fit on one set of features, as a whole and in the inner folds."""
+    binned = classifier.bins(features, parts)
+    return Alone(
+        features,
+        classifier.predictions(binned, parts, what),
+        _inner(classifier, binned, parts, owners),
+    )
+
+
 def combine(
     classifier: Classifier,
     parts: Sequence[Part],
-    features: tuple[Features, Features],
-    alone: tuple[list[Seeded], list[Seeded]],
+    embedding: Alone,
+    aggregates: Alone,
     owners: Rows | None = None,
 ) -> Combined:
     """Choose a way for every part and predict.
@@ -63,26 +99,35 @@ def combine(
     Args:
         classifier: Labels and settings.
         parts: What is fitted and predicted.
-        features: The embedding (N, E) and the aggregates (N, A).
-        alone: What classifiers on each alone predict, for every part.
+        embedding: What a classifier on the embedding alone predicts.
+        aggregates: The same of the aggregates.
         owners: (N,) number of the sequence, where sequences have several rows.
     """
-    embedding, aggregates = features
-    whole = np.concatenate([embedding, aggregates], axis=1)
-    joined = []
-    for part in parts:
-        reduced = components(embedding, part.fit, classifier.seed)
-        both = np.concatenate([reduced, aggregates], axis=1)
-        joined.append({"components": both, "concatenated": whole})
-    sets = [{"embedding": embedding, "aggregates": aggregates, **more} for more in joined]
-    inner = _inner_scores(classifier, [part.fit for part in parts], sets, owners)
-    ways = [_choose(scores) for scores in inner]
-    predictions = [(first + second) / 2 for first, second in zip(*alone, strict=True)]
-    for number, (way, part) in enumerate(zip(ways, parts, strict=True)):
-        if way != "averaged":
-            found = classifier.predictions(joined[number][way], [part], "both", number)
-            predictions[number] = found[0]
-    means = [{way: _mean(values) for way, values in scores.items()} for scores in inner]
+
+    # One set of bins at a time is held: those of all columns are the last.
+    def reduced(part: Part) -> Binned:
+        found = components(embedding.features, part.fit, classifier.seed)
+        return classifier.bins(Features((found,)).beside(aggregates.features), [part])
+
+    inner = [_inner(classifier, reduced(part), [part], owners)[0] for part in parts]
+    binned = classifier.bins(embedding.features.beside(aggregates.features), parts)
+    found = {
+        "components": inner,
+        "concatenated": _inner(classifier, binned, parts, owners),
+        "averaged": _averages(embedding.inner, aggregates.inner),
+    }
+    scores = [
+        _scores(classifier, _folds(classifier, part.fit, owners), {w: found[w][n] for w in WAYS})
+        for n, part in enumerate(parts)
+    ]
+    ways = [_choose(of_part) for of_part in scores]
+    predictions = _averages(embedding.predictions, aggregates.predictions)
+    for way in ("concatenated", "components"):
+        for number in (number for number, chosen in enumerate(ways) if chosen == way):
+            if way == "components":
+                binned = reduced(parts[number])
+            (predictions[number],) = classifier.predictions(binned, [parts[number]], "both", number)
+    means = [{way: _mean(values) for way, values in of_part.items()} for of_part in scores]
     return Combined(predictions, ways, means)
 
 
@@ -97,39 +142,52 @@ def _choose(scores: dict[str, list[float]]) -> str:
     return max(better, key=lambda way: fmean(scores[way]), default="averaged")
 
 
-def components(embedding: Features, fitted: Rows, seed: int) -> Features:
+def components(embedding: Features, fitted: Rows, seed: int) -> Array:
     """Principal components (N, at most 48) of the standardised embedding, found on some rows."""
-    size = min(COMPONENTS, embedding.shape[1], len(fitted))
-    steps = make_pipeline(StandardScaler(), PCA(size, random_state=seed))
-    result: Features = steps.fit(embedding[fitted]).transform(embedding).astype(np.float32)
+    rows = fitted
+    if len(fitted) > COMPONENT_ROWS:
+        rows = np.random.default_rng(seed).choice(fitted, COMPONENT_ROWS, replace=False)
+    size = min(COMPONENTS, embedding.shape[1], len(rows))
+    steps = make_pipeline(StandardScaler(), PCA(size, random_state=seed)).fit(embedding[rows])
+    parts = [steps.transform(part) for part in embedding.batches(np.arange(len(embedding)))]
+    result: Array = np.concatenate(parts).astype(np.float32)
     return result
 
 
-def _inner_scores(
-    classifier: Classifier,
-    fitted: Sequence[Rows],
-    sets: Sequence[dict[str, Features]],
-    owners: Rows | None,
-) -> list[dict[str, list[float]]]:
-    """Scores of every way in folds inside the fitted rows of each part."""
-    folds = [_folds(classifier, rows, owners) for rows in fitted]
-    jobs: list[Job] = [
-        classifier.job(features, train, test, classifier.seed, _faster(classifier))
-        for pairs, named in zip(folds, sets, strict=True)
+def _averages(first: Any, second: Any) -> Any:
+    """Means of two lists of predictions, or of lists of lists."""
+    if isinstance(first, list):
+        return [_averages(*pair) for pair in zip(first, second, strict=True)]
+    return (first + second) / 2
+
+
+def _inner(
+    classifier: Classifier, binned: Binned, parts: Sequence[Part], owners: Rows | None
+) -> list[list[Predictions]]:
+    """Predictions of the folds inside the fitted rows of each part."""
+    folds = [_folds(classifier, part.fit, owners) for part in parts]
+    fits = [
+        Fit(train, test, classifier.seed, _faster(classifier.settings_of(part)))
+        for part, pairs in zip(parts, folds, strict=True)
         for train, test in pairs
-        for features in named.values()
     ]
-    done = iter(classifier.run(jobs, "both, to choose how"))
-    result = []
-    for pairs, named in zip(folds, sets, strict=True):
-        scores: dict[str, list[float]] = {way: [] for way in WAYS}
-        for _, test in pairs:
-            found: dict[str, Predictions] = {name: next(done) for name in named}
-            found["averaged"] = (found["embedding"] + found["aggregates"]) / 2
-            for way in WAYS:
-                scores[way].append(score(classifier.labels[test], found[way], classifier.label))
-        result.append(scores)
-    return result
+    done = iter(classifier.run(binned, fits, "both, to choose how"))
+    return [[next(done) for _ in pairs] for pairs in folds]
+
+
+def _scores(
+    classifier: Classifier,
+    folds: Sequence[tuple[Rows, Rows]],
+    found: dict[str, list[Predictions]],
+) -> dict[str, list[float]]:
+    """Scores of every way in the folds."""
+    return {
+        way: [
+            score(classifier.labels[test], predicted, classifier.label)
+            for (_, test), predicted in zip(folds, predictions, strict=True)
+        ]
+        for way, predictions in found.items()
+    }
 
 
 def _folds(classifier: Classifier, rows: Rows, owners: Rows | None) -> list[tuple[Rows, Rows]]:
@@ -147,8 +205,7 @@ def _mean(values: list[float]) -> float:
     return fmean(defined) if defined else math.nan
 
 
-def _faster(classifier: Classifier) -> BoostingSettings:
-    settings = classifier.settings
+def _faster(settings: BoostingSettings) -> BoostingSettings:
     trees = math.ceil(settings.n_estimators / FASTER)
     return replace(
         settings, n_estimators=trees, learning_rate=min(1.0, FASTER * settings.learning_rate)

@@ -2,7 +2,10 @@
 
 Rows are sorted by id within each split, so that folds, and with them the scores, do not depend on
 how a prepared folder is cut into parts. Where a sequence has several labels, each is a row with the
-features of what it may see, under the key "id/number".
+features of what it may see.
+
+Features lie in files of a folder that the caller removes, and are mapped from there: memory holds
+what a classifier has at hand, not what there is.
 """
 
 from __future__ import annotations
@@ -14,14 +17,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-import pyarrow.parquet as pq
 
-from grap_seq.evaluation.aggregates import aggregates, label_aggregates
-from grap_seq.evaluation.boosting import Features
-from grap_seq.evaluation.embed import NUMBER, UNTRAINED, embedding_file
+from grap_seq.evaluation.embed import UNTRAINED
+from grap_seq.evaluation.features import Features, Rows
 from grap_seq.evaluation.scores import Labels
-from grap_seq.schema import LABEL, SPLITS, Label, Schema
+from grap_seq.evaluation.split_rows import SplitRows
+from grap_seq.evaluation.stored import store_aggregates, store_embeddings
+from grap_seq.schema import SPLITS, Label, Schema
 
 
 @dataclass(frozen=True)
@@ -51,20 +53,21 @@ class Labelled:
     features: dict[str, Features]
     poolings: dict[str, Features]
     pooling: str
-    owners: npt.NDArray[np.intp] | None = None
-    numbers: npt.NDArray[np.intp] | None = None
+    owners: Rows | None = None
+    numbers: npt.NDArray[np.int64] | None = None
 
-    def rows(self, split: str) -> npt.NDArray[np.intp]:
+    def rows(self, split: str) -> Rows:
         """Row numbers of a split."""
         return np.flatnonzero(self.splits == split)
 
 
-def load(run: Path, prepared: Path, name: str | None = None) -> Labelled:
+def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> Labelled:
     """Read embeddings and labels, compute the aggregates.
 
     Args:
         run: Run folder with embeddings.
         prepared: The prepared folder they were made from.
+        folder: Where the files of the features go; they are needed as long as the features are.
         name: Which of several labels; None: the first.
 
     Raises:
@@ -79,112 +82,41 @@ def load(run: Path, prepared: Path, name: str | None = None) -> Labelled:
             f"{prepared} has no labels, so there is nothing to score: name a label in the "
             "dataset's description and prepare it again"
         )
-    labels, embeddings, untrained, plain, splits = [], [], [], [], []
-    keys: list[Any] = []
-    parts: dict[str, int] = {}
-    for split in SPLITS:
-        known = _labels(prepared, split, schema, label)
-        if known.empty:
-            continue
-        table, metadata = _embeddings(run, run / "embeddings", split, schema)
-        control, _ = _embeddings(run, run / "embeddings" / UNTRAINED, split, schema)
-        for found in (table, control):
-            _check_ids(run, prepared, split, known.index, found.index)
-        parts = json.loads(metadata["parts"])
-        chosen = known.dropna().sort_index()
-        if chosen.empty:
-            continue
-        labels.append(chosen.to_numpy(dtype=label.dtype))
-        embeddings.append(table.loc[chosen.index].to_numpy(dtype=np.float32))
-        untrained.append(control.loc[chosen.index].to_numpy(dtype=np.float32))
-        keys.extend(chosen.index)
-        if schema.local_labels:
-            features = label_aggregates(prepared, split)
-        else:
-            features = aggregates(prepared, split, labelled_by=schema.label_column(label))
-        plain.append(features.loc[chosen.index].to_numpy())
-        splits.append(np.full(len(chosen), split))
+    splits = [SplitRows.of(prepared, split, label.name) for split in SPLITS]
+    labels = np.concatenate([split.examples.labels for split in splits])
     _check_labels(prepared, label, labels)
-    embedding = np.concatenate(embeddings)
-    poolings = {}
-    if len(parts) > 1:
-        slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
-        poolings = dict(zip(parts, slices, strict=True))
-    ids, numbers = np.array(keys), None
-    if schema.local_labels:
-        pairs = [key.rpartition("/") for key in keys]
-        ids = np.array([owner for owner, _, _ in pairs])
-        numbers = np.array([int(number) for _, _, number in pairs])
+    trained = run / "embeddings"
+    embedding, metadata = store_embeddings(splits, run, trained, folder / "embedding")
+    control, _ = store_embeddings(splits, run, trained / UNTRAINED, folder / "untrained")
+    plain = store_aggregates(splits, int(metadata["eval_length"]), folder / "aggregates")
+    parts: dict[str, int] = json.loads(metadata["parts"])
+    slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
+    poolings = {name: Features((part,)) for name, part in zip(parts, slices, strict=True)}
+    ids = np.concatenate([split.ids for split in splits if len(split.keys)])
+    numbers = [split.numbers for split in splits if split.numbers is not None]
     return Labelled(
         schema=schema,
         label=label,
-        labels=np.concatenate(labels),
-        splits=np.concatenate(splits),
+        labels=labels,
+        splits=np.repeat([split.split for split in splits], [len(split.keys) for split in splits]),
         ids=ids,
         features={
-            "embedding": embedding,
-            "aggregates": np.concatenate(plain),
-            "untrained": np.concatenate(untrained),
+            "embedding": Features((embedding,)),
+            "aggregates": Features((plain,)),
+            "untrained": Features((control,)),
         },
-        poolings=poolings,
+        poolings=poolings if len(parts) > 1 else {},
         pooling="_".join(parts),
-        owners=np.unique(ids, return_inverse=True)[1] if schema.local_labels else None,
-        numbers=numbers,
+        owners=np.unique(ids, return_inverse=True)[1] if numbers else None,
+        numbers=np.concatenate(numbers) if numbers else None,
     )
 
 
-def _labels(prepared: Path, split: str, schema: Schema, label: Label) -> pd.Series[Any]:
-    """Label of every sequence of a split, by id; empty for an empty split."""
-    parts = sorted((prepared / split).glob("part-*.parquet"))
-    column = schema.label_column(label)
-    columns = [schema.id, column]
-    frames = [pq.read_table(part, columns=columns).to_pandas() for part in parts]
-    frame = pd.concat(frames) if frames else pd.DataFrame(columns=columns)
-    if schema.local_labels:
-        frame = frame.dropna().explode(column)
-        frame[NUMBER] = frame.groupby(schema.id).cumcount()
-        frame[schema.id] = _keys(frame, schema)
-    series: pd.Series[Any] = frame.set_index(schema.id)[column]
-    return series
-
-
-def _keys(frame: pd.DataFrame, schema: Schema) -> list[str]:
-    pairs = zip(frame[schema.id], frame[NUMBER], strict=True)
-    return [f"{owner}/{number}" for owner, number in pairs]
-
-
-def _embeddings(
-    run: Path, folder: Path, split: str, schema: Schema
-) -> tuple[pd.DataFrame, dict[str, str]]:
-    path = embedding_file(folder, split, labels=schema.local_labels)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
-    table = pq.read_table(path)
-    metadata = {k.decode(): v.decode() for k, v in (table.schema.metadata or {}).items()}
-    frame: pd.DataFrame = table.drop_columns(LABEL).to_pandas()
-    if schema.local_labels:
-        frame[schema.id] = _keys(frame, schema)
-        frame = frame.drop(columns=NUMBER)
-    return frame.set_index(table.column_names[0]), metadata
-
-
-def _check_ids(
-    run: Path, prepared: Path, split: str, known: pd.Index[Any], found: pd.Index[Any]
-) -> None:
-    missing, extra = len(known.difference(found)), len(found.difference(known))
-    if missing or extra:
-        raise ValueError(
-            f"{run}/embeddings of {split} do not belong to {prepared}/{split}: {missing} of "
-            f"its {len(known)} sequences have no embedding, {extra} embeddings no sequence. "
-            f"Make them again with `grap-seq embed run={run} prepared={prepared}`"
-        )
-
-
-def _check_labels(prepared: Path, label: Label, labels: list[Labels]) -> None:
-    classes = np.unique(np.concatenate(labels)) if labels else np.empty(0)
+def _check_labels(prepared: Path, label: Label, labels: Labels) -> None:
+    classes = np.unique(labels)
     if len(classes) < 2:
         what = "every labelled sequence has the same" if len(classes) else "no sequence has a"
         raise ValueError(
-            f"{prepared}: {what} label '{label.name}'; scores need two classes. Check "
-            "the label column and the label file, and prepare the dataset again"
+            f"{prepared}: {what} label '{label.name}'; scores need two classes. Check the "
+            "label column and the label file, and prepare the dataset again"
         )

@@ -15,8 +15,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from grap_seq.evaluation.boosting import Features
-from grap_seq.evaluation.plan import Part, Rows, divide
+from grap_seq.evaluation.features import Array, Features, Rows
+from grap_seq.evaluation.plan import Part, divide
 from grap_seq.evaluation.scores import Labels, Predictions, score
 from grap_seq.schema import Label
 
@@ -59,7 +59,7 @@ def logistic_predictions(
         result[:, seen] = 1.0
         return result
 
-    def by_metric(model: Any, x: Features, y: Labels) -> float:
+    def by_metric(model: Any, x: Array, y: Labels) -> float:
         found = np.zeros((len(x), label.outputs))
         found[:, model.classes_] = model.predict_proba(x)
         return score(y, found, label)

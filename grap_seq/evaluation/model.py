@@ -157,7 +157,10 @@ class EmbeddingModel:
             return build_model(self.schema, self.description).eval()
 
     def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
-        metadata = {"parts": json.dumps(self.model.parts)}
+        metadata = {
+            "parts": json.dumps(self.model.parts),
+            "eval_length": str(self.eval_length),
+        }
         if not rows:
             # One of other data would stay beside the new ones.
             target.unlink(missing_ok=True)

@@ -16,9 +16,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
+import pyarrow as pa
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+from grap_seq.data.fraction import chosen
+from grap_seq.evaluation.features import Rows
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.scores import Labels
@@ -28,8 +30,6 @@ FOLDS = 5
 FEW = 500
 """Labelled test sequences beside those of the most common class (of a number: half of them), below
 which folds are made."""
-
-Rows = npt.NDArray[np.intp]
 
 
 class Part(NamedTuple):
@@ -91,10 +91,26 @@ def make_plan(
     if not isinstance(folds, int) or isinstance(folds, bool):
         raise ValueError(f"folds={folds}: give auto, 0 or a number of folds")
     if folds:
-        return _folds(data, used, folds, seed, within)
-    if len(set(within)) < len(SPLITS):
+        plan = _folds(data, used, folds, seed, within)
+    elif len(set(within)) < len(SPLITS):
         raise ValueError(f"within={list(within)} is for folds; add folds=5")
-    return _holdout(data, used)
+    else:
+        plan = _holdout(data, used)
+    return plan if used is None or used.fraction == 1 else _with_labels(data, used, plan)
+
+
+def _with_labels(data: Labelled, used: LabelsUsed, plan: Plan) -> Plan:
+    """The same, fitted on those labels alone that training saw."""
+    kept = chosen(pa.array(data.ids), used.fraction)
+    parts = [part._replace(fit=part.fit[kept[part.fit]]) for part in plan.parts]
+    if min(len(np.unique(data.labels[part.fit])) for part in parts) < 2:
+        raise ValueError(
+            f"labels.fraction={used.fraction:g} of the run leaves fewer than two labels that "
+            "differ to fit a classifier on; train with a larger one"
+        )
+    fitted = round(sum(len(part.fit) for part in parts) / len(parts))
+    note = f"Fitted on {fitted:,} labels, the share of {used.fraction:g} that training saw."
+    return Plan(plan.folds, parts, (*plan.notes, note))
 
 
 def _automatic(data: Labelled, used: LabelsUsed | None) -> int:

@@ -7,20 +7,24 @@ it reaches is no merit of training. `plan.py` says which sequences are fitted on
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import lightgbm
 
-from grap_seq.evaluation.boosting import Boosting, Features, fit_score
+from grap_seq.evaluation.binned import fit_score
+from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.classifier import Classifier, Seeded
-from grap_seq.evaluation.combine import Combined, combine
+from grap_seq.evaluation.curve import label_curve
+from grap_seq.evaluation.features import Array
 from grap_seq.evaluation.head import head_scores
 from grap_seq.evaluation.labelled import Labelled, load
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.logistic import logistic_predictions
 from grap_seq.evaluation.plan import Plan, make_plan
+from grap_seq.evaluation.predict import predict
 from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
@@ -44,6 +48,7 @@ def evaluate(
     poolings: bool = False,
     logistic: bool = False,
     head: bool = False,
+    label_fractions: Sequence[float] = (),
     output: Path | None = None,
 ) -> dict[str, Any]:
     """Score a run's embeddings; writes evaluation.json and predictions.parquet.
@@ -64,6 +69,7 @@ def evaluate(
             embedding holds all three.
         logistic: Score logistic regression on the embeddings too, of a number ridge regression.
         head: Show the score of the run's own head, where it was trained by the label (holdout).
+        label_fractions: Shares of the labels for which scores are drawn as a curve.
         output: Folder of the two files; by default the run's.
 
     Returns:
@@ -72,55 +78,45 @@ def evaluate(
     Raises:
         FileNotFoundError: The run has no embeddings, or no head.
         ValueError: No such label, a constant label, embeddings of other sequences, no labelled test
-            sequence, or folds over too few sequences.
+            sequence, folds over too few sequences, or shares of the labels that cannot be drawn.
     """
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
-    data = load(run, prepared, label)
-    settings = (boosting or Boosting()).settings(data.label)
-    used = LabelsUsed.of_run(run)
-    plan = make_plan(data, used, folds, seed, within)
-    own_head = head_scores(run, plan, data.label) if head else None
-    classifier = Classifier(
-        labels=data.labels,
-        label=data.label,
-        settings=settings,
-        seed=seed,
-        seeds=seeds or (1 if plan.folds else HOLDOUT_SEEDS),
-        threads=threads,
-    )
-    predictions, combined = _predict(data, plan, classifier)
-    if logistic:
-        name = "logistic" if data.label.classes else "ridge"
-        predictions[name] = _logistic(data, plan, classifier)
-    pooled = {
-        name: classifier.predictions(features, plan.parts, name)
-        for name, features in (data.poolings if poolings else {}).items()
-    }
+    with tempfile.TemporaryDirectory(prefix="features-", dir=run) as files:
+        data = load(run, prepared, Path(files), label)
+        settings = (boosting or Boosting()).settings(data.label)
+        used = LabelsUsed.of_run(run)
+        plan = make_plan(data, used, folds, seed, within)
+        own_head = head_scores(run, plan, data.label) if head else None
+        classifier = Classifier(
+            labels=data.labels,
+            label=data.label,
+            settings=settings,
+            seed=seed,
+            seeds=seeds or (1 if plan.folds else HOLDOUT_SEEDS),
+            threads=threads,
+        )
+        predictions, combined = predict(data, plan.parts, classifier)
+        if logistic:
+            name = "logistic" if data.label.classes else "ridge"
+            predictions[name] = _logistic(data, plan, classifier)
+        pooled = {
+            name: classifier.predictions(classifier.bins(features, plan.parts), plan.parts, name)
+            for name, features in (data.poolings if poolings else {}).items()
+        }
+        curve = None
+        if label_fractions:
+            curve = label_curve(data, plan, classifier, label_fractions, used)
     result = describe(data, plan, classifier, Predictions(predictions, pooled, combined))
     result["labels_used"] = None if used is None else used.to_dict()
     result["head"] = own_head
+    result["label_curve"] = curve
     result["classifier"] |= {"name": "LightGBM", "version": lightgbm.__version__}
     folder = run if output is None else output
     folder.mkdir(parents=True, exist_ok=True)
     write_predictions(folder / "predictions.parquet", data, plan, predictions)
     write_json(folder / "evaluation.json", result)
     return result
-
-
-def _predict(
-    data: Labelled, plan: Plan, classifier: Classifier
-) -> tuple[dict[str, list[Seeded]], Combined]:
-    found = {
-        name: classifier.predictions(features, plan.parts, name)
-        for name, features in data.features.items()
-    }
-    features = data.features["embedding"], data.features["aggregates"]
-    alone = found["embedding"], found["aggregates"]
-    combined = combine(classifier, plan.parts, features, alone, data.owners)
-    names = ("embedding", "aggregates")
-    ordered = {name: found[name] for name in names} | {"both": combined.predictions}
-    return ordered | {"untrained": found["untrained"]}, combined
 
 
 def _logistic(data: Labelled, plan: Plan, classifier: Classifier) -> list[Seeded]:
@@ -139,9 +135,9 @@ def _logistic(data: Labelled, plan: Plan, classifier: Classifier) -> list[Seeded
 
 
 def probe(
-    train_embeddings: Features,
+    train_embeddings: Array,
     labels_train: Labels,
-    val_embeddings: Features,
+    val_embeddings: Array,
     labels_val: Labels,
     label: Label,
     seed: int,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean, stdev
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +44,34 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     console.print(_small_print(result), style="dim", highlight=False)
     for note in result["notes"]:
         console.print(f"Note: {note}", highlight=False)
+    if result["label_curve"]:
+        _show_curve(result, result["label_curve"], console)
+
+
+def _show_curve(result: dict[str, Any], curve: dict[str, Any], console: Console) -> None:
+    table = Table(title=f"{result['dataset']}: {result['metric']} by share of the labels")
+    table.add_column(result["label"])
+    for share, rows in zip(curve["fractions"], curve["fitted"], strict=True):
+        table.add_column(f"{share:g}\n{rows:,.0f} labels", justify="right")
+    for name, of_share in curve["scores"].items():
+        table.add_row(ROWS[name], *(_draws(scores) for scores in of_share))
+    table.add_section()
+    for name, gaps in curve["differences"].items():
+        cells = ("-" if gap["mean"] is None else f"{gap['mean']:+.3f}" for gap in gaps)
+        spreads = ("" if gap["std"] is None else f" ± {gap['std']:.3f}" for gap in gaps)
+        table.add_row(name, *(a + b for a, b in zip(cells, spreads, strict=True)))
+    console.print(table)
+    draws = max(curve["draws"])
+    console.print(f"± deviation over {draws} random parts of the labels", style="dim")
+    for note in curve["notes"]:
+        console.print(f"Note: {note}", highlight=False)
+
+
+def _draws(scores: list[float | None]) -> str:
+    known = [score for score in scores if score is not None]
+    if not known:
+        return "-"
+    return number(fmean(known)) + (f" ± {number(stdev(known))}" if len(known) > 1 else "")
 
 
 def _cells(result: dict[str, Any], scored: Mapping[str, Any]) -> list[str]:

@@ -71,6 +71,12 @@ class Manifest:
             counts = (f"{split[key]:,}" for key in ("sequences", "events", "labelled"))
             table.add_row(name, *counts, classes)
         yield table
+        for label in self.splits["train"].get("labels", {}):
+            counts = (
+                f"{split} {facts['labels'][label]['labelled']:,}"
+                for split, facts in self.splits.items()
+            )
+            yield f"with the label {label}: {', '.join(counts)}"
         for reason, count in self.dropped.items():
             yield f"left out: {count:,} ({reason})"
         events = sum(split["events"] for split in self.splits.values())

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grap_seq.evaluation.leak import LabelsUsed, Part
+from grap_seq.files import sha256
 from grap_seq.schema import Field, Label, Metric, Schema
 
 SCHEMA = Schema(
@@ -26,7 +27,7 @@ SCHEMA = Schema(
     ),
     labels=(Label("churn", "auc", ("no", "yes")),),
 )
-_TYPES = {
+TYPES = {
     "client": pa.string(),
     "event_time": pa.list_(pa.float64()),
     "shop": pa.list_(pa.int32()),
@@ -39,8 +40,12 @@ _TYPES = {
 def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
     """One part-*.parquet from rows {client, event_time, shop, amount, score, label}."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = pa.Table.from_pylist(rows, schema=pa.schema(_TYPES))
-    pq.write_table(table, folder / f"part-{number:05d}.parquet")
+    table = pa.Table.from_pylist(rows, schema=pa.schema(TYPES))
+    path = folder / f"part-{number:05d}.parquet"
+    pq.write_table(table, path)
+    manifest = folder.parent / "manifest.json"
+    files = json.loads(manifest.read_text()) if manifest.is_file() else {}
+    manifest.write_text(json.dumps(files | {f"{folder.name}/{path.name}": sha256(path)}))
 
 
 def random_rows(
@@ -122,5 +127,5 @@ def _write(path: Path, rows: pd.DataFrame, vectors: npt.NDArray[np.float32]) -> 
     label = pa.array(rows.label, pa.int32(), from_pandas=True)
     table = pa.table({"client": rows.client, "label": label, **columns})
     parts = dict.fromkeys(("last", "mean", "max"), vectors.shape[1] // 3)
-    metadata = {"parts": json.dumps(parts)}
+    metadata = {"parts": json.dumps(parts), "eval_length": "1200"}
     pq.write_table(table.replace_schema_metadata(metadata), path)

@@ -1,24 +1,29 @@
-"""The out-of-core aggregates against the same definitions written with pandas, row by row."""
+"""The aggregates of many sequences at once against definitions written with pandas, row by row."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.stats import entropy
 
+from grap_seq.data.labels import Examples
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation import aggregates as module
+from grap_seq.evaluation import grouped
 from grap_seq.evaluation.aggregates import aggregates
-from tests.evaluation.fake import SCHEMA, prepared_folder, write_part
+from tests.evaluation.fake import SCHEMA, TYPES
 
 numbers = st.one_of(st.just(math.nan), st.integers(-8, 8).map(lambda value: value / 4))
 event = st.tuples(st.integers(0, 40).map(lambda t: t / 2), st.integers(1, 4), numbers, numbers)
-sequences = st.lists(st.lists(event, max_size=6), min_size=2, max_size=10)
+histories = st.lists(st.lists(event, max_size=8), min_size=1, max_size=8)
+RECENT = 3
 
 
 def rows_of(drawn: list[list[tuple[float, int, float, float]]]) -> list[dict[str, Any]]:
@@ -35,34 +40,58 @@ def rows_of(drawn: list[list[tuple[float, int, float, float]]]) -> list[dict[str
     return rows
 
 
+def sequences(rows: list[dict[str, Any]]) -> Sequences:
+    return Sequences.from_table(SCHEMA, pa.Table.from_pylist(rows, schema=pa.schema(TYPES)))
+
+
+def examples(rows: Any, stops: Any) -> Examples:
+    return Examples(rows, stops, np.zeros(len(rows), int), np.full(len(rows), math.nan))
+
+
+def whole(rows: list[dict[str, Any]]) -> Examples:
+    lengths = np.array([len(row["shop"]) for row in rows])
+    return examples(np.arange(len(rows)), lengths)
+
+
+def found(rows: list[dict[str, Any]], seen: Examples, eval_length: int = 100) -> pd.DataFrame:
+    frames = aggregates(sequences(rows), seen, eval_length)
+    return pd.concat(frames, ignore_index=True)
+
+
 def describe(values: pd.Series[float]) -> dict[str, float]:
-    observed = values.dropna()
+    seen = values.dropna()
+    half = (len(seen) + 1) // 2
     return {
-        "mean": observed.mean(),
-        "std": observed.std(ddof=0),
-        "min": observed.min(),
-        "max": observed.max(),
-        "last": observed.iloc[-1] if len(observed) else math.nan,
+        "sum": seen.sum(),
+        "mean": seen.mean(),
+        "std": seen.std(ddof=0),
+        "min": seen.min(),
+        "max": seen.max(),
+        "last": seen.iloc[-1] if len(seen) else math.nan,
+        "recent": seen.tail(RECENT).mean(),
+        "trend": seen.iloc[half:].mean() - seen.iloc[:half].mean(),
     }
 
 
 def reference(row: dict[str, Any], top: int) -> dict[str, float]:
     time = pd.Series(row["event_time"], dtype=float)
-    shop = pd.Series(row["shop"], dtype=float).clip(upper=top + 1)
-    amount = pd.Series(row["amount"], dtype=float)
-    score = pd.Series(row["score"], dtype=float)
+    codes = pd.Series(row["shop"], dtype=float)
+    shop = codes.clip(upper=top + 1)
     gaps = time.diff().dropna()
     expected = {
         "event_time/count": len(time),
         "event_time/duration": time.iloc[-1] - time.iloc[0] if len(time) else math.nan,
-        "event_time/gap_mean": gaps.mean(),
-        "event_time/gap_std": gaps.std(ddof=0),
         "shop/last": row["shop"][-1] if row["shop"] else math.nan,
-        "amount/missing": amount.isna().mean(),
-        "score/missing": score.isna().mean(),
+        "shop/n_unique": codes.nunique(),
+        "shop/entropy": entropy(codes.value_counts()) if len(codes) else 0.0,
     }
-    for name, values in (("amount", amount), ("score", score)):
+    expected |= {f"event_time/gap_{k}": v for k, v in describe(gaps).items() if k != "sum"}
+    expected |= {f"event_time/gap_q{q}": gaps.quantile(q / 100) for q in (10, 50, 90)}
+    for name in ("amount", "score"):
+        values = pd.Series(row[name], dtype=float)
+        expected[f"{name}/missing"] = values.isna().mean()
         expected |= {f"{name}/{key}": value for key, value in describe(values).items()}
+    score = pd.Series(row["score"], dtype=float)
     for code in range(1, min(4, top + 1) + 1):
         expected[f"shop={code}/share"] = (shop == code).mean() if len(shop) else 0.0
         within = score[shop == code]
@@ -71,60 +100,50 @@ def reference(row: dict[str, Any], top: int) -> dict[str, float]:
     return expected
 
 
-@given(drawn=sequences, top=st.sampled_from([2, 100]))
+@given(drawn=histories, top=st.sampled_from([2, 100]), chunk=st.sampled_from([100, 100_000]))
 @settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_same_as_pandas(
     drawn: list[list[tuple[float, int, float, float]]],
     top: int,
-    tmp_path_factory: pytest.TempPathFactory,
+    chunk: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "TOP_CODES", top)
-    prepared = tmp_path_factory.mktemp("prepared")
-    SCHEMA.save(prepared)
+    monkeypatch.setattr(module, "CHUNK_EVENTS", chunk)
+    monkeypatch.setattr(grouped, "RECENT", RECENT)
     rows = rows_of(drawn)
-    half = len(rows) // 2
-    write_part(prepared / "train", 0, rows[half:])
-    write_part(prepared / "train", 1, rows[:half])
-
-    frame = aggregates(prepared, "train")
-
-    ordered = rows[half:] + rows[:half]
-    assert list(frame.index) == [row["client"] for row in ordered]
-    assert frame.index.name == "client"
-    expected = pd.DataFrame([reference(row, top) for row in ordered], index=frame.index)
+    frame = found(rows, whole(rows))
+    expected = pd.DataFrame([reference(row, top) for row in rows])
     assert set(frame.columns) == set(expected.columns)
     np.testing.assert_allclose(
         frame[expected.columns].to_numpy(), expected.to_numpy(dtype=float), rtol=1e-5, atol=1e-6
     )
 
 
-def test_labelled_only(tmp_path: Path) -> None:
-    prepared = prepared_folder(tmp_path, counts=(20, 1, 1), unlabelled=0.5)
-    every, labelled = (aggregates(prepared, "train", labelled_by=by) for by in (None, "label"))
-    known = pd.read_parquet(prepared / "train").dropna(subset="label").client
-    assert 0 < len(known) < 20
-    pd.testing.assert_frame_equal(labelled, every.loc[known])
+@given(drawn=histories, eval_length=st.integers(1, 6), seed=st.integers(0, 9))
+@settings(max_examples=15, deadline=None)
+def test_only_the_last_events_before_the_stop_are_seen(
+    drawn: list[list[tuple[float, int, float, float]]], eval_length: int, seed: int
+) -> None:
+    rows = rows_of(drawn)
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(len(rows), size=5)
+    stops = np.array([rng.integers(len(rows[row]["shop"]) + 1) for row in chosen])
+    cut = []
+    for row, stop in zip(chosen, stops, strict=True):
+        seen = slice(max(0, stop - eval_length), stop)
+        lists = {k: v[seen] for k, v in rows[row].items() if isinstance(v, list)}
+        cut.append(rows[row] | lists)
+    frame = found(rows, examples(chosen, stops), eval_length)
+    pd.testing.assert_frame_equal(frame, found(cut, whole(cut)))
 
 
-def test_parts_and_splits_do_not_change_columns(tmp_path: Path) -> None:
-    prepared = prepared_folder(tmp_path, counts=(40, 1, 4))
-    names = [list(aggregates(prepared, split).columns) for split in ("train", "val", "test")]
-    assert names[0] == names[1] == names[2]
-
-
-def test_part_without_events(tmp_path: Path) -> None:
-    SCHEMA.save(tmp_path)
-    write_part(tmp_path / "train", 0, rows_of([[], []]))
-    frame = aggregates(tmp_path, "train")
-    assert frame.loc["c0", "event_time/count"] == 0
-    assert frame.loc["c1", "shop=3/share"] == 0
-    assert frame["amount/mean"].isna().all()
-
-
-def test_missing_split_names_the_remedy(tmp_path: Path) -> None:
-    SCHEMA.save(tmp_path)
-    with pytest.raises(ValueError, match="grap-seq prepare dataset=toy"):
-        aggregates(tmp_path, "test")
+def test_columns_depend_on_the_schema_alone() -> None:
+    some, none = rows_of([[(0.0, 3, 1.0, math.nan)] * 4, []]), rows_of([[]])
+    assert list(found(some, whole(some)).columns) == list(found(none, whole(none)).columns)
+    empty = found(none, whole(none)).iloc[0]
+    assert empty["event_time/count"] == 0
+    assert empty["shop=3/share"] == 0
+    assert math.isnan(empty["amount/mean"])

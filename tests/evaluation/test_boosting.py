@@ -10,12 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from grap_seq.evaluation.binned import fit_predict, fit_score
 from grap_seq.evaluation.boosting import (
     Boosting,
     BoostingSettings,
     caveats,
-    fit_predict,
-    fit_score,
 )
 from grap_seq.evaluation.scores import score
 from grap_seq.schema import Label

@@ -12,7 +12,16 @@ from sklearn.decomposition import PCA
 
 from grap_seq.evaluation.boosting import BoostingSettings
 from grap_seq.evaluation.classifier import Classifier
-from grap_seq.evaluation.combine import WAYS, Combined, _choose, combine, components
+from grap_seq.evaluation.combine import (
+    WAYS,
+    Alone,
+    Combined,
+    _choose,
+    combine,
+    components,
+    fit_alone,
+)
+from grap_seq.evaluation.features import Features
 from grap_seq.evaluation.plan import Part
 from grap_seq.schema import Label
 
@@ -24,10 +33,11 @@ LABEL = Label("churn", "auc", ("no", "yes"))
 
 def combined(embedding: Array, aggregates: Array, labels: Array, parts: list[Part]) -> Combined:
     classifier = Classifier(labels, LABEL, SETTINGS, seeds=2, threads=1)
-    features = embedding.astype("float32"), aggregates.astype("float32")
-    alone = tuple(classifier.predictions(f, parts, "") for f in features)
-    assert len(alone) == 2
-    return combine(classifier, parts, features, alone)
+    one, two = (
+        fit_alone(classifier, Features((features.astype("float32"),)), parts, "")
+        for features in (embedding, aggregates)
+    )
+    return combine(classifier, parts, one, two)
 
 
 def parts_of(count: int, number: int) -> list[Part]:
@@ -49,11 +59,11 @@ def test_an_interaction_needs_one_classifier() -> None:
 
 
 def test_a_direction_of_large_variance_is_a_component() -> None:
-    """The label is a weak sum over 200 columns: one component, and no single column."""
+    """The label is a weak sum over 400 columns: one component, and no single column."""
     rng = np.random.default_rng(1)
     labels = rng.integers(2, size=400)
     hidden = labels + rng.normal(size=400)
-    embedding = hidden[:, None] + 6 * rng.normal(size=(400, 200))
+    embedding = hidden[:, None] + 8 * rng.normal(size=(400, 400))
     found = combined(embedding, rng.normal(size=(400, 4)), labels, parts_of(400, 1 + 1))
     for scores in found.inner:
         assert scores["components"] > scores["concatenated"]
@@ -95,9 +105,9 @@ def test_averages_are_those_of_the_two() -> None:
     # Two of a class are too few for three inner folds.
     part = Part(np.arange(4), np.arange(4, 12), NONE)
     classifier = Classifier(labels, LABEL, SETTINGS, threads=1)
-    features = np.eye(12, 2, dtype="float32"), np.eye(12, 2, dtype="float32")
-    alone = [np.full((1, 8, 2), 0.25)], [np.full((1, 8, 2), 0.75)]
-    found = combine(classifier, [part], features, alone)
+    features = Features((np.eye(12, 2, dtype="float32"),))
+    one, two = (Alone(features, [np.full((1, 8, 2), value)], [[]]) for value in (0.25, 0.75))
+    found = combine(classifier, [part], one, two)
     assert found.ways == ["averaged"]
     assert all(np.isnan(list(found.inner[0].values())))
     assert found.predictions[0] == pytest.approx(0.5)
@@ -107,7 +117,7 @@ def test_components_are_found_on_the_fitted_rows() -> None:
     rng = np.random.default_rng(3)
     embedding = (rng.normal(size=(80, 60)) * rng.uniform(0.1, 9, 60)).astype("float32")
     rows = np.arange(50)
-    found = components(embedding, rows, 0)
+    found = components(Features((embedding,)), rows, 0)
     assert found.shape == (80, 48)
     mean, std = embedding[rows].mean(axis=0), embedding[rows].std(axis=0)
     scaled = (embedding - mean) / std

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from grap_seq.data.labels import Examples
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.labelled import load
 from tests.evaluation.fake import prepared_folder, write_embeddings
@@ -17,7 +19,7 @@ def test_rows_belong_together(tmp_path: Path) -> None:
     run = tmp_path / "run"
     write_embeddings(run, prepared, hidden=2)
 
-    data = load(run, prepared)
+    data = load(run, prepared, tmp_path)
 
     assert data.pooling == "last_mean_max"
     for split in ("train", "val", "test"):
@@ -28,7 +30,13 @@ def test_rows_belong_together(tmp_path: Path) -> None:
         vectors = pd.read_parquet(run / "embeddings" / f"{split}.parquet").set_index("client")
         vectors = vectors.loc[known.index].filter(like="emb_")
         np.testing.assert_array_equal(data.features["embedding"][rows], vectors)
-        plain = aggregates(prepared, split).loc[known.index]
+        sequences = Sequences(prepared, split)
+        order = [sequences.ids(0, len(sequences)).to_pylist().index(one) for one in known.index]
+        until = sequences.until[order]
+        examples = Examples(
+            np.array(order), sequences.lengths[order], known.label.to_numpy(), until
+        )
+        plain = pd.concat(aggregates(sequences, examples, 1200))
         np.testing.assert_array_equal(data.features["aggregates"][rows], plain)
         control = run / "embeddings" / "untrained" / f"{split}.parquet"
         untrained = pd.read_parquet(control).set_index("client").loc[known.index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from benchmarks.recency import UNTIL, write
@@ -29,7 +30,8 @@ def scores(folder: Path, until: str | None) -> dict[str, float]:
     recency = gaps_of(train).typical if until is not None else None
     model = build_model(train.schema, {**DESCRIPTION, "table_widths": {}, "recency": recency})
     embedded = [embed_rows(model, part, part.examples().rows, 1200) for part in (train, test)]
-    plain = [aggregates(folder / "out", split).to_numpy() for split in ("train", "test")]
+    frames = (pd.concat(aggregates(part, part.examples(), 1200)) for part in (train, test))
+    plain = [frame.to_numpy() for frame in frames]
     label = train.schema.label()
     assert label is not None
     found = {}

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from grap_seq.evaluation import outcome
-from grap_seq.evaluation.aggregates import aggregates, label_aggregates
+from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.embed import embed_rows, label_tables
 from grap_seq.evaluation.labelled import load
@@ -24,7 +24,7 @@ from grap_seq.evaluation.plan import make_plan
 from grap_seq.evaluation.protocol import evaluate
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.schema import Label
+from grap_seq.schema import Label, Schema
 from tests.data.toy import (
     LOCAL_SCHEMA,
     SCHEMA,
@@ -93,14 +93,17 @@ def prepared(tmp_path: Path) -> Path:
     return write_prepared(tmp_path / "data", ROWS, schema=LOCAL_SCHEMA, parts=2)
 
 
-def test_aggregates_are_those_of_the_events_before_the_label(
-    prepared: Path, tmp_path: Path
-) -> None:
-    cut = write_prepared(tmp_path / "cut", {"train": prefixes(ROWS["train"])}, schema=SCHEMA)
-    expected = aggregates(cut, "train")
-    found = label_aggregates(prepared, "train")
+def aggregates_of(rows: list[Row], schema: Schema) -> pd.DataFrame:
+    if schema is SCHEMA:
+        rows = [{k: v for k, v in row.items() if k != "label_position"} for row in rows]
+    split = sequences(rows, schema)
+    return pd.concat(aggregates(split, split.examples(), 10), ignore_index=True)
+
+
+def test_aggregates_are_those_of_the_events_before_the_label() -> None:
+    expected = aggregates_of(prefixes(ROWS["train"]), SCHEMA)
     assert len(expected) > 50
-    pd.testing.assert_frame_equal(found.sort_index(), expected.sort_index())
+    pd.testing.assert_frame_equal(aggregates_of(ROWS["train"], LOCAL_SCHEMA), expected)
 
 
 def test_embeddings_are_those_of_the_events_before_the_label() -> None:
@@ -141,21 +144,20 @@ def test_recency_is_that_of_the_label() -> None:
     assert found.iloc[:, -1].nunique() > 5
 
 
-def test_aggregates_since_the_last_event(tmp_path: Path) -> None:
+def test_aggregates_since_the_last_event() -> None:
     rows = with_until(ROWS["train"])
     for row in rows:
         del row["label_position"]
         row["label"] = 1
-    folder = write_prepared(tmp_path / "data", {"train": rows}, schema=UNTIL_SCHEMA)
-    found = aggregates(folder, "train")
-    for row in rows:
-        known = found.loc[row["client"]]
-        times, until = row["event_time"], row["until"]
-        assert known["event_time/since_last"] == pytest.approx(until - times[-1], rel=1e-5)
-        assert known["event_time/since_first"] == pytest.approx(until - times[0], rel=1e-5)
+    split = sequences(rows, UNTIL_SCHEMA)
+    found = pd.concat(aggregates(split, split.examples(), 10), ignore_index=True)
+    for number, row in enumerate(rows):
+        times, until = row["event_time"][-10:], row["until"]
+        assert found["event_time/since_last"][number] == pytest.approx(until - times[-1], rel=1e-5)
+        assert found["event_time/since_first"][number] == pytest.approx(until - times[0], rel=1e-5)
 
 
-def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
+def test_nothing_after_the_label_is_seen() -> None:
     rows = ROWS["train"]
     # Every label is the last of its sequence, so that everything behind it can be changed.
     last = [
@@ -163,11 +165,12 @@ def test_nothing_after_the_label_is_seen(tmp_path: Path) -> None:
         for row in rows
     ]
     found = []
-    for name, version in (("one", last), ("two", changed_after(last))):
-        folder = write_prepared(tmp_path / name, {"train": version}, schema=LOCAL_SCHEMA)
+    for version in (last, changed_after(last)):
         tables = label_tables(model_of(), sequences(version, LOCAL_SCHEMA), 10)
         vectors = pd.concat(table.to_pandas() for table in tables)
-        found.append((vectors, label_aggregates(folder, "train"), aggregates(folder, "train")))
+        labelled = aggregates_of(version, LOCAL_SCHEMA)
+        every = aggregates_of([{**row, "label": 0} for row in version], SCHEMA)
+        found.append((vectors, labelled, every))
     np.testing.assert_allclose(
         found[0][0].filter(like="emb_"), found[1][0].filter(like="emb_"), rtol=1e-5, atol=1e-6
     )
@@ -193,7 +196,7 @@ def test_from_embeddings_to_scores(
     assert whole.client.tolist() == [row["client"] for row in ROWS["train"]]
     assert whole.label.isna().all()
 
-    data = load(run, prepared)
+    data = load(run, prepared, tmp_path)
     assert data.owners is not None
     owner_of: dict[str, int] = {}
     for split, rows in ROWS.items():
@@ -203,7 +206,7 @@ def test_from_embeddings_to_scores(
         for number, row in zip(here, expected, strict=True):
             client = row["client"].partition("/")[0]
             assert owner_of.setdefault(client, int(data.owners[number])) == data.owners[number]
-            assert data.features["aggregates"][number][0] == len(row["type"])
+            assert data.features["aggregates"][number][0] == min(len(row["type"]), 10)
     assert len(set(owner_of.values())) == len(owner_of) > 30
 
     used = LabelsUsed.of_run(run)

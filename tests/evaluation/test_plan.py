@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grap_seq.data.fraction import chosen
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.plan import FEW, divide, make_plan
@@ -116,3 +118,18 @@ def test_every_row_is_scored_once_and_never_fitted_on_with_it(
         assert len(train) + len(test) == len(labels)
         both = (train, test) if owners is None else (owners[train], owners[test])
         assert not np.intersect1d(*both).size
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_the_classifier_is_fitted_on_the_labels_that_training_saw(folds: int) -> None:
+    data = data_of([200, 200], [20, 20], [60, 60])
+    used = LabelsUsed("churn", "weights", 0.2, "probe")
+    plan, whole = make_plan(data, used, folds, 0), make_plan(data, WEIGHED, folds, 0)
+    kept = chosen(pa.array(data.ids), 0.2)
+    for part, every in zip(plan.parts, whole.parts, strict=True):
+        np.testing.assert_array_equal(part.fit, every.fit[kept[every.fit]])
+        np.testing.assert_array_equal(part.predicted, every.predicted)
+    count = round(np.mean([len(part.fit) for part in plan.parts]))
+    assert f"Fitted on {count} labels, the share of 0.2 that training saw." in plan.notes
+    with pytest.raises(ValueError, match=r"labels\.fraction=0.0001 of the run leaves fewer"):
+        make_plan(data, LabelsUsed("churn", None, 1e-4, "loss"), folds, 0)

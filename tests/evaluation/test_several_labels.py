@@ -49,17 +49,17 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     return tmp_path / "run", prepared
 
 
-def test_rows_are_those_with_the_label(folders: tuple[Path, Path]) -> None:
+def test_rows_are_those_with_the_label(folders: tuple[Path, Path], tmp_path: Path) -> None:
     run, prepared = folders
     frame = pd.concat([pd.read_parquet(prepared / split) for split in SPLITS])
     known = frame.set_index("client")["label:spend"].dropna()
-    data = load(run, prepared, "spend")
+    data = load(run, prepared, tmp_path, "spend")
     assert data.label == SPEND
     assert sorted(data.ids) == sorted(known.index)
     np.testing.assert_array_equal(data.labels, known[data.ids])
-    assert load(run, prepared).label == SCHEMA.labels[0]
+    assert load(run, prepared, tmp_path).label == SCHEMA.labels[0]
     with pytest.raises(ValueError, match="no label 'spent'; did you mean 'spend'"):
-        load(run, prepared, "spent")
+        load(run, prepared, tmp_path, "spent")
 
 
 @pytest.mark.parametrize("folds", [0, 3])
@@ -116,7 +116,7 @@ def test_a_head_is_that_of_its_label(folders: tuple[Path, Path], tmp_path: Path)
     assert found == [None, {"validation": 0.25, "test": 0.5}]
 
 
-def test_a_constant_number_cannot_be_scored(folders: tuple[Path, Path]) -> None:
+def test_a_constant_number_cannot_be_scored(folders: tuple[Path, Path], tmp_path: Path) -> None:
     run, prepared = folders
     schema = Schema.load(prepared)
     for path in sorted(prepared.glob("*/part-*.parquet")):
@@ -126,4 +126,4 @@ def test_a_constant_number_cannot_be_scored(folders: tuple[Path, Path]) -> None:
         pq.write_table(table.set_column(place, "label:spend", same), path)
     assert schema.labels[1] == SPEND
     with pytest.raises(ValueError, match="every labelled sequence has the same label 'spend'"):
-        load(run, prepared, "spend")
+        load(run, prepared, tmp_path, "spend")

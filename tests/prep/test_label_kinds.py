@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from rich.console import Console
 
 from grap_seq.prep.manifest import Manifest
 from grap_seq.prep.prepare import prepare
@@ -54,8 +55,11 @@ def test_two_labels_of_one_file(tmp_path: Path) -> None:
         "labels": {"age": {"labelled": 2, "classes": {}}},
     }
     validate(tmp_path / "out")
+    console = Console(record=True, width=100)
+    console.print(manifest)
+    assert "with the label age: train 2, val 0, test 0" in console.export_text()
     events = read_events("table", tmp_path / "raw" / "events.csv")
-    assert events["sex"].tolist() == ["f", "f", "m", None]
+    assert events["sex"].fillna("-").tolist() == ["f", "f", "m", "-"]
 
 
 def test_a_number_as_the_only_label_among_the_events(tmp_path: Path) -> None:
