@@ -31,6 +31,7 @@ ROWS = ("embedding", "aggregates", "both", "untrained", "logistic")
 # The published split of PhysioNet is large enough; elsewhere every sequence is scored once.
 FOLDS = {"physionet2012": 0}
 FRACTION = 0.05
+GAPS = (("embedding", "aggregates"), ("both", "aggregates"), ("embedding", "untrained"))
 Score = dict[str, Any]
 
 
@@ -50,7 +51,7 @@ def score(arguments: argparse.Namespace, dataset: str, kind: str, seed: int) -> 
         folds = 5 if arguments.inside else FOLDS.get(dataset, 5)
         asked = [f"run={run}", f"output={output}", f"folds={folds}", "logistic=true", threads]
         asked += ["within=[train,val]"] if arguments.inside else []
-        asked += [] if arguments.inside else [f"label_fractions=[{FRACTION},1]"]
+        asked += [] if arguments.inside else [f"label_fractions=[{FRACTION}]"]
         cli.evaluate(asked)
     result = json.loads((output / "evaluation.json").read_text("utf-8"))
     metrics = (run / "metrics.csv").read_text("utf-8").splitlines()
@@ -63,13 +64,9 @@ def score(arguments: argparse.Namespace, dataset: str, kind: str, seed: int) -> 
         **{key: result[key] for key in ("metric", "protocol", "validation")},
         **{key: result["test"][key] for key in ROWS},
     }
-    return found | {"few_labels": few(result)}
-
-
-def few(result: Score) -> dict[str, float] | None:
-    """Mean scores with few labels, by row of the table."""
-    curve = result.get("label_curve")
-    return None if curve is None else curve
+    if (curve := result["label_curve"]) is not None:
+        found["few_labels"] = {name: mean(of[0]) for name, of in curve["scores"].items()}
+    return found
 
 
 def summary(values: list[float]) -> str:
@@ -81,14 +78,17 @@ def summary(values: list[float]) -> str:
 def show(rows: list[Score], title: str) -> None:
     """Print a line for every data set and kind of run."""
     table = Table(Column("data"), Column("run", overflow="fold"), "seeds", title=title)
-    for name in (*ROWS, "embedding - aggregates", "both - aggregates", "embedding - untrained"):
+    for name in (*ROWS, *(f"{first} - {second}" for first, second in GAPS)):
         table.add_column(name)
+    table.add_column(f"{FRACTION:.0%} of the labels: embedding - aggregates")
     for dataset, kind in dict.fromkeys((row["dataset"], row["run"]) for row in rows):
         mine = [row for row in rows if (row["dataset"], row["run"]) == (dataset, kind)]
         cells = [summary([row[name] for row in mine]) for name in ROWS]
-        for first, second in (("embedding", "aggregates"), ("both", "aggregates")):
+        for first, second in GAPS:
             cells.append(summary([row[first] - row[second] for row in mine]))
-        cells.append(summary([row["embedding"] - row["untrained"] for row in mine]))
+        few = [row["few_labels"] for row in mine if "few_labels" in row]
+        gaps = [scores["embedding"] - scores["aggregates"] for scores in few]
+        cells.append(summary(gaps) if gaps else "")
         table.add_row(dataset, kind, str(len(mine)), *cells)
     Console(width=180).print(table)
 
