@@ -22,10 +22,14 @@ from grap_seq.schema import Schema
 
 _FATE_COLOURS: dict[Fate, str] = {"rose": BLUE, "held": INK, "fell": RED, "vanished": RED}
 _LABEL_INCHES = 1.05  # room for the names at the right end of lines
+# Names that fit beside the curves of the weights.
+MOST_NAMES = 12
 
 
 def plot_weights(run: Path, width: float = WIDE) -> Figure:
     """Weight of every loss over the training steps; blue rose, red fell.
+
+    Of many losses those are named that weigh most at the end.
 
     Raises:
         ValueError: The run has no trajectory: its weights are constant, or training has not begun.
@@ -33,19 +37,23 @@ def plot_weights(run: Path, width: float = WIDE) -> Figure:
     weights = columns(_trajectory(run), "weight")
     steps = _trajectory(run)["step"]
     colours = {name: _FATE_COLOURS[kind] for name, kind in fates(weights).items()}
-    height = max(3.0, 0.19 * len(colours) + 1)
+    last = {str(name): float(weights[name].iloc[-1]) for name in colours}
+    named = sorted(last, key=lambda name: -last[name])[:MOST_NAMES]
+    height = max(3.0, 0.19 * len(named) + 1)
     with styled():
         figure = Figure(figsize=(width, height))
         axes = _axes(figure, left=0.35, right=_LABEL_INCHES, bottom=0.45, top=0.3)
         axes.axhline(float(weights.iloc[0].mean()), color=PALE, linewidth=1, zorder=0)
         for name in reversed(colours):
-            axes.plot(steps, weights[name], color=colours[name], alpha=0.9)
+            axes.plot(
+                steps, weights[name], color=colours[name], alpha=0.9 if name in named else 0.2
+            )
         axes.set_ylim(0, 1.05 * float(weights.max().max()))
         axes.set_xlim(0, float(steps.iloc[-1]))
         axes.set_xlabel("training step")
         axes.set_title("weight")
         axes.yaxis.set_major_locator(MaxNLocator(5))
-        ends = {str(name): float(weights[name].iloc[-1]) for name in colours}
+        ends = {name: value for name, value in last.items() if name in named}
         label_ends(axes, float(steps.iloc[-1]), ends, colours)
     return figure
 
