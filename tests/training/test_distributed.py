@@ -120,6 +120,7 @@ def test_a_label_is_learned_by_two_processes_as_by_one(shop: Path, tmp_path: Pat
     kept = ["epoch", "step", "loss/label", "val_score"]
     np.testing.assert_allclose(rows_of_two[kept], rows[kept], rtol=1e-3)
     assert head_of_two.pop("metric") == head.pop("metric") == "auc"
+    assert head_of_two.pop("label") == head.pop("label") == "churned"
     assert head_of_two == pytest.approx(head, rel=1e-3)
 
 
