@@ -105,7 +105,8 @@ def test_demo_against_pandas(demo: Path) -> None:
 
 def test_demo_without_its_constant_label_is_prepared(demo: Path, tmp_path: Path) -> None:
     text = (golden(NAME).parent / "dataset.yaml").read_text("utf-8")
-    (tmp_path / "spec.yaml").write_text(text.replace("label: death\n", ""), "utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(("label:", "metric:"))]
+    (tmp_path / "spec.yaml").write_text("\n".join(lines), "utf-8")
     manifest = prepare(NAME, tmp_path / "out", source=demo, spec=tmp_path / "spec.yaml")
     assert sum(split["sequences"] for split in manifest.splits.values()) == 100
     with pytest.raises(ValueError, match="1 different values"):
