@@ -18,8 +18,8 @@ from grap_seq.evaluation.features import BATCH, Array, Features, Rows
 from grap_seq.evaluation.scores import Labels, Predictions, score
 from grap_seq.schema import Label
 
-BIN_SAMPLE = 20_000
-"""Rows from which the bins are found, at most: LightGBM holds them as doubles."""
+BIN_VALUES = 24_000_000
+"""Values from which the bins are found, at most: LightGBM holds them as doubles with their rows."""
 
 
 class Binned:
@@ -38,15 +38,15 @@ class Binned:
         self.features, self.rows, self.settings = features, rows, settings
         parameters = {
             **_parameters(settings, threads),
-            "bin_construct_sample_cnt": BIN_SAMPLE,
+            "bin_construct_sample_cnt": len(rows),
             # A leaf's size may differ between fits, so no column is left out for it.
             "feature_pre_filter": False,
         }
-        some = rows
-        if len(rows) > BIN_SAMPLE:
-            some = np.sort(np.random.default_rng(0).choice(rows, BIN_SAMPLE, replace=False))
+        some, most = rows, BIN_VALUES // features.shape[1]
+        if len(rows) > most:
+            some = np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
         data = lightgbm.Dataset(features[some], np.zeros(len(some)), params=parameters).construct()
-        if len(rows) > BIN_SAMPLE:
+        if len(rows) > most:
             every = _Some(features, rows)
             data = lightgbm.Dataset(
                 every, np.zeros(len(rows)), reference=data, params=parameters

@@ -4,14 +4,15 @@ Rows are sorted by id within each split, so that folds, and with them the scores
 how a prepared folder is cut into parts. Where a sequence has several labels, each is a row with the
 features of what it may see.
 
-Features lie in files of a folder that the caller removes, and are mapped from there: memory holds
-what a classifier has at hand, not what there is.
+Features lie in files of a folder that the caller removes: memory holds what a classifier has at
+hand, not what there is.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,11 @@ def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> La
     control, _ = store_embeddings(splits, run, trained / UNTRAINED, folder / "untrained")
     plain = store_aggregates(splits, int(metadata["eval_length"]), folder / "aggregates")
     parts: dict[str, int] = json.loads(metadata["parts"])
-    slices = np.split(embedding, np.cumsum(list(parts.values()))[:-1], axis=1)
-    poolings = {name: Features((part,)) for name, part in zip(parts, slices, strict=True)}
+    bounds = pairwise(np.cumsum([0, *parts.values()]).tolist())
+    poolings = {
+        name: Features((embedding.part(start, stop),))
+        for name, (start, stop) in zip(parts, bounds, strict=True)
+    }
     ids = np.concatenate([split.ids for split in splits if len(split.keys)])
     numbers = [split.numbers for split in splits if split.numbers is not None]
     return Labelled(

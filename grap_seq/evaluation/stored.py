@@ -1,4 +1,4 @@
-"""Features of the labelled rows, written to files and mapped from there."""
+"""Features of the labelled rows, written to files a part at a time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.embed import NUMBER, embedding_file
-from grap_seq.evaluation.features import BATCH, Array, on_disk
+from grap_seq.evaluation.features import BATCH, Stored
 from grap_seq.evaluation.split_rows import SplitRows, keys_of
 
 
-def store_aggregates(splits: Sequence[SplitRows], eval_length: int, file: Path) -> Array:
+def store_aggregates(splits: Sequence[SplitRows], eval_length: int, file: Path) -> Stored:
     """Aggregates of all rows, split after split: (rows, features).
 
     Args:
@@ -27,7 +27,7 @@ def store_aggregates(splits: Sequence[SplitRows], eval_length: int, file: Path) 
     for split in splits:
         for frame in aggregates(split.sequences, split.examples, eval_length):
             if found is None:
-                found = on_disk(file, (rows, frame.shape[1]))
+                found = Stored.new(file, rows, frame.shape[1])
             found[start : start + len(frame)] = frame
             start += len(frame)
     assert found is not None
@@ -37,7 +37,7 @@ def store_aggregates(splits: Sequence[SplitRows], eval_length: int, file: Path) 
 
 def store_embeddings(
     splits: Sequence[SplitRows], run: Path, folder: Path, file: Path
-) -> tuple[Array, dict[str, str]]:
+) -> tuple[Stored, dict[str, str]]:
     """Embeddings of all rows, split after split: (rows, E), and the metadata of their files.
 
     Args:
@@ -63,7 +63,7 @@ def store_embeddings(
         metadata = _metadata(run, path, table)
         columns = [name for name in table.schema_arrow.names if name.startswith("emb_")]
         if found is None:
-            found = on_disk(file, (rows, len(columns)))
+            found = Stored.new(file, rows, len(columns))
         filled = np.zeros(len(split.keys), bool)
         for batch in table.iter_batches(BATCH):
             numbers = None if split.numbers is None else batch.column(NUMBER).to_numpy()

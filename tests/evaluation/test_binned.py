@@ -43,9 +43,9 @@ def own_fit(features: Any, labels: Any, fitted: Any, predicted: Any, seed: int) 
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("sample", [200, 20_000])
-def test_same_as_lightgbm(n_classes: int, sample: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binned, "BIN_SAMPLE", sample)
+@pytest.mark.parametrize("values", [1_000, 1_000_000])
+def test_same_as_lightgbm(n_classes: int, values: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(binned, "BIN_VALUES", values)
     features, labels = data(n_classes)
     rows = np.arange(100, ROWS)
     shared = Binned(Features((features[:, :2], features[:, 2:])), rows, SETTINGS, threads=1)
