@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from grap_seq import lock
 from grap_seq.files import write_json
 
 
@@ -50,28 +47,15 @@ def replace(partial: Path, output: Path) -> None:
 
 @contextmanager
 def locked(partial: Path) -> Iterator[None]:
-    """Hold the folder for this process; the system frees the lock when the process ends.
+    """Hold the folder of unfinished work for this process.
 
     Raises:
         FileExistsError: another process holds it (the message says which), or it is not ours.
     """
     partial.mkdir(parents=True, exist_ok=True)
-    path = partial / ".lock"
-    if not path.exists() and any(partial.iterdir()):
+    if not (partial / lock.FILE).exists() and any(partial.iterdir()):
         raise FileExistsError(f"{partial} is needed for unfinished work; rename your folder")
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise FileExistsError(
-                f"another preparation is writing {partial} ({file.read()}); wait for it or choose "
-                "another output="
-            ) from error
-        file.truncate(0)
-        started = datetime.now(timezone.utc).isoformat(" ", "seconds")
-        file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
-        file.flush()
+    with lock.locked(partial):
         yield
 
 
@@ -80,7 +64,7 @@ def continue_or_clear(partial: Path, folder: Path, fingerprint: dict[str, Any]) 
     path = folder / "fingerprint.json"
     same = path.is_file() and json.loads(path.read_text("utf-8")) == fingerprint
     for entry in partial.iterdir():
-        if entry.name != ".lock" and not same:
+        if entry.name != lock.FILE and not same:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     for leftover in partial.rglob("*.tmp-*"):
         leftover.unlink()

@@ -44,7 +44,7 @@ def test_second_process_is_refused_and_hears_of_the_first(tmp_path: Path) -> Non
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
         assert owner.stdout is not None
         owner.stdout.readline()
-        wanted = rf"another preparation is writing .*process {owner.pid} on .*, since 20\d\d-"
+        wanted = rf"another process is at work in .*process {owner.pid} on .*, since 20\d\d-"
         for _ in range(2):
             with pytest.raises(FileExistsError, match=wanted):
                 prepare("table", tmp_path / "out", source=source)

@@ -1,0 +1,57 @@
+"""One writer a folder: a lock that the system frees when its process ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO
+
+FILE = ".lock"
+
+
+@contextmanager
+def locked(folder: Path, shared: bool = False) -> Iterator[None]:
+    """Hold a folder that exists.
+
+    Args:
+        folder: the folder; its file `.lock` names the process that writes.
+        shared: other readers may hold it too. A folder without the right to write has no writer.
+
+    Raises:
+        FileExistsError: another process holds it; the message says which, where, and since when.
+    """
+    try:
+        file = (folder / FILE).open("a+", encoding="utf-8")
+    except OSError:
+        if shared and not os.access(folder, os.W_OK):
+            yield
+            return
+        raise
+    with file:
+        _acquire(file, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        if not shared:
+            file.truncate(0)
+            started = datetime.now(timezone.utc).isoformat(" ", "seconds")
+            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
+            file.flush()
+        yield
+
+
+def _acquire(file: IO[str], folder: Path, kind: int) -> None:
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        owner = file.read() or "one that reads it"
+        raise FileExistsError(
+            f"another process is at work in {folder} ({owner}); wait for it, or choose another"
+            " folder"
+        ) from error
+    path = folder / FILE
+    if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+        raise FileExistsError(f"another process has just replaced {folder}; run the command again")

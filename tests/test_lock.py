@@ -1,0 +1,57 @@
+"""Locks of folders: real processes hold them and die."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grap_seq.lock import locked
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from grap_seq.lock import locked
+with locked(Path(sys.argv[1]), shared=sys.argv[2] == "shared"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["alone", "shared"])
+def test_a_held_folder_is_refused_until_its_owner_dies(tmp_path: Path, kind: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path), kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == b"held\n"
+        named = f"process {owner.pid} on .*, since 20" if kind == "alone" else "one that reads it"
+        with pytest.raises(FileExistsError, match=named), locked(tmp_path):
+            pass
+        if kind == "shared":
+            with locked(tmp_path, shared=True):
+                pass
+        owner.kill()
+        owner.wait()
+    with locked(tmp_path):
+        assert str(os.getpid()) in (tmp_path / ".lock").read_text()
+
+
+def test_a_folder_that_was_replaced_meanwhile_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    fstat = os.fstat
+
+    def replaced(number: int) -> os.stat_result:
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+        (folder / ".lock").touch()
+        return fstat(number)
+
+    monkeypatch.setattr(os, "fstat", replaced)
+    with pytest.raises(FileExistsError, match="just replaced"), locked(folder):
+        pass
