@@ -12,6 +12,7 @@ from rich.console import Console
 from torch import nn
 
 from grap_seq import config as configs
+from grap_seq import settings
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
@@ -34,7 +35,6 @@ from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
-ADAPTERS = ("auto", "lora", "full")
 # Settings that a run hands on to its fine-tuning.
 KEPT = (
     *("prepared", "batch_size", "max_padding", "clip", "accumulate"),
@@ -86,8 +86,6 @@ def finetune(config: Any) -> Path:
             f"{config.prepared} has another schema than {config.pretrained} was trained on; prepare"
             f" it with like={config.pretrained}, or name the right folder with prepared="
         )
-    if config.adapters not in ADAPTERS:
-        raise ValueError(f"adapters={config.adapters}: choose one of {', '.join(ADAPTERS)}")
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
     lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
@@ -119,11 +117,11 @@ def settings_of(config: Any) -> Any:
     defaults = {key: stored[key] for key in KEPT} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
     defaults["clip"] = defaults["clip"] or 0.0
-    configs.check_kinds(defaults, given)
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    return OmegaConf.create(merged)
+    settings.check(merged, merged)
+    return configs.plain(merged)
 
 
 def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Parameter | None:
