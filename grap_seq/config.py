@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from grap_seq import resources
+from grap_seq import classes, resources
 from grap_seq.names import nearest
 
 # Settings that count things, of which there has to be one.
@@ -110,7 +110,10 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
             OmegaConf.resolve(config)
         except (HydraException, OmegaConfBaseException) as error:
             raise ValueError(f"{' '.join(overrides)}: {error}") from error
-    check_kinds(known, _keys(OmegaConf.to_container(config)))
+    container: Any = OmegaConf.to_container(config)
+    check_kinds(known, _keys(container))
+    # What is written here is the user's own: his classes run. Those of a stored run do not.
+    classes.allow_in(container)
     missing = sorted(OmegaConf.missing_keys(config))
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
