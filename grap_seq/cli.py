@@ -5,6 +5,7 @@ Commands import what they need when they run, so that help is immediate.
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
@@ -15,12 +16,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from grap_seq import __version__, config
+from grap_seq import __version__, classes, config
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
 
 Command = Callable[[list[str]], None]
-DEBUG = "--debug"
+OPTIONS = """\
+options, anywhere:
+  --help                 settings of a command and their defaults
+  --debug                show the traceback of an error
+  --allow-class PATH     let a run name this class of yours, such as my.module.Encoder; repeatable
+  --version
+
+Paths and names are taken as they are typed, for the shell in quotes where they have spaces:
+'source=my file (1).csv'. Other values: seed=1, epochs=auto, threads=null, within=[train,val],
+lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and commands with choices
+configs=FOLDER with choices of your own. Exit codes: 0, 2 for a mistake that the message says how to
+mend, 1 for an error of grap_seq, 130 after an interrupt."""
 # Errors that the user can mend.
 MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 
@@ -245,36 +257,66 @@ def usage(command: str | None = None) -> str:
         lines += [f"  {name:10} {function.__doc__}" for name, function in COMMANDS.items()]
         lines += ["", "choices:"]
         lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
-        lines += ["", "grap-seq COMMAND --help shows a command's settings and their defaults."]
-        return "\n".join(lines)
+        return "\n".join([*lines, "", OPTIONS])
     from grap_seq import resources
 
     name = "pretrain" if command == "demo" else command
     path = resources.folder("configs") / f"{name}.yaml"
-    return f"usage: grap-seq {command} key=value ...\n\n{path.read_text('utf-8')}"
+    return f"usage: grap-seq {command} key=value ...\n\n{path.read_text('utf-8')}\n{OPTIONS}"
 
 
 def main() -> None:
     """Entry point; exit codes are 0, 2 for an error that the user can mend, 1 for one of ours, 130.
 
-    An error is one line. `--debug`, anywhere, shows the traceback instead.
+    An error is one line. `--debug` shows the traceback instead.
     """
     bound_caches()
-    arguments = [argument for argument in sys.argv[1:] if argument != DEBUG]
+    arguments = sys.argv[1:]
     try:
         run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         mendable = isinstance(error, MENDABLE)
-        if DEBUG in sys.argv[1:]:
+        if "--debug" in arguments:
             traceback.print_exc()
         else:
             text = str(error) if mendable else _unexpected(error)
-            # Messages of libraries have several lines.
             line = " ".join(part.strip() for part in text.splitlines())
             print(f"grap-seq {' '.join(arguments[:1])}: {line}", file=sys.stderr)
         sys.exit(2 if mendable else 1)
+
+
+def run(arguments: list[str]) -> None:
+    """Run a command line: a command with its settings, and options anywhere.
+
+    Raises:
+        ValueError: no such command or option.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    # Of `main`, which reports what is raised here.
+    parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--allow-class", action="append", default=[])
+    try:
+        options, words = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"{error}, such as --allow-class my.module.Encoder") from error
+    classes.allow(*options.allow_class)
+    if options.version:
+        print(__version__)
+        return
+    if not words:
+        print(usage())
+        return
+    name, *settings = words
+    if name not in COMMANDS:
+        raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
+    if options.help:
+        print(usage(name))
+        return
+    COMMANDS[name](settings)
 
 
 def _unexpected(error: Exception) -> str:
@@ -284,22 +326,5 @@ def _unexpected(error: Exception) -> str:
         file.write("".join(traceback.format_exception(error)))
     return (
         f"unexpected {type(error).__name__}: {error}. This is an error of grap_seq; please report"
-        f" it with {log}, where the traceback is ({DEBUG} shows it)"
+        f" it with {log}, where the traceback is (--debug shows it)"
     )
-
-
-def run(arguments: list[str]) -> None:
-    """Run a command line without the options that `main` has read."""
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return
-    if arguments[0] == "--version":
-        print(__version__)
-        return
-    name, rest = arguments[0], arguments[1:]
-    if name not in COMMANDS:
-        raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
-    if "-h" in rest or "--help" in rest:
-        print(usage(name))
-        return
-    COMMANDS[name](rest)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from grap_seq import resources, settings
+from grap_seq import classes, resources, settings
 from grap_seq.names import nearest
 
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
@@ -73,6 +73,8 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
     optional = {key for key, value in known.items() if value is None and not _in(groups, key)}
     settings.check(values, defaults, [key for key, _ in typed], optional)
+    # What is written here is the user's own: his classes run. Those of a stored run do not.
+    classes.allow_in(values)
     return plain(values)
 
 
@@ -96,6 +98,8 @@ def escaped(value: Any) -> Any:
 
 def _split(override: str) -> tuple[str, str]:
     key, equals, value = override.partition("=")
+    if override.startswith("-"):
+        raise ValueError(f"{override}: no such option; `grap-seq --help` lists those that there are")
     if not equals or not key:
         raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
     return key, value
