@@ -162,7 +162,7 @@ KINDS: dict[str, Kind] = {
     # Evaluation.
     "folds": Kind(
         "auto, 0, or a number of folds from 2 to 1000",
-        lambda value: value in (AUTO, 0) and value is not False or whole(2, 1000).accepts(value),
+        lambda value: (value in (AUTO, 0) and value is not False) or whole(2, 1000).accepts(value),
     ),
     "within": each(choice("train", "val", "test")),
     "seeds": whole(1, 1000),

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from grap_seq.settings import AUTO
 from grap_seq.data.sequences import Sequences
+from grap_seq.settings import AUTO
 
 Criterion = Literal["probe", "loss", "last"]
 CHOICES: dict[str, Criterion] = {"probe": "probe", "loss": "loss", "last": "last"}
