@@ -20,10 +20,11 @@ FREE = (
     *("run", "prepared", "pretrained", "output", "resume", "overwrite"),
     *("epochs", "checkpoint_every", "nonfinite"),
 )
-# Settings of `trainer` that change what comes out, by more than the order of sums does.
-DECISIVE = ("trainer.devices", "trainer.precision", "trainer.compile")
-# Those of them that stay where another device goes on.
-ANYWHERE = DECISIVE[:1]
+# Settings of `trainer` that change what comes out by more than the order of sums does, where the
+# device stays the same.
+OF_THE_DEVICE = ("trainer.precision", "trainer.compile")
+# One batch, whoever shares it.
+TOGETHER = "batch_size of all processes"
 RESTORE = "restore it from a copy, or start anew with overwrite=true"
 
 
@@ -40,9 +41,15 @@ def stored_config(run: Path) -> dict[str, Any]:
 
 def settings_of(stored: Mapping[str, Any]) -> str:
     """Hash of the settings that checkpoints of a run depend on, whatever the machine."""
-    kept = {key: value for key, value in stored.items() if key not in (*FREE, "trainer")}
-    text = json.dumps(kept, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(_decisive(stored), sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _decisive(content: Mapping[str, Any]) -> dict[str, Any]:
+    flat = _flat(content)
+    found = {k: v for k, v in flat.items() if k.partition(".")[0] not in (*FREE, "trainer")}
+    del found["batch_size"]
+    return found | {TOGETHER: flat["batch_size"] * flat["trainer.devices"]}
 
 
 def check_same(run: Path, stored: Mapping[str, Any], config: Any) -> None:
@@ -52,16 +59,15 @@ def check_same(run: Path, stored: Mapping[str, Any], config: Any) -> None:
         ValueError: they differ; lists each with both values.
     """
     given: Any = OmegaConf.to_container(config, resolve=True)
-    now, before = _flat(given), _flat(stored)
-    moved = now["trainer.accelerator"] != before["trainer.accelerator"]
-    decisive = ANYWHERE if moved else DECISIVE
+    now, before = _decisive(given), _decisive(stored)
+    if given["trainer"]["accelerator"] == stored["trainer"]["accelerator"]:
+        for values, content in ((now, given), (before, stored)):
+            values |= {key: _flat(content)[key] for key in OF_THE_DEVICE}
     changed = [
         f"{key}={now.get(key)} (it was {before.get(key)})"
         for key in sorted(now.keys() | before.keys())
-        if now.get(key) != before.get(key)
-        and (key in decisive or key.partition(".")[0] not in (*FREE, "trainer"))
         # A run from before a setting existed had today's default.
-        and key.partition(".")[0] in stored
+        if now.get(key) != before.get(key) and (key in before or key.partition(".")[0] in stored)
     ]
     if given["epochs"] < stored["epochs"]:
         changed.append(f"epochs={given['epochs']} (it was {stored['epochs']}, and may be raised)")

@@ -126,7 +126,7 @@ def test_a_second_writer_is_refused(shop: Path, tmp_path: Path) -> None:
         ("epochs=4", "epochs=4 (it was 5, and may be raised)"),
         ("trainer.precision=bf16-mixed", "trainer.precision=bf16-mixed (it was 32-true)"),
         ("trainer.compile=true", "trainer.compile=True (it was False)"),
-        ("trainer.devices=2", "trainer.devices=2 (it was 1)"),
+        ("trainer.devices=2", "batch_size of all processes=16 (it was 8)"),
         ("trainer.matmul_precision=high", None),
         ("trainer.accelerator=gpu", None),
         ("trainer=gpu", None),
