@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from grap_seq.evaluation.embed import (
     label_tables,
 )
 from grap_seq.files import atomic_write, write_json
-from grap_seq.nn.build import build_model
+from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.state import check_codes
 from grap_seq.schema import SPLITS, Schema
@@ -40,16 +40,19 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared:
     write_json(run / "model.json", description)
 
 
-def load(run: str | Path) -> EmbeddingModel:
+def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
     """The embedding model of a run folder.
 
     Args:
-        run: a folder written by `grap-seq pretrain`.
+        run: a folder written by `grap-seq pretrain`. It is data: no code of its own is run.
+        allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
+            in this process.
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
-        ValueError: another version made it.
+        ValueError: another version made it, or it names a class that is not allowed.
     """
+    allow(*allow_classes)
     folder = Path(run)
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(

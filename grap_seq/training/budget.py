@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from grap_seq.config import AUTO
+from grap_seq.settings import AUTO
 
 
 def with_epochs(config: Any, steps: int) -> Any:

@@ -11,7 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from grap_seq import config as configs
-from grap_seq import seal
+from grap_seq import seal, settings
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
@@ -19,6 +19,7 @@ from grap_seq.evaluation.model import load, save
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
+from grap_seq.prep.state import check_codes
 from grap_seq.schema import Schema
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
@@ -35,7 +36,6 @@ from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
-ADAPTERS = ("auto", "lora", "full")
 # Settings that a run hands on to its fine-tuning.
 KEPT = (
     *("prepared", "batch_size", "max_padding", "clip", "accumulate"),
@@ -82,13 +82,7 @@ def finetune(config: Any) -> Path:
     """
     source = load(config.pretrained)
     schema = _labelled(Path(config.prepared))
-    if schema.hash != source.schema.hash:
-        raise ValueError(
-            f"{config.prepared} has another schema than {config.pretrained} was trained on; prepare"
-            f" it with like={config.pretrained}, or name the right folder with prepared="
-        )
-    if config.adapters not in ADAPTERS:
-        raise ValueError(f"adapters={config.adapters}: choose one of {', '.join(ADAPTERS)}")
+    check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
     lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
@@ -120,11 +114,11 @@ def settings_of(config: Any) -> Any:
     defaults = {key: stored[key] for key in KEPT} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
     defaults["clip"] = defaults["clip"] or 0.0
-    configs.check_kinds(defaults, given)
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    return OmegaConf.create(merged)
+    settings.check(merged, merged)
+    return configs.plain(merged)
 
 
 def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Parameter | None:

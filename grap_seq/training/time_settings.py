@@ -12,10 +12,10 @@ from typing import Any
 
 from rich.console import Console
 
-from grap_seq.config import AUTO
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
 from grap_seq.prep.spec import SECONDS
+from grap_seq.settings import AUTO
 
 # Longer gaps count as this quantile of those above zero.
 CAP = 0.99
