@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from grap_seq import classes, resources, settings
-from grap_seq.kinds import PATH
+from grap_seq import classes, kinds, resources, settings
 from grap_seq.names import nearest
 
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
@@ -100,9 +99,7 @@ def escaped(value: Any) -> Any:
 def _split(override: str) -> tuple[str, str]:
     key, equals, value = override.partition("=")
     if override.startswith("-"):
-        raise ValueError(
-            f"{override}: no such option; `grap-seq --help` lists those that there are"
-        )
+        raise ValueError(f"{override}: no such option; `grap-seq --help` lists them")
     if not equals or not key:
         raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
     return key, value
@@ -119,7 +116,7 @@ def _value(key: str, text: str) -> Any:
 
     kind = settings.kind_of(key)
     if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
-        return escaped(os.path.expanduser(text) if kind is PATH else text)
+        return escaped(os.path.expanduser(text) if kind is kinds.PATH else text)
     try:
         parsed = OverridesParser.create().parse_override(f"{key}={text}")
     except (HydraException, RecursionError) as error:

@@ -9,6 +9,7 @@ package or of pytorch-lifestream have the kind of their default.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -37,6 +38,7 @@ PART = number(0, 1, below=True)
 POSITIVE = number(0, above=True)
 # Threads and processes: a slip of the finger here brings a machine down.
 PROCESSES = whole(1, 1024)
+DURATION = r"(\d*[1-9]\d*) ?(s|min|h)"
 # A folder, or numbers by the names of losses.
 WEIGHTS = Kind(
     "the folder of a run, or a weight for each loss such as {time: 1, coles: 0.5}",
@@ -93,6 +95,10 @@ KINDS: dict[str, Kind] = {
         lambda value: value == -1 or whole(1).accepts(value),
     ),
     **dict.fromkeys(("batch_size", "accumulate", "log_every", "probe_sequences"), EVENTS),
+    "checkpoint_every": Kind(
+        "a time such as 10min, 90s or 1h, or a number of optimiser steps such as 500",
+        lambda value: re.fullmatch(DURATION, str(value)) is not None or whole(1).accepts(value),
+    ),
     "max_padding": SHARE,
     "lr": number(0),
     "lr_gamma": number(0, 1, above=True),

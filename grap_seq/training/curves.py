@@ -16,8 +16,8 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 
+from grap_seq import seal
 from grap_seq.batch import Batch
-from grap_seq.files import atomic_write
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.progress import spoken
@@ -115,7 +115,7 @@ class Curves(Callback):
             self.metrics = rows
             self._start()
         if trainer.is_global_zero:
-            with atomic_write(self.run / "metrics.csv") as temporary:
+            with seal.write(self.run, "metrics.csv") as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False)
             assert trainer.max_epochs is not None
             left = 0 if inside_epoch(trainer) else trainer.max_epochs - len(rows)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from grap_seq import config as configs
 from grap_seq.training.pretrain import pretrain
+from tests.training.saved import best, last
 
 
 def settings(shop: Path, run: Path, *extra: str) -> Any:
@@ -20,8 +21,7 @@ def settings(shop: Path, run: Path, *extra: str) -> Any:
     return configs.compose("pretrain", [*names, *small, *extra])
 
 
-def model_of(checkpoint: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+def model_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
 
@@ -29,20 +29,17 @@ def test_best_is_chosen_among_the_scored_epochs(shop: Path, tmp_path: Path) -> N
     run = pretrain(settings(shop, tmp_path / "run", "epochs=3", "validate_every=2", "select=loss"))
     metrics = pd.read_csv(run / "metrics.csv")
     assert metrics["val_loss"].notna().tolist() == [False, True, False]
-    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    assert saved["epoch"] == 1
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
-    exported = load_file(run / "model.safetensors")
-    best = model_of(run / "checkpoints" / "best.ckpt")
-    assert all(tensor.equal(best[name]) for name, tensor in exported.items())
+    assert best(run)["epoch"] == 1
+    assert last(run)["epoch"] == 2
+    exported, kept = load_file(run / "model.safetensors"), model_of(best(run)["state_dict"])
+    assert all(tensor.equal(kept[name]) for name, tensor in exported.items())
 
 
 def test_last_keeps_the_last_epoch_alone(shop: Path, tmp_path: Path) -> None:
     run = pretrain(settings(shop, tmp_path / "run", "epochs=2", "select=last"))
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
-    exported = load_file(run / "model.safetensors")
-    last = model_of(run / "checkpoints" / "last.ckpt")
-    assert all(tensor.equal(last[name]) for name, tensor in exported.items())
+    assert best(run) is None
+    exported, kept = load_file(run / "model.safetensors"), model_of(last(run)["state_dict"])
+    assert all(tensor.equal(kept[name]) for name, tensor in exported.items())
 
 
 @pytest.mark.parametrize(
