@@ -81,7 +81,7 @@ def finetune(config: Any) -> Path:
         ValueError: other data than the run's, no label, or options that do not fit.
     """
     source = load(config.pretrained)
-    schema = _labelled(Path(config.prepared))
+    _labelled(Path(config.prepared))
     check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
@@ -117,7 +117,10 @@ def settings_of(config: Any) -> Any:
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    settings.check(merged, merged)
+    try:
+        settings.check(merged, merged)
+    except ValueError as error:  # What the user typed has been checked.
+        raise ValueError(f"{config.run}/config.yaml: {error}") from error
     return configs.plain(merged)
 
 

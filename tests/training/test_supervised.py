@@ -223,11 +223,14 @@ def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Pat
     output = tmp_path / "out"
     with pytest.raises(ValueError, match="has none; use adapters=full"):
         tuned(runs["gru"], output, "adapters=lora")
-    with pytest.raises(ValueError, match="adapters=some: choose one of auto, lora, full"):
+    with pytest.raises(ValueError, match="adapters=some: choose one of auto, full, lora"):
         tuned(runs["gru"], output, "adapters=some")
     with pytest.raises(ValueError, match=r"labels\.fraction=0"):
         tuned(runs["gru"], output, "labels.fraction=0")
-    for wrong, remedy in (("epochs=0", "at least 1"), ("lr=fast", "write a number")):
+    for wrong, remedy in (
+        ("epochs=0", "write a whole number from 1"),
+        ("lr=fast", "write a number"),
+    ):
         with pytest.raises(ValueError, match=f"{wrong}: .*{remedy}"):
             tuned(runs["gru"], output, wrong)
     with pytest.raises(ValueError, match="mode=auxiliary with weighting=grap"):
