@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from grap_seq import __version__, config
 from grap_seq.names import nearest
@@ -34,9 +33,9 @@ def _prepared_of(run: Path, given: str | None) -> Path:
 
 
 def _say(text: Any) -> None:
-    from rich.console import Console
+    from grap_seq.terminal import say
 
-    Console().print(text, highlight=False, soft_wrap=True)
+    say(text)
 
 
 def prepare(arguments: list[str]) -> None:
@@ -132,6 +131,7 @@ def evaluate(arguments: list[str]) -> None:
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
     from grap_seq.evaluation.table import show
+    from grap_seq.files import file_name
     from grap_seq.schema import Schema
 
     output = run if settings.output is None else Path(settings.output)
@@ -141,7 +141,7 @@ def evaluate(arguments: list[str]) -> None:
         folder = output
         if label is not None and label != schema.labels[0]:
             # Further labels have a folder each beside the files of the first.
-            folder = output / "labels" / quote(label.name, safe=" ")
+            folder = output / "labels" / file_name(label.name)
         result = protocol.evaluate(
             run,
             prepared,
@@ -259,7 +259,9 @@ def main() -> None:
             return
         COMMANDS[name](rest)
     except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        print(f"grap-seq {name}: {error}", file=sys.stderr)
+        from grap_seq.terminal import LAYOUT, visible
+
+        print(visible(f"grap-seq {name}: {error}", LAYOUT), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 from torch import nn
 
 from grap_seq import config as configs
@@ -21,6 +20,7 @@ from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.schema import Schema
+from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.criterion import Criterion
@@ -195,8 +195,7 @@ def _train(
     save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
     write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    for line in (*sentences(found), f"{label.metric} of the head: {shown}"):
-        Console().print(line, highlight=False, soft_wrap=True)
+    say(*sentences(found), f"{label.metric} of the head: {shown}")
     if previous(run).exists():
         shutil.rmtree(previous(run))
     return run
