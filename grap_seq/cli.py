@@ -18,20 +18,9 @@ from typing import Any
 from grap_seq import __version__, classes, config
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
+from grap_seq.usage import usage, usage_of
 
 Command = Callable[[list[str]], None]
-OPTIONS = """\
-options, anywhere:
-  --help                 settings of a command and their defaults
-  --debug                show the traceback of an error
-  --allow-class PATH     let a run name this class of yours, such as my.module.Encoder; repeatable
-  --version
-
-Paths and names are taken as they are typed, for the shell in quotes where they have spaces:
-'source=my file (1).csv'. Other values: seed=1, epochs=auto, threads=null, within=[train,val],
-lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and commands with choices
-configs=FOLDER with choices of your own. Exit codes: 0, 2 for a mistake that the message says how to
-mend, 1 for an error of grap_seq, 130 after an interrupt."""
 # Errors that the user can mend.
 MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 
@@ -250,21 +239,6 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def usage(command: str | None = None) -> str:
-    """Help for the program, or for one command with its settings."""
-    if command is None:
-        lines = ["usage: grap-seq COMMAND key=value ...", ""]
-        lines += [f"  {name:10} {function.__doc__}" for name, function in COMMANDS.items()]
-        lines += ["", "choices:"]
-        lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
-        return "\n".join([*lines, "", OPTIONS])
-    from grap_seq import resources
-
-    name = "pretrain" if command == "demo" else command
-    path = resources.folder("configs") / f"{name}.yaml"
-    return f"usage: grap-seq {command} key=value ...\n\n{path.read_text('utf-8')}\n{OPTIONS}"
-
-
 def main() -> None:
     """Entry point; exit codes are 0, 2 for an error that the user can mend, 1 for one of ours, 130.
 
@@ -305,19 +279,19 @@ def run(arguments: list[str]) -> None:
     try:
         options, words = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
-        raise ValueError(f"{error}, such as --allow-class my.module.Encoder") from error
+        raise ValueError(str(error)) from error
     classes.allow(*options.allow_class)
     if options.version:
         print(__version__)
         return
     if not words:
-        print(usage())
+        print(usage(COMMANDS))
         return
     name, *settings = words
     if name not in COMMANDS:
         raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
     if options.help:
-        print(usage(name))
+        print(usage_of(name))
         return
     COMMANDS[name](settings)
 

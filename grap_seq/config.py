@@ -154,7 +154,8 @@ def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Every setting of a command with its default."""
     known = _keys(defaults)
     places = [key.removesuffix("boosting") for key in known if key.endswith("boosting")]
-    return dict.fromkeys((place + key for place in places for key in settings.BOOSTING), 0) | known
+    names = {part for key in settings.BOOSTING for part in (key, key.rpartition(".")[0])}
+    return dict.fromkeys((place + name for place in places for name in sorted(names)), 0) | known
 
 
 def _is_known(key: str, known: Mapping[str, Any]) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from grap_seq.names import nearest
+
 # What 32-bit integers and floats can hold: more is a slip, and overflows where nobody looks.
 LARGEST, HUGE = 2**31 - 1, 1e30
 
@@ -21,12 +23,14 @@ class Kind:
         null: null is one too, wherever it stands.
         as_typed: pattern of the text on a command line that is the value itself; other text is
             parsed as a number, a list and so on.
+        words: all that there are, where they are few.
     """
 
     says: str
     accepts: Callable[[Any], bool]
     null: bool = False
     as_typed: str = r"(?!)"
+    words: tuple[str, ...] = ()
 
     def check(self, what: str, value: Any) -> None:
         """Refuse another value.
@@ -34,8 +38,11 @@ class Kind:
         Raises:
             ValueError: `what`, then what to write.
         """
-        if not (self.accepts(value) or (value is None and self.null)):
-            raise ValueError(f"{what}: write {self.says}{' or null' if self.null else ''}")
+        if self.accepts(value) or (value is None and self.null):
+            return
+        if self.words and isinstance(value, str):
+            raise ValueError(f"{what}: {nearest(value, self.words)}")
+        raise ValueError(f"{what}: write {self.says}{' or null' if self.null else ''}")
 
     def or_null(self) -> Kind:
         return replace(self, null=True)
@@ -76,7 +83,11 @@ def number(
 
 def choice(*words: str) -> Kind:
     """One of some words."""
-    return Kind(f"one of {', '.join(words)}", lambda value: value in words)
+    return Kind(
+        f"one of {', '.join(words)}",
+        lambda value: isinstance(value, str) and value in words,
+        words=words,
+    )
 
 
 def each(kind: Kind, size: int | None = None) -> Kind:
