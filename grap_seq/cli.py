@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from grap_seq import __version__, classes, config
 from grap_seq.names import nearest
@@ -42,9 +41,9 @@ def _prepared_of(run: Path, given: str | None) -> Path:
 
 
 def _say(text: Any) -> None:
-    from rich.console import Console
+    from grap_seq.terminal import say
 
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    say(text)
 
 
 def _next(command: str, **settings: Any) -> str:
@@ -147,6 +146,7 @@ def evaluate(arguments: list[str]) -> None:
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
     from grap_seq.evaluation.table import show
+    from grap_seq.files import file_name
     from grap_seq.schema import Schema
 
     output = run if settings.output is None else Path(settings.output)
@@ -156,7 +156,7 @@ def evaluate(arguments: list[str]) -> None:
         folder = output
         if label is not None and label != schema.labels[0]:
             # Further labels have a folder each beside the files of the first.
-            folder = output / "labels" / quote(label.name, safe=" ")
+            folder = output / "labels" / file_name(label.name)
         result = protocol.evaluate(
             run,
             prepared,
@@ -251,13 +251,16 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
+        from grap_seq.terminal import visible
+
         mendable = isinstance(error, MENDABLE)
         if "--debug" in arguments:
             traceback.print_exc()
         else:
             text = str(error) if mendable else _unexpected(error)
             line = " ".join(part.strip() for part in text.splitlines())
-            print(f"grap-seq {' '.join(arguments[:1])}: {line}", file=sys.stderr)
+            line = visible(f"grap-seq {' '.join(arguments[:1])}: {line}")
+            print(line, file=sys.stderr)
         sys.exit(2 if mendable else 1)
 
 

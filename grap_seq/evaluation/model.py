@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 
 from grap_seq.data.sequences import Sequences
@@ -29,6 +28,7 @@ from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.state import check_codes
 from grap_seq.schema import SPLITS, Schema
+from grap_seq.terminal import progress
 
 
 def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared: Path) -> None:
@@ -167,8 +167,8 @@ class EmbeddingModel:
             return
         chunks, text = -(-rows // CHUNK_ROWS), f"{target.parent.name} {target.stem}"
         writer: pq.ParquetWriter | None = None
-        with atomic_write(target) as temporary:
-            for table in track(tables, text, total=chunks, transient=True):
+        with atomic_write(target) as temporary, progress() as shown:
+            for table in shown.track(tables, chunks, description=text):
                 table = table.replace_schema_metadata(metadata)
                 writer = writer or pq.ParquetWriter(temporary, table.schema)
                 writer.write_table(table)

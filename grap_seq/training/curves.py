@@ -14,10 +14,10 @@ import lightning
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
 
 from grap_seq import seal
 from grap_seq.batch import Batch
+from grap_seq.terminal import say
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.progress import spoken
@@ -146,4 +146,4 @@ def _tell(epoch: str, row: Row, scores: Row, left: float) -> None:
     warned = f"  {skipped} updates skipped: gradients were not finite" if skipped else ""
     speed = f"  {row['events_per_second']:,.0f} events/s  {row['seconds']:.0f} s"
     rest = f", {spoken(left)} left" if left else ""
-    Console().print(f"{epoch}{shown}{speed}{rest}{warned}", highlight=False, soft_wrap=True)
+    say(f"{epoch}{shown}{speed}{rest}{warned}")

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 from torch import nn
 
 from grap_seq import config as configs
@@ -21,6 +20,7 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.prep.state import check_codes
 from grap_seq.schema import Schema
+from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.checkpoint_files import kept
@@ -179,7 +179,7 @@ def _train(
     by: Criterion = "probe" if len(data.val.examples()) else "last"
     with opened(run, config) as start:
         if start.finished:
-            Console().print(finished(run, config), highlight=False, soft_wrap=True)
+            say(finished(run, config))
             return run
         callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
         trainer = build_trainer(config, callbacks, start.settings)
@@ -197,6 +197,5 @@ def _train(
         seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
         save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    for line in (*sentences(found), f"{label.metric} of the head: {shown}"):
-        Console().print(line, highlight=False, soft_wrap=True)
+    say(*sentences(found), f"{label.metric} of the head: {shown}")
     return run

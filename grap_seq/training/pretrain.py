@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.gaps import gaps_of
@@ -22,6 +21,7 @@ from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
+from grap_seq.terminal import say
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.checkpoint_files import kept
 from grap_seq.training.checkpoints import Checkpoints, Interval
@@ -91,7 +91,7 @@ def pretrain(config: Any) -> Path:
     )
     with opened(run, config) as start:
         if start.finished:
-            Console().print(finished(run, config), highlight=False, soft_wrap=True)
+            say(finished(run, config))
             return run
         saver = Checkpoints(run, config.select, interval, config.validate_every)
         stopping = patience(config.select, config.patience, config.validate_every)
@@ -106,10 +106,9 @@ def pretrain(config: Any) -> Path:
         used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
         more = {"gaps": times, "training": found, "labels": used.to_dict()}
         save(module.model, description | more, run, prepared)
-    for line in sentences(found):
-        Console().print(line, highlight=False, soft_wrap=True)
+    say(*sentences(found))
     if schema.labels:
-        Console().print(module.objective.weighting.summary(), highlight=False)
+        say(module.objective.weighting.summary())
     return run
 
 
