@@ -117,7 +117,7 @@ def settings_of(config: Any) -> Any:
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    settings.check(merged, merged)
+    settings.check(merged, merged, optional=("labels.name",))
     return configs.plain(merged)
 
 
