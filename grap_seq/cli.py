@@ -37,7 +37,14 @@ def _config_of(run: Path) -> dict[str, Any]:
 def _prepared_of(run: Path, given: str | None) -> Path:
     # Read in every case: it says that `run` is a run folder before anything slow is imported.
     own = _config_of(run)["prepared"]
-    return Path(own if given is None else given)
+    prepared = Path(own if given is None else given)
+    # A run has a schema too, and no data.
+    if not (prepared / "manifest.json").is_file():
+        raise FileNotFoundError(
+            f"prepared={prepared} is not a prepared folder (no manifest.json); make it with"
+            " `grap-seq prepare`"
+        )
+    return prepared
 
 
 def _say(text: Any) -> None:
@@ -94,7 +101,7 @@ def _prepare(settings: Any) -> None:
 def pretrain(arguments: list[str]) -> None:
     """a prepared folder -> a run folder with a model and its weights"""
     settings = config.compose("pretrain", arguments)
-    if not (Path(settings.prepared) / "schema.yaml").is_file():
+    if not (Path(settings.prepared) / "manifest.json").is_file():
         if settings.dataset.name != "flights":
             raise FileNotFoundError(
                 f"{settings.prepared} is not a prepared folder; make it with"
