@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from grap_seq import classes, kinds, resources, settings
+from grap_seq import classes, kinds, own_choices, resources, settings
 from grap_seq.names import nearest
 
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
@@ -42,17 +42,21 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     from omegaconf.errors import OmegaConfBaseException
 
     given = [_split(override) for override in overrides]
-    own = _own_folder(given)
+    own = next((own_choices.folder_of(value) for key, value in given if key == "configs"), None)
     given = [(key, value) for key, value in given if key != "configs"]
     given = _spelled_out(given) if command == "pretrain" else given
     groups = _groups_of(command)
     chosen = _chosen(groups, given, own)
+    files = own_choices.files(own, chosen)
+    selected = [f"{key}={value}" for key, value in chosen.items()]
     if own is not None:
         path = QuotedString(escaped(f"file://{own}"), Quote.single).with_quotes()
-        chosen.append(f"hydra.searchpath=[{path}]")
+        selected.append(f"hydra.searchpath=[{path}]")
     try:
         with initialize_config_dir(str(resources.folder("configs").resolve()), version_base="1.3"):
-            config = hydra_compose(command, chosen)
+            config = hydra_compose(command, selected)
+        unresolved: Any = OmegaConf.to_container(config, resolve=False)
+        own_choices.check(files, unresolved)
         defaults: Any = OmegaConf.to_container(config, resolve=True)
         known = _known(defaults)
         typed = [(key, text) for key, text in given if key not in groups]
@@ -64,8 +68,9 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
             # Set here, not by Hydra: composing once more with them takes as long as the first time.
             OmegaConf.update(config, key, value, force_add=True)
         values: Any = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ValueError(f"{' '.join(overrides)}: {error}") from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
+        place = f" (with {', '.join(map(str, files.values()))})" if files else ""
+        raise ValueError(f"{error}{place}") from error
     missing = sorted(key for key, value in _keys(values).items() if value == "???")
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
@@ -132,11 +137,11 @@ def _value(key: str, text: str) -> Any:
     return parsed.value()
 
 
-def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> list[str]:
-    """Overrides of the groups.
+def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> dict[str, str]:
+    """The choices by group.
 
     Raises:
-        ValueError: an unknown choice, or two of one group.
+        ValueError: an unknown choice, two of one group, or a mode and a weighting that is not its.
     """
     chosen: dict[str, str] = {}
     for key, value in given:
@@ -152,7 +157,7 @@ def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -
             f"mode={mode} and weighting={weighting}: {mode} training chooses its own weighting;"
             f" leave out one of them"
         )
-    return [f"{key}={value}" for key, value in chosen.items()]
+    return chosen
 
 
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
@@ -176,20 +181,6 @@ def _check_name(command: str, key: str, groups: list[str], known: Mapping[str, A
 
 def _in(groups: list[str], key: str) -> bool:
     return key.partition(".")[0] in groups
-
-
-def _own_folder(given: list[tuple[str, str]]) -> Path | None:
-    """The folder of `configs=FOLDER`."""
-    for key, value in given:
-        if key == "configs":
-            folder = Path(value).expanduser()
-            if not value or not folder.is_dir():
-                raise FileNotFoundError(
-                    f"configs={value}: no such folder; give one with YAML files in folders such as"
-                    " encoder, weighting or dataset"
-                )
-            return folder.resolve()
-    return None
 
 
 def experiments() -> dict[str, list[str]]:
