@@ -26,6 +26,7 @@ from grap_seq.training.budget import with_epochs
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import open_run, previous
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import checkpoints, patience
@@ -174,6 +175,7 @@ def _train(
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
+        nonfinite=Nonfinite.parse(config.nonfinite, run),
     )
     model.train()
     last = open_run(run, config)
