@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+# Bytes of a file's name that leave room for an ending; file systems take 255.
+LONGEST = 200
 
 
 def sha256(path: Path) -> str:
@@ -19,6 +23,20 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder that stands for any text: one that leads nowhere else.
+
+    What a file name cannot hold is written as in an address, and so is a dot at the beginning:
+    ".." is a folder that exists. A long text is cut and told apart by its SHA-256.
+    """
+    name = quote(text, safe=" ", errors="surrogateescape")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 @contextmanager

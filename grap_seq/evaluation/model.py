@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from rich.progress import track
 from safetensors.torch import load_file, save_file
 
 from grap_seq.data.sequences import Sequences
@@ -25,9 +24,11 @@ from grap_seq.evaluation.embed import (
     label_tables,
 )
 from grap_seq.files import atomic_write, write_json
-from grap_seq.nn.build import build_model
+from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.prep.state import check_codes
 from grap_seq.schema import SPLITS, Schema
+from grap_seq.terminal import progress
 
 
 def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared: Path) -> None:
@@ -39,16 +40,19 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared:
     write_json(run / "model.json", description)
 
 
-def load(run: str | Path) -> EmbeddingModel:
+def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
     """The embedding model of a run folder.
 
     Args:
-        run: a folder written by `grap-seq pretrain`.
+        run: a folder written by `grap-seq pretrain`. It is data: no code of its own is run.
+        allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
+            in this process.
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
-        ValueError: another version made it.
+        ValueError: another version made it, or it names a class that is not allowed.
     """
+    allow(*allow_classes)
     folder = Path(run)
     if not (folder / "model.safetensors").is_file():
         raise FileNotFoundError(
@@ -129,13 +133,9 @@ class EmbeddingModel:
             output: by default run/embeddings.
 
         Raises:
-            ValueError: the folder has another schema than the run.
+            ValueError: the folder has other fields or codes than the run.
         """
-        if Schema.load(prepared).hash != self.schema.hash:
-            raise ValueError(
-                f"{prepared} has another schema than {self.run} was trained on; prepare it with"
-                f" `grap-seq prepare ... like={self.run}`, or name the right folder with prepared="
-            )
+        check_codes(prepared, self.run)
         own = self.run / "embeddings"
         models = {own if output is None else output: self.model}
         if output is None and self.schema.labels:
@@ -167,8 +167,8 @@ class EmbeddingModel:
             return
         chunks, text = -(-rows // CHUNK_ROWS), f"{target.parent.name} {target.stem}"
         writer: pq.ParquetWriter | None = None
-        with atomic_write(target) as temporary:
-            for table in track(tables, text, total=chunks, transient=True):
+        with atomic_write(target) as temporary, progress() as shown:
+            for table in shown.track(tables, chunks, description=text):
                 table = table.replace_schema_metadata(metadata)
                 writer = writer or pq.ParquetWriter(temporary, table.schema)
                 writer.write_table(table)

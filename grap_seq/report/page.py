@@ -22,6 +22,7 @@ from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import RunFiles, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
+from grap_seq.terminal import LAYOUT, visible
 from grap_seq.training.summary import sentences
 
 _ROWS = {
@@ -59,6 +60,7 @@ def report(run: Path, prepared: Path) -> Path:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: visible(value, LAYOUT) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -6,11 +6,11 @@ from typing import Any
 
 import lightning
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from grap_seq.distributed import summed
 from grap_seq.seeds import derived_seed
+from grap_seq.terminal import say
 from grap_seq.training.refusal import Nonfinite, Part, Refusal, of_all_processes, tensors_of
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.undo import Undo
@@ -216,7 +216,7 @@ class TrainingModule(lightning.LightningModule):
             row = f"It is number {self.refused} in a row. " if self.refused > 1 else ""
             raise FloatingPointError(f"{said}. {row}{REMEDY}")
         if self.global_rank == 0:
-            Console().print(said, highlight=False, soft_wrap=True, markup=False)
+            say(said)
 
     def not_finite(self) -> set[str]:
         """Losses whose own gradients in this update are known to be not finite."""

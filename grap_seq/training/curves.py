@@ -14,10 +14,10 @@ import lightning
 import pandas as pd
 import torch
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
 
+from grap_seq import seal
 from grap_seq.batch import Batch
-from grap_seq.files import atomic_write
+from grap_seq.terminal import say
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.progress import spoken
@@ -126,7 +126,7 @@ class Curves(Callback):
             self.metrics = rows
             self._start()
         if trainer.is_global_zero:
-            with atomic_write(self.run / "metrics.csv") as temporary:
+            with seal.write(self.run, "metrics.csv") as temporary:
                 pd.DataFrame(rows).to_csv(temporary, index=False)
             assert trainer.max_epochs is not None
             left = 0 if inside_epoch(trainer) else trainer.max_epochs - len(rows)
@@ -173,4 +173,4 @@ def _tell(epoch: str, row: Row, scores: Row, left: float, times: float) -> None:
         warned += f"  The losses are {times:,.0f} times those of the first batch: lower lr."
     speed = f"  {row['events_per_second']:,.0f} events/s  {row['seconds']:.0f} s"
     rest = f", {spoken(left)} left" if left else ""
-    Console().print(f"{epoch}{shown}{speed}{rest}{warned}", highlight=False, soft_wrap=True)
+    say(f"{epoch}{shown}{speed}{rest}{warned}")

@@ -21,10 +21,10 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.downstream import label_loss
 from grap_seq.schema import Label
 from grap_seq.training.base import TrainingModule
+from grap_seq.training.checkpoints import SCORE
 from grap_seq.training.curves import Curves
 from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.schedule import Schedule
-from grap_seq.training.selection import SCORE
 
 
 class SupervisedModule(TrainingModule):
