@@ -28,6 +28,7 @@ from grap_seq.training.checkpoints import Checkpoints, Interval
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import patience
@@ -173,6 +174,7 @@ def _train(
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
+        nonfinite=Nonfinite.parse(config.nonfinite, run),
     )
     model.train()
     scorer = HeadScore(run, data.val, dataset.eval_length)

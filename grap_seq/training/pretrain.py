@@ -29,6 +29,7 @@ from grap_seq.training.criterion import criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, patience
@@ -222,6 +223,7 @@ def build_module(
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
         schedule=schedule,
+        nonfinite=Nonfinite.parse(options["nonfinite"], Path(options["run"])),
     )
     return module, description
 
