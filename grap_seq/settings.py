@@ -74,6 +74,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("source", "output", "run", "prepared", "spec", "like"), PATH),
     # Names.
     **dict.fromkeys(("name", "recipe", "class", "label", "method"), TEXT),
+    "labels.name": TEXT.or_null(),
     "mode": choice("pretrain", "auxiliary", "supervised"),
     # Preparation.
     "until": Kind(

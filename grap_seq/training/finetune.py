@@ -118,7 +118,10 @@ def settings_of(config: Any) -> Any:
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    settings.check(merged, merged)
+    try:
+        settings.check(merged, merged, optional=("labels.name",))
+    except ValueError as error:  # What the user typed has been checked.
+        raise ValueError(f"{config.run}/config.yaml: {error}") from error
     return configs.plain(merged)
 
 
