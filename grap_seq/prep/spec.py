@@ -253,6 +253,9 @@ class DatasetSpec:
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
+        for name in (*used, *self.label):
+            if "\0" in name:
+                raise ValueError(f"{where}: column {name!r} has a zero byte; rename it")
         for key in ("relative_time", "unique", "local_labels"):
             if not isinstance(getattr(self, key), bool):
                 raise ValueError(f"{where}: {key} takes true or false")
