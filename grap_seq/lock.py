@@ -39,6 +39,9 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
             started = datetime.now(timezone.utc).isoformat(" ", "seconds")
             file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
             file.flush()
+            # Of processes that were killed while they wrote.
+            for unfinished in folder.rglob("*.tmp-*"):
+                unfinished.unlink()
         yield
 
 

@@ -1,4 +1,4 @@
-"""Files of a folder whose bytes are known: what was damaged or put there is noticed when it is read.
+"""Files of a folder whose bytes are known: damaged and foreign ones are noticed when they are read.
 
 `checksums.jsonl` gets a line for every file that is written, before the file gets its name. A
 process that is killed in between leaves the earlier file, so the last two lines of a name count.
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from grap_seq import lock
 from grap_seq.files import atomic_write, sha256
 
 FILE = "checksums.jsonl"
@@ -101,6 +102,25 @@ def check(folder: Path, name: str, remedy: str) -> Path:
         kind = ValueError if path.is_file() else FileNotFoundError
         raise kind(f"{path} {wrong}; {remedy}")
     return path
+
+
+def unknown(folder: Path) -> list[str]:
+    """Files below a folder that neither its checksums nor those of a folder in it know.
+
+    Locks, unfinished files and damaged checkpoints are grap_seq's own.
+    """
+    known = {folder / name for name in records(folder)}
+    for inner in folder.rglob(FILE):
+        known |= {inner, *(inner.parent / name for name in records(inner.parent))}
+    ours = (lock.FILE, ".damaged")
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path not in known
+        and not path.name.endswith(ours)
+        and ".tmp-" not in path.name
+    )
 
 
 def _append(folder: Path, record: dict[str, Any]) -> None:

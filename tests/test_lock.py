@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -44,14 +46,21 @@ def test_a_folder_that_was_replaced_meanwhile_is_not_held(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    fstat = os.fstat
+    flock = fcntl.flock
 
-    def replaced(number: int) -> os.stat_result:
+    def replaced(file: IO[str], kind: int) -> None:
         folder.rename(tmp_path / "old")
         folder.mkdir()
         (folder / ".lock").touch()
-        return fstat(number)
+        flock(file, kind)
 
-    monkeypatch.setattr(os, "fstat", replaced)
+    monkeypatch.setattr(fcntl, "flock", replaced)
     with pytest.raises(FileExistsError, match="just replaced"), locked(folder):
         pass
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "model.json.tmp-123").touch()
+    with locked(tmp_path):
+        assert not list((tmp_path / "a").iterdir())

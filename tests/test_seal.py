@@ -53,6 +53,7 @@ def test_a_line_that_a_full_disk_has_cut_harms_no_other(tmp_path: Path) -> None:
     seal.write_text(tmp_path, "f.txt", "hello")
     with (tmp_path / seal.FILE).open("ab") as file:
         file.write(b'{"file": "g.txt", "sha2')
-    seal.write_text(tmp_path, "h.txt", "there", step=3)
+    with seal.write(tmp_path, "h.txt", step=3) as temporary:
+        temporary.touch()
     assert [seal.problem(tmp_path, name) for name in ("f.txt", "h.txt")] == [None, None]
     assert seal.records(tmp_path)["h.txt"][-1]["step"] == 3

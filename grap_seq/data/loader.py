@@ -14,6 +14,7 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.order import batches, generator
 from grap_seq.data.sequences import Sequences
 from grap_seq.layout import MAX_PADDING
+from grap_seq.orphans import die_with_parent
 
 
 class EpochBatches(Dataset[Batch]):
@@ -136,4 +137,15 @@ def loader(dataset: EpochBatches, workers: int = 0, first: int = 0) -> DataLoade
     Its length is that of the whole epoch: Lightning counts on from `first` up to there.
     """
     sampler = Remaining(first, len(dataset))
-    return DataLoader(dataset, batch_size=None, sampler=sampler, num_workers=workers)
+    return DataLoader(
+        dataset,
+        batch_size=None,
+        sampler=sampler,
+        num_workers=workers,
+        worker_init_fn=_begin,
+    )
+
+
+def _begin(worker: int) -> None:
+    del worker
+    die_with_parent()

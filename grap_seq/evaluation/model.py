@@ -26,6 +26,7 @@ from grap_seq.evaluation.embed import (
 from grap_seq.files import atomic_write, write_json
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.prep.state import check_codes
 from grap_seq.schema import SPLITS, Schema
 from grap_seq.terminal import progress
 
@@ -132,13 +133,9 @@ class EmbeddingModel:
             output: by default run/embeddings.
 
         Raises:
-            ValueError: the folder has another schema than the run.
+            ValueError: the folder has other fields or codes than the run.
         """
-        if Schema.load(prepared).hash != self.schema.hash:
-            raise ValueError(
-                f"{prepared} has another schema than {self.run} was trained on; prepare it with"
-                f" `grap-seq prepare ... like={self.run}`, or name the right folder with prepared="
-            )
+        check_codes(prepared, self.run)
         own = self.run / "embeddings"
         models = {own if output is None else output: self.model}
         if output is None and self.schema.labels:

@@ -7,6 +7,7 @@ training and use later cannot differ.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,9 @@ from grap_seq.files import write_json
 from grap_seq.prep.clean import TimeKind
 from grap_seq.prep.spec import DatasetSpec
 from grap_seq.schema import Field, Label, Metric, Schema
+
+# Differences that a message names.
+MAX_NAMED = 4
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,26 @@ class State:
             time_kind=content["time"]["kind"],
         )
 
+    def coding(self) -> dict[str, Any]:
+        """What a model's input depends on beside the raw events, by what to call it."""
+        parts: dict[str, Any] = {
+            "kind of times": self.time_kind,
+            "relative_time": self.spec.relative_time,
+        }
+        for name, values in (self.categorical | self.static_categorical).items():
+            parts[f"vocabulary of '{name}'"] = list(values)
+        for name, scaler in (self.numerical | self.static_numerical).items():
+            parts[f"scaler of '{name}'"] = dataclasses.asdict(scaler)
+        for label in self.labels:
+            parts[f"label '{label.name}'"] = label.to_dict()
+        return parts
+
+    @property
+    def codes(self) -> str:
+        """SHA-256 of `coding`: equal for folders whose codes and numbers mean the same."""
+        text = json.dumps(self.coding(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()
+
     def save(self, folder: Path) -> None:
         write_json(folder / "vocab.json", self.to_dict())
 
@@ -133,6 +157,32 @@ class State:
                 "`grap-seq prepare`"
             )
         return cls.from_dict(json.loads(path.read_text("utf-8")))
+
+
+def check_codes(prepared: Path, run: Path) -> None:
+    """Refuse data with other fields or other codes than those that a run was trained on.
+
+    Names and sizes of two vocabularies may agree: a model reads both, and one of them is nonsense.
+
+    Raises:
+        FileNotFoundError: one of them has no schema.yaml or vocab.json.
+        ValueError: they differ; says in what.
+    """
+    remedy = (
+        f"prepare it with `grap-seq prepare ... like={run}`, or name the right folder with"
+        " prepared="
+    )
+    if Schema.load(prepared).hash != Schema.load(run).hash:
+        raise ValueError(f"{prepared} has another schema than {run} was trained on; {remedy}")
+    given, learned = State.load(prepared).coding(), State.load(run).coding()
+    differ = [name for name in learned if given.get(name) != learned[name]]
+    differ += [name for name in given if name not in learned]
+    if differ:
+        more = f" and {len(differ) - MAX_NAMED} more" if len(differ) > MAX_NAMED else ""
+        raise ValueError(
+            f"{prepared} is coded otherwise than the data that {run} was trained on, in the"
+            f" {', the '.join(differ[:MAX_NAMED])}{more}; {remedy}"
+        )
 
 
 def _fields(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grap_seq.config import AUTO
+from grap_seq.settings import AUTO
 from grap_seq.terminal import say
 
 

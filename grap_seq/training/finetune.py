@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,33 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from grap_seq import config as configs
+from grap_seq import seal, settings
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import load, save
-from grap_seq.files import write_json
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
+from grap_seq.prep.state import check_codes
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
+from grap_seq.training.checkpoint_files import kept
+from grap_seq.training.checkpoints import Checkpoints, Interval
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
-from grap_seq.training.run_folder import open_run, previous
+from grap_seq.training.refusal import Nonfinite
+from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
-from grap_seq.training.selection import checkpoints, patience
+from grap_seq.training.selection import patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
-ADAPTERS = ("auto", "lora", "full")
 # Settings that a run hands on to its fine-tuning.
 KEPT = (
     *("prepared", "batch_size", "max_padding", "clip", "accumulate"),
@@ -80,14 +82,8 @@ def finetune(config: Any) -> Path:
         ValueError: other data than the run's, no label, or options that do not fit.
     """
     source = load(config.pretrained)
-    schema = _labelled(Path(config.prepared))
-    if schema.hash != source.schema.hash:
-        raise ValueError(
-            f"{config.prepared} has another schema than {config.pretrained} was trained on; prepare"
-            f" it with like={config.pretrained}, or name the right folder with prepared="
-        )
-    if config.adapters not in ADAPTERS:
-        raise ValueError(f"adapters={config.adapters}: choose one of {', '.join(ADAPTERS)}")
+    _labelled(Path(config.prepared))
+    check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
     lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
@@ -119,11 +115,14 @@ def settings_of(config: Any) -> Any:
     defaults = {key: stored[key] for key in KEPT} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
     defaults["clip"] = defaults["clip"] or 0.0
-    configs.check_kinds(defaults, given)
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    return OmegaConf.create(merged)
+    try:
+        settings.check(merged, merged, optional=("labels.name",))
+    except ValueError as error:  # What the user typed has been checked.
+        raise ValueError(f"{config.run}/config.yaml: {error}") from error
+    return configs.plain(merged)
 
 
 def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Parameter | None:
@@ -149,6 +148,7 @@ def _train(
 ) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
+    interval = Interval.parse(config.checkpoint_every)
     dataset = config.dataset
     policy = CropPolicy(**windows(dataset, description["encoder"]) | {"views": 0}, window=True)
     data = PretrainData(
@@ -174,28 +174,30 @@ def _train(
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
+        nonfinite=Nonfinite.parse(config.nonfinite, run),
     )
     model.train()
-    last = open_run(run, config)
     scorer = HeadScore(run, data.val, dataset.eval_length)
     by: Criterion = "probe" if len(data.val.examples()) else "last"
-    savers = checkpoints(run, by)
-    trainer = build_trainer(config, [scorer, *patience(by, config.patience), *savers])
-    fit(trainer, module, data, last)
-    best = savers[0].best_model_path or savers[-1].best_model_path
-    kept = torch.load(best, map_location="cpu", weights_only=True)
-    module.load_state_dict(kept["state_dict"])
-    splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
-    scores = {name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()}
-    if lora:
-        merge_adapters(model)
-    found = summarise(run, "score" if by == "probe" else by, kept["epoch"], config.epochs)
-    used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
-    used = used.after(LabelsUsed.of(description))
-    save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
-    write_json(run / "head.json", {"label": label.name, "metric": label.metric, **scores})
+    with opened(run, config) as start:
+        if start.finished:
+            say(finished(run, config))
+            return run
+        callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
+        trainer = build_trainer(config, callbacks, start.settings)
+        state, epoch, _ = kept(fit(trainer, module, data, run, start))
+        module.load_state_dict(state)
+        splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
+        scores = {
+            name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()
+        }
+        if lora:
+            merge_adapters(model)
+        found = summarise(run, "score" if by == "probe" else by, epoch, config.epochs)
+        used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
+        used = used.after(LabelsUsed.of(description))
+        seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
+        save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     say(*sentences(found), f"{label.metric} of the head: {shown}")
-    if previous(run).exists():
-        shutil.rmtree(previous(run))
     return run

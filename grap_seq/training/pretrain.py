@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,13 +23,16 @@ from grap_seq.prep.state import State
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 from grap_seq.training.budget import with_epochs
+from grap_seq.training.checkpoint_files import kept
+from grap_seq.training.checkpoints import Checkpoints, Interval
 from grap_seq.training.criterion import criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
-from grap_seq.training.run_folder import last_checkpoint, open_run, previous
+from grap_seq.training.refusal import Nonfinite
+from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
-from grap_seq.training.selection import Selection, checkpoints, patience
+from grap_seq.training.selection import Selection, patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
@@ -46,6 +48,7 @@ def pretrain(config: Any) -> Path:
     Raises:
         FileExistsError: the run folder exists; see `overwrite` and `resume`.
         ValueError: the config does not fit the data or the machine.
+        SystemExit: the process was told to stop; `resume` goes on.
     """
     if config.mode == "auxiliary" and config.weighting.name != "auxiliary":
         raise ValueError(
@@ -54,6 +57,7 @@ def pretrain(config: Any) -> Path:
         )
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
+    interval = Interval.parse(config.checkpoint_every)
     schema = Schema.load(prepared)
     data = PretrainData(
         prepared,
@@ -86,26 +90,26 @@ def pretrain(config: Any) -> Path:
         threads=config.trainer.threads,
         boosting=Boosting.from_config(config.dataset.boosting),
     )
-    last = open_run(run, config)
-    savers = checkpoints(run, config.select, config.validate_every)
-    stopping = patience(config.select, config.patience, config.validate_every)
-    trainer = build_trainer(config, [recorder, selection, *stopping, *savers])
-    fit(trainer, module, data, last)
-    # No epoch has a score where the first one to be scored was never reached.
-    best = savers[0].best_model_path
-    kept = torch.load(best or last_checkpoint(run), map_location="cpu", weights_only=True)
-    module.load_state_dict(kept["state_dict"])
-    by = config.select if best else "last"
-    found = summarise(run, by, kept["epoch"], config.epochs)
-    name = None if data.train.label is None else data.train.label.name
-    used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
-    more = {"gaps": times, "training": found, "labels": used.to_dict()}
-    save(module.model, description | more, run, prepared)
+    with opened(run, config) as start:
+        if start.finished:
+            say(finished(run, config))
+            return run
+        saver = Checkpoints(run, config.select, interval, config.validate_every)
+        stopping = patience(config.select, config.patience, config.validate_every)
+        trainer = build_trainer(config, [recorder, selection, *stopping, saver], start.settings)
+        checkpoint = fit(trainer, module, data, run, start)
+        state, epoch, chosen = kept(checkpoint)
+        module.load_state_dict(state)
+        # No epoch has a score where the first one to be scored was never reached.
+        by = config.select if chosen else "last"
+        found = summarise(run, by, epoch, config.epochs)
+        name = None if data.train.label is None else data.train.label.name
+        used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
+        more = {"gaps": times, "training": found, "labels": used.to_dict()}
+        save(module.model, description | more, run, prepared)
     say(*sentences(found))
     if schema.labels:
         say(module.objective.weighting.summary())
-    if previous(run).exists():
-        shutil.rmtree(previous(run))
     return run
 
 
@@ -121,16 +125,8 @@ def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:
 
 
 def crop_policy(config: Any) -> CropPolicy:
-    """Windows of the dataset and encoder, and the views that the objective needs.
-
-    Raises:
-        ValueError: an unknown `next_event_on`.
-    """
+    """Windows of the dataset and encoder, and the views that the objective needs."""
     objective = config.objective
-    if objective.next_event_on not in ("views", "window"):
-        raise ValueError(
-            f"objective.next_event_on={objective.next_event_on}: choose views or window"
-        )
     window = objective.next_event_on == "window"
     crops = windows(config.dataset, config.encoder)
     if window and not objective.coles:
@@ -227,18 +223,13 @@ def build_module(
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
         schedule=schedule,
+        nonfinite=Nonfinite.parse(options["nonfinite"], Path(options["run"])),
     )
     return module, description
 
 
 def time_edges(time: str, train: Sequences) -> list[float] | None:
-    """Upper edges of the bins of the time loss, from the gaps of the training split.
-
-    Raises:
-        ValueError: an unknown kind of time loss.
-    """
-    if time not in ("error", "bins"):
-        raise ValueError(f"objective.time={time}: choose error or bins")
+    """Upper edges of the bins of the time loss, from the gaps of the training split."""
     return gaps_of(train).edges() if time == "bins" else None
 
 

@@ -27,16 +27,17 @@ class Recorder(Curves):
         super().__init__(run)
         self.log_every = log_every
         self._validation = EpochMeans()
-        # Rows of steps after `_written`, the last one that weights.parquet covers.
+        # Rows of steps after `_written`, the last one that weights.parquet covers. Checkpoints
+        # inside an epoch hold them; at its end they are in the file.
         self._rows: list[Row] = []
         self._written = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return super().state_dict() | {"written": self._written}
+        return super().state_dict() | {"written": self._written, "rows": self._rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
-        self._written = state_dict["written"]
+        self._written, self._rows = state_dict["written"], list(state_dict["rows"])
 
     def on_train_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule

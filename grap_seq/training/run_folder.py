@@ -1,4 +1,10 @@
-"""The folder of a run: created, continued or replaced, never mixed with another one."""
+"""The folder of a run: created, continued or replaced by one process at a time.
+
+config.yaml, environment.json, schema.yaml, vocab.json    written when the run begins
+checkpoints/, metrics.csv, weights.parquet                while it trains
+model.safetensors, model.json                             when it ends
+NAME.previous                                             the run that it replaces, until it ends
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,10 @@ import os
 import platform
 import shutil
 import subprocess
-import zipfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -14,9 +23,11 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from grap_seq import config as configs
-from grap_seq.files import write_json
-from grap_seq.training.trainer import DECISIVE
+from grap_seq import lock, seal
+from grap_seq.lock import locked
+from grap_seq.terminal import say
+from grap_seq.training.checkpoint_files import newest
+from grap_seq.training.same_run import check_data, check_same, data_of, settings_of, stored_config
 
 PACKAGES = (
     "grap-seq",
@@ -27,74 +38,103 @@ PACKAGES = (
     "pyarrow",
     "ibis-framework",
 )
+# In a run that was set aside: which run has done so.
+MARK = ".replaced-by"
 
 
-def open_run(run: Path, config: Any) -> Path | None:
-    """Create the run folder; returns the checkpoint to continue from, if any.
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins.
+
+    Attributes:
+        settings: hash of the settings that it has to keep.
+        record: of the checkpoint that it goes on from; None: it begins anew.
+        finished: whether nothing is left to train.
+    """
+
+    settings: str
+    record: dict[str, Any] | None = None
+    finished: bool = False
+
+
+@contextmanager
+def opened(run: Path, config: Any) -> Iterator[Start]:
+    """Hold a run folder while its run goes on; what it replaces is removed after its success.
 
     Raises:
-        FileExistsError: the folder exists and neither `overwrite` nor `resume` is set.
-        ValueError: `resume` with a config that differs from the stored one, or without a checkpoint
-            that a run of more than one epoch must have.
+        FileExistsError: the folder exists and neither `overwrite` nor `resume` is set, it is
+            something else than a run, holds files of the user's, or another process is at work.
+        ValueError: `resume` with other settings or data than the stored ones, a damaged
+            config.yaml, or no whole checkpoint.
     """
-    last = last_checkpoint(run)
-    if config.resume:
-        _check_checkpoint(run)
-    if config.resume and last.is_file():
-        stored = configs.load(run / "config.yaml")
-        given = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(given, dict)
-        changed = [
-            str(key)
-            for key in given
-            if key not in ("resume", "overwrite", "trainer") and given[key] != stored.get(str(key))
-        ]
-        # A run from before a setting existed had today's default.
-        earlier = stored["trainer"]
-        changed += [
-            f"trainer.{key}"
-            for key in DECISIVE
-            if key in earlier and earlier[key] != given["trainer"].get(key)
-        ]
-        if changed:
-            raise ValueError(
-                f"resume=true, but {', '.join(changed)} differ from {run}/config.yaml; repeat the"
-                " original arguments, of which trainer.max_steps, threads and workers are free"
-            )
-        return last
-    if run.exists() and any(run.iterdir()) and not (config.overwrite or config.resume):
-        finished = (run / "model.safetensors").is_file()
-        remedy = "" if finished else " or resume=true to continue it,"
+    if config.resume and config.overwrite:
+        raise ValueError("resume=true goes on with a run and overwrite=true replaces it: give one")
+    if _contents(run) and "config.yaml" not in seal.records(run):
         raise FileExistsError(
-            f"the run folder {run} exists; add overwrite=true to replace it,{remedy} or name"
-            " another with run=..."
+            f"{run} is not a run folder, or another version of grap_seq made it: it is left as it"
+            " is; name another with run=..."
         )
-    if run.exists() and any(run.iterdir()):
-        set_aside(run)
     run.mkdir(parents=True, exist_ok=True)
-    configs.save(config, run / "config.yaml")
-    write_json(run / "environment.json", environment(config.seed))
-    return None
+    with ExitStack() as held:
+        held.enter_context(locked(run))
+        if config.resume and _contents(run):
+            yield _resumed(run, config)
+        else:
+            replaced = _make_room(run, config) if _contents(run) else None
+            if replaced:
+                held.enter_context(locked(run))
+            yield _created(run, config, replaced)
+        _remove_replaced(run)
 
 
-def _check_checkpoint(run: Path) -> None:
-    """Refuse to continue a run whose checkpoint is damaged or gone, instead of starting it anew."""
-    last, best = last_checkpoint(run), last_checkpoint(run).with_name("best.ckpt")
-    copy = f", or copy {best} to it to go on from that epoch" if best.is_file() else ""
-    remedy = f"restore it from a copy{copy}; overwrite=true starts the run anew"
-    # A checkpoint is a zip archive, whose directory stands at its end.
-    if last.is_file() and not zipfile.is_zipfile(last):
-        raise ValueError(f"resume=true, but {last} is damaged: {remedy}")
-    metrics = run / "metrics.csv"
-    # Killed before its first checkpoint, a run may have the first epoch's row.
-    epochs = len(metrics.read_text("utf-8").splitlines()) - 1 if metrics.is_file() else 0
-    if not last.is_file() and (epochs > 1 or (run / "model.safetensors").is_file()):
-        raise ValueError(f"resume=true, but {last} is gone: {remedy}")
+def _contents(run: Path) -> list[Path]:
+    """What makes a folder a used one; a run that was killed as it began leaves none of it."""
+    own = (lock.FILE, seal.FILE, MARK)
+    entries = run.iterdir() if run.is_dir() else ()
+    return [path for path in entries if path.name not in own and ".tmp-" not in path.name]
 
 
-def last_checkpoint(run: Path) -> Path:
-    """The checkpoint of the last finished epoch."""
-    return run / "checkpoints" / "last.ckpt"
+def _created(run: Path, config: Any, replaced: str | None) -> Start:
+    prepared = Path(config.prepared)
+    if config.resume:
+        say(f"There is no {run} to go on with: it begins now.")
+    with seal.write(run, "config.yaml", replaces=replaced) as temporary:
+        temporary.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8")
+    for name in ("schema.yaml", "vocab.json"):
+        seal.write_text(run, name, (prepared / name).read_text("utf-8"))
+    about = environment(config.seed) | {"data": data_of(config)}
+    seal.write_json(run, "environment.json", about)
+    return Start(settings_of(stored_config(run)))
+
+
+def _resumed(run: Path, config: Any) -> Start:
+    stored = stored_config(run)
+    check_same(run, stored, config)
+    if not (run / "environment.json").is_file():
+        # Killed as it began.
+        return _created(run, config, None)
+    about = check_data(run, config)
+    again = [*about.get("resumed", []), environment(config.seed)]
+    settings = settings_of(stored)
+    record = newest(run, settings)
+    raised = config.epochs > stored["epochs"]
+    written = all((run / name).is_file() for name in ("model.safetensors", "model.json"))
+    if record is not None and record["ended"] and not raised and written:
+        return Start(settings, record, finished=True)
+    if raised:
+        replaces = seal.records(run)["config.yaml"][-1]["replaces"]
+        with seal.write(run, "config.yaml", replaces=replaces) as temporary:
+            text = OmegaConf.to_yaml(OmegaConf.create(stored | {"epochs": config.epochs}))
+            temporary.write_text(text, "utf-8")
+    seal.write_json(run, "environment.json", about | {"resumed": again})
+    step = "the beginning: it had no checkpoint yet" if record is None else f"step {record['step']}"
+    say(f"{run} goes on from {step}.")
+    return Start(settings, record)
+
+
+def finished(run: Path, config: Any) -> str:
+    """What to say about a run that has nothing left to train."""
+    return f"{run} is finished, after {config.epochs} epochs at most; raise epochs= to train on."
 
 
 def previous(run: Path) -> Path:
@@ -102,18 +142,57 @@ def previous(run: Path) -> Path:
     return run.with_name(f"{run.name}.previous")
 
 
-def set_aside(run: Path) -> None:
-    """Move a run folder away; an unfinished one only makes room for the last finished one.
+def _make_room(run: Path, config: Any) -> str:
+    """Move a run away; an unfinished one only makes room for the last finished one.
 
-    Raises:
-        FileExistsError: the folder is something else than a run.
+    Returns:
+        What names the move, in the mark of the run that was set aside.
     """
-    if not (run / "config.yaml").is_file():
-        raise FileExistsError(f"{run} is not a run folder (no config.yaml): it is left as it is")
-    if previous(run).exists():
+    finished = (run / "model.json").is_file()
+    if not config.overwrite:
+        remedy = "" if finished else " or resume=true to continue it,"
+        raise FileExistsError(
+            f"the run folder {run} exists; add overwrite=true to replace it,{remedy} or name"
+            " another with run=..."
+        )
+    foreign = [name for name in seal.unknown(run) if name != MARK]
+    if foreign:
+        raise FileExistsError(
+            f"{run} holds {', '.join(foreign[:5])}, which grap_seq did not write; move what is"
+            " yours out of it before overwrite=true, or name another with run=..."
+        )
+    old, replaced = previous(run), _replaced(run)
+    if replaced:
         shutil.rmtree(run)
+    elif old.exists():
+        raise FileExistsError(
+            f"{old} is in the way: the run that overwrite=true replaces would wait there; rename or"
+            " delete it"
+        )
     else:
-        run.rename(previous(run))
+        replaced = f"process {os.getpid()} at {time.time_ns()}"
+        (run / MARK).write_text(replaced, "utf-8")
+        run.rename(old)
+    run.mkdir()
+    return replaced
+
+
+def _replaced(run: Path) -> str | None:
+    """Mark of the run that this one has set aside, if it is still there."""
+    mark = previous(run) / MARK
+    name: str | None = seal.records(run)["config.yaml"][-1]["replaces"]
+    return name if mark.is_file() and mark.read_text("utf-8") == name else None
+
+
+def _remove_replaced(run: Path) -> None:
+    if not _replaced(run):
+        return
+    old = previous(run)
+    foreign = [name for name in seal.unknown(old) if name != MARK]
+    if foreign:
+        say(f"{old} is kept: it holds {', '.join(foreign[:5])}, which grap_seq did not write.")
+    else:
+        shutil.rmtree(old)
 
 
 def environment(seed: int) -> dict[str, Any]:

@@ -1,26 +1,21 @@
-"""Which epoch's weights a run keeps: best by the validation probe, by validation loss, or last."""
+"""Scores of the epochs, by which a run chooses the weights that it keeps and stops early."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import lightning
 import numpy as np
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 
 from grap_seq.data.order import generator
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.protocol import probe
+from grap_seq.training.checkpoints import MODES, SCORE
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.stop import inside_epoch
-
-SCORE = "score"
-# Whether the higher or the lower score is the better one.
-MODES = {"probe": "max", "loss": "min"}
 
 
 class Selection(Callback):
@@ -118,19 +113,6 @@ class Selection(Callback):
         )
 
 
-class BestCheckpoint(ModelCheckpoint):
-    """The best of the whole epochs.
-
-    One that the run stops in is no candidate: a run that goes on never comes back to its score.
-    """
-
-    def on_train_epoch_end(
-        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
-    ) -> None:
-        if not inside_epoch(trainer):
-            super().on_train_epoch_end(trainer, pl_module)
-
-
 class Patience(EarlyStopping):
     """Stops the run after so many scored epochs without a better one.
 
@@ -162,26 +144,3 @@ def patience(by: Criterion, epochs: int, every: int = 1) -> list[Patience]:
     if by == "last" or not epochs:
         return []
     return [Patience(epochs, MODES[by], every)]
-
-
-def checkpoints(run: Path, by: Criterion, every: int = 1) -> list[ModelCheckpoint]:
-    """Checkpoints of a run, written atomically by Lightning: the best epoch's, then the last one's.
-
-    The best stands first, so that the last checkpoint knows about it when a run is resumed.
-    """
-    folder = run / "checkpoints"
-    last = ModelCheckpoint(
-        folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    if by == "last":
-        return [last]
-    best = BestCheckpoint(
-        folder,
-        filename="best",
-        monitor=SCORE,
-        mode=MODES[by],
-        every_n_epochs=every,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    return [best, last]

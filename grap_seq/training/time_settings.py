@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from grap_seq.config import AUTO
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
-from grap_seq.prep.spec import SECONDS
+from grap_seq.prep.spec_parts import SECONDS
+from grap_seq.settings import AUTO
 from grap_seq.terminal import say
 
 # Longer gaps count as this quantile of those above zero.

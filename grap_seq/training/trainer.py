@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,40 +14,40 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
+from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
+from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
+from grap_seq.training.run_folder import Start
+from grap_seq.training.signals import Signals, forwarded
 from grap_seq.training.stop import StopAfter
 
-CHOICES = {
-    "accelerator": ("cpu", "gpu"),
-    "precision": ("32-true", "bf16-mixed", "16-mixed"),
-    "matmul_precision": ("highest", "high", "medium"),
-}
-# Settings of `trainer` that change what comes out, by more than the order of sums does.
-DECISIVE = (*CHOICES, "devices", "compile")
 # Errors that a user can mend: they are one line, whichever process raised them.
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 
 
-def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Trainer:
-    """A trainer with the epochs, clipping and `trainer` section of a config."""
+def build_trainer(config: Any, callbacks: Sequence[Callback], settings: str) -> lightning.Trainer:
+    """A trainer with the epochs, clipping and `trainer` section of a config.
+
+    Args:
+        config: of the run.
+        callbacks: beside those that every run has.
+        settings: hash of the settings that a run which goes on has to have.
+    """
     shown = Console().is_terminal
     steps = config.trainer.max_steps
     ours = [EachProcess(config), StopAfter(steps), WholeRun(steps, shown)]
     _quiet()
-    several = config.trainer.devices > 1
     return lightning.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
-        # Fresh processes that receive the objects built here: only fitting is distributed, and
-        # one process opens the run folder and writes the model.
-        strategy="ddp_spawn" if several else "auto",
+        strategy=LoopbackDDP() if config.trainer.devices > 1 else "auto",
         # A cluster's own environment would number the processes by its tasks, of which this is one.
-        plugins=[LightningEnvironment()] if several else None,
+        plugins=[LightningEnvironment(), CheckpointFiles(Path(config.run), settings)],
         # Every process already takes its part of a batch.
         use_distributed_sampler=False,
         precision=config.trainer.precision,
@@ -59,6 +60,7 @@ def build_trainer(config: Any, callbacks: Sequence[Callback]) -> lightning.Train
         enable_model_summary=False,
         reload_dataloaders_every_n_epochs=1,
         num_sanity_val_steps=0,
+        default_root_dir=config.run,
     )
 
 
@@ -95,16 +97,28 @@ def compile_encoder(encoder: Any, **options: Any) -> None:
     change(dynamic=True, **options)
 
 
-def fit(trainer: lightning.Trainer, module: Any, data: Any, checkpoint: Path | None) -> None:
+def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: Start) -> Any:
     """Train; an error of another process is raised here, as it was raised there.
+
+    Returns:
+        Content of the last checkpoint.
 
     Raises:
         ValueError, FloatingPointError: as in training with one process.
         ValueError: memory is not enough for a batch; names its longest sequence.
         ProcessRaisedException: another error; its message has that process's traceback.
+        SystemExit: the run was told to stop, and has written a checkpoint.
     """
+    path = None if start.record is None else run / start.record["file"]
+    launcher: Any = trainer.strategy.launcher
+    heard = forwarded(lambda: launcher.procs) if launcher else nullcontext(Signals())
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+        with heard as signals:
+            trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
+    except ProcessExitedException as error:
+        if signals.received is None:
+            raise
+        raise SystemExit(128 + signals.received) from error
     except ProcessRaisedException as error:
         name, _, message = error.msg.strip().splitlines()[-1].partition(": ")
         if name in MENDABLE:
@@ -114,6 +128,9 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, checkpoint: Path | N
         if is_out_of_memory(error) and module.batch is not None:
             raise ValueError(_too_large(trainer, module)) from error
         raise
+    record = newest(run, start.settings)
+    assert record is not None
+    return load(run, record)
 
 
 def _too_large(trainer: lightning.Trainer, module: Any) -> str:
@@ -151,21 +168,8 @@ def check_trainer(trainer: Any) -> None:
     """Refuse a trainer that this machine cannot run.
 
     Raises:
-        ValueError: an unknown choice, a number that is none, fewer GPUs than are asked for, or a
-            precision that is not for them.
+        ValueError: fewer GPUs than are asked for, or a precision that is not for them.
     """
-    for key, choices in CHOICES.items():
-        if trainer.get(key) not in choices:
-            raise ValueError(
-                f"trainer.{key}={trainer.get(key)}: choose one of {', '.join(choices)}"
-            )
-    if trainer.max_steps != -1 and trainer.max_steps < 1:
-        raise ValueError(
-            f"trainer.max_steps={trainer.max_steps}: give a number of steps, or -1 for all epochs"
-        )
-    threads = trainer.threads
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise ValueError(f"trainer.threads={threads}: give a number of at least 1, or null")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError(
             f"trainer={trainer.name}: PyTorch finds no GPU on this machine; use trainer=cpu"

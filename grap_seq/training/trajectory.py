@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from grap_seq.files import atomic_write
+from grap_seq import seal
 
 FILE = "weights.parquet"
 
@@ -29,16 +29,20 @@ def append(run: Path, rows: Sequence[dict[str, float]], after: int) -> None:
         run: the run folder.
         rows: each with its `step`, ascending; a row may lack columns that others have.
         after: the last step to keep; 0: none.
+
+    Raises:
+        ValueError: the file is damaged.
     """
     path = run / FILE
     tables = [pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)] if rows else []
     if after and path.is_file():
-        earlier = pq.read_table(path)
+        remedy = "restore it from a copy, or delete it to go on without its rows"
+        earlier = pq.read_table(seal.check(run, FILE, remedy))
         tables.insert(0, earlier.filter(pc.field("step") <= after))
     if not tables:
         path.unlink(missing_ok=True)
         return
-    with atomic_write(path) as temporary:
+    with seal.write(run, FILE) as temporary:
         # Without pandas' description of the first columns, which may be fewer.
         joined = pa.concat_tables(tables, promote_options="permissive")
         pq.write_table(joined.replace_schema_metadata(None), temporary)

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.spec import DatasetSpec, Numerical, Static
+from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec_parts import Numerical, Static
 from grap_seq.prep.suggest import suggest
 
 

@@ -21,6 +21,7 @@ from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.pretrain import build_module, crop_policy, numbers_of, pretrain
 from tests.processes import in_two_processes, together
 from tests.shop import TIMES
+from tests.training.saved import last
 
 pytestmark = together
 # Entries of every batch; in two processes, the first of them has the first ENTRIES // 3.
@@ -88,8 +89,7 @@ def test_validation_losses_are_means_over_events(shop: Path, tmp_path: Path) -> 
     )
     run = pretrain(config)
     module, _ = build_module(config, Schema.load(shop), numbers_of(shop))
-    state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
-    module.load_state_dict(state)
+    module.load_state_dict(last(run)["state_dict"])
     module.eval()
     assert isinstance(module.objective, CompositeObjective)
     heads: dict[str, Any] = module.objective.named_heads

@@ -11,8 +11,8 @@ import torch
 from rich.console import Console
 
 from grap_seq import config as configs
+from grap_seq.training.checkpoints import Checkpoints
 from grap_seq.training.progress import WholeRun, spoken
-from grap_seq.training.selection import checkpoints
 from grap_seq.training.trainer import build_trainer
 from tests.training.test_trainer import Net
 
@@ -37,7 +37,7 @@ def test_durations_have_two_digits(seconds: float, text: str) -> None:
 
 def run(folder: Path, *overrides: str, batches: int = 30) -> WholeRun:
     config = configs.compose("pretrain", ["trainer.threads=1", *overrides])
-    trainer = build_trainer(config, checkpoints(folder, "last"))
+    trainer = build_trainer(config, [Checkpoints(folder, "last")], "")
     (found,) = (c for c in trainer.callbacks if isinstance(c, WholeRun))  # type: ignore[attr-defined]
     loader: Any = torch.utils.data.DataLoader(torch.ones(batches, 1))  # type: ignore[arg-type]
     trainer.fit(Net(), loader)

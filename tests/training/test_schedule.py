@@ -13,10 +13,10 @@ from lightning.pytorch.callbacks import Callback
 
 from grap_seq import config as configs
 from grap_seq.schema import Schema
+from grap_seq.training.checkpoints import Checkpoints
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import build_module, crop_policy
 from grap_seq.training.schedule import Schedule
-from grap_seq.training.selection import checkpoints
 from grap_seq.training.trainer import build_trainer
 from tests.shop import TIMES
 
@@ -51,7 +51,7 @@ def rates(shop: Path, folder: Path, *overrides: str) -> tuple[list[list[float]],
     module, _ = build_module(
         config, Schema.load(shop), schedule=Schedule.from_config(config, steps)
     )
-    trainer = build_trainer(config, [noted, *checkpoints(folder, "last")])
+    trainer = build_trainer(config, [noted, Checkpoints(folder, "last")], "")
     trainer.fit(module, datamodule=data)
     assert len(noted.seen) == trainer.global_step == steps * config.epochs
     return noted.seen, steps
@@ -111,8 +111,8 @@ def test_warmup_rises_linearly_and_the_rest_follows_behind() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("schedule=linear", "schedule=linear: choose one of step, cosine"),
-        ("warmup=1.0", r"warmup=1.0: give a share of the run's steps in \[0, 1\)"),
+        ("schedule=linear", "schedule=linear: did you mean 'cosine'"),
+        ("warmup=1.0", "warmup=1.0: write a number from 0 and below 1"),
     ],
 )
 def test_other_schedules_are_refused(argument: str, message: str) -> None:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from grap_seq import config as configs
 from grap_seq.training.pretrain import pretrain
+from tests.training.saved import best, last
 
 
 def settings(shop: Path, run: Path, *extra: str) -> Any:
@@ -20,8 +21,7 @@ def settings(shop: Path, run: Path, *extra: str) -> Any:
     return configs.compose("pretrain", [*names, *small, *extra])
 
 
-def model_of(checkpoint: Path) -> dict[str, torch.Tensor]:
-    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+def model_of(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")}
 
 
@@ -29,35 +29,32 @@ def test_best_is_chosen_among_the_scored_epochs(shop: Path, tmp_path: Path) -> N
     run = pretrain(settings(shop, tmp_path / "run", "epochs=3", "validate_every=2", "select=loss"))
     metrics = pd.read_csv(run / "metrics.csv")
     assert metrics["val_loss"].notna().tolist() == [False, True, False]
-    saved = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)
-    assert saved["epoch"] == 1
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
-    exported = load_file(run / "model.safetensors")
-    best = model_of(run / "checkpoints" / "best.ckpt")
-    assert all(tensor.equal(best[name]) for name, tensor in exported.items())
+    assert best(run)["epoch"] == 1
+    assert last(run)["epoch"] == 2
+    exported, kept = load_file(run / "model.safetensors"), model_of(best(run)["state_dict"])
+    assert all(tensor.equal(kept[name]) for name, tensor in exported.items())
 
 
 def test_last_keeps_the_last_epoch_alone(shop: Path, tmp_path: Path) -> None:
     run = pretrain(settings(shop, tmp_path / "run", "epochs=2", "select=last"))
-    assert [path.name for path in (run / "checkpoints").iterdir()] == ["last.ckpt"]
-    exported = load_file(run / "model.safetensors")
-    last = model_of(run / "checkpoints" / "last.ckpt")
-    assert all(tensor.equal(last[name]) for name, tensor in exported.items())
+    assert best(run) is None
+    exported, kept = load_file(run / "model.safetensors"), model_of(last(run)["state_dict"])
+    assert all(tensor.equal(kept[name]) for name, tensor in exported.items())
 
 
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("select=best", "choose one of auto, probe, loss, last"),
-        ("trainer.precision=16", "choose one of 32-true"),
-        ("trainer.matmul_precision=low", "choose one of highest, high, medium"),
-        ("trainer.accelerator=tpu", "choose one of cpu, gpu"),
-        ("trainer.max_steps=0", "max_steps=0: give a number of steps, or -1"),
-        ("trainer.threads=0", "threads=0: give a number of at least 1, or null"),
-        ("trainer.threads=two", "threads=two: give a number"),
-        ("pooling=median", "choose one of last"),
-        ("objective.coles_reduction=max", "choose mean or sum"),
-        ("weighting.normalization=l2", "choose one of"),
+        ("select=best", "one of auto, last, loss, probe"),
+        ("trainer.precision=16", "write one of 32-true"),
+        ("trainer.matmul_precision=low", "choose one of high, highest, medium"),
+        ("trainer.accelerator=tpu", "one of cpu, gpu"),
+        ("trainer.max_steps=0", "max_steps=0: write a whole number from 1 up, or -1"),
+        ("trainer.threads=0", "threads=0: write a whole number from 1 to 1024 or null"),
+        ("trainer.threads=two", "threads=two: write a whole number"),
+        ("pooling=median", "one of last"),
+        ("objective.coles_reduction=max", "one of mean, sum"),
+        ("weighting.normalization=l2", "one of gradnorm"),
         ("weighting.alpha=1", "no setting"),
     ],
 )

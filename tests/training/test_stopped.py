@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file
 
-from grap_seq import cli
+from grap_seq import cli, seal
 from grap_seq.training.trajectory import append
+from tests.training.saved import best, last, saved
 
 # Batches of an epoch.
 BATCHES = 6
@@ -56,9 +56,9 @@ def test_stopped_and_continued_is_bit_equal(
         train(shop, broken, *extra, f"trainer.max_steps={steps}", "resume=true")
         assert int(pd.read_csv(broken / "metrics.csv")["step"].iloc[-1]) == steps
     # Nothing is left to do: nothing changes.
-    before = (broken / "checkpoints" / "last.ckpt").read_bytes()
+    before = saved(broken)[-1].read_bytes()
     train(shop, broken, *extra, f"trainer.max_steps={stops[-1]}", "resume=true")
-    assert (broken / "checkpoints" / "last.ckpt").read_bytes() == before
+    assert saved(broken)[-1].read_bytes() == before
     train(shop, broken, *extra, "resume=true")
     assert_same_runs(whole, broken)
 
@@ -70,11 +70,13 @@ def test_files_that_are_ahead_of_the_checkpoint_do_no_harm(shop: Path, tmp_path:
     train(shop, broken, "select=last", f"trainer.max_steps={BATCHES + 1}")
     train(shop, ahead, "select=last", f"trainer.max_steps={BATCHES + 4}", "seed=1")
     for name in ("weights.parquet", "metrics.csv"):
-        shutil.copy(ahead / name, broken / name)
+        with seal.write(broken, name) as temporary:
+            shutil.copy(ahead / name, temporary)
     # Up to the checkpoint's step the rows are those of the run.
     rows, late = (pd.read_parquet(run / "weights.parquet") for run in (whole, ahead))
     joined = pd.concat([rows[: BATCHES + 1], late[BATCHES + 1 :]])
-    joined.to_parquet(broken / "weights.parquet", index=False)
+    with seal.write(broken, "weights.parquet") as temporary:
+        joined.to_parquet(temporary, index=False)
     assert len(pd.read_parquet(broken / "weights.parquet")) == BATCHES + 4
     train(shop, broken, "select=last", "resume=true")
     assert_same_runs(whole, broken)
@@ -86,8 +88,7 @@ def test_a_stopped_run_is_a_run(shop: Path, tmp_path: Path) -> None:
     assert rows["epoch"].tolist() == [0, 1]
     assert rows["step"].tolist() == [BATCHES, BATCHES + 2]
     assert rows["val_probe"].notna().all()
-    best = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
-    assert best["global_step"] == BATCHES
+    assert best(tmp_path / "run")["epoch"] == 0
 
 
 def test_one_row_for_every_logged_step(shop: Path, tmp_path: Path) -> None:
@@ -102,9 +103,8 @@ def test_checkpoints_do_not_grow_with_the_steps(shop: Path, tmp_path: Path) -> N
     for epochs in (1, 5):
         run = tmp_path / f"run{epochs}"
         train(shop, run, f"epochs={epochs}", "select=last")
-        state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
-        (kept,) = (v for k, v in state["callbacks"].items() if k.startswith("Recorder"))
-        sizes.append((run / "checkpoints" / "last.ckpt").stat().st_size)
+        (kept,) = (v for k, v in last(run)["callbacks"].items() if k.startswith("Recorder"))
+        sizes.append(saved(run)[-1].stat().st_size)
         rows.append(len(pd.read_parquet(run / "weights.parquet")))
         assert len(kept.pop("metrics")) == epochs
         assert len(str(kept)) < 200

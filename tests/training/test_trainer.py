@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from grap_seq import config as configs
-from grap_seq.training.selection import checkpoints
+from grap_seq.training.checkpoints import Checkpoints
 from grap_seq.training.trainer import build_trainer
 
 
@@ -36,7 +36,7 @@ class Net(lightning.LightningModule):
 def test_precision_of_matrix_products(tmp_path: Path, precision: str) -> None:
     chosen = [f"trainer.matmul_precision={precision}", "epochs=1", "trainer.threads=1"]
     net, config = Net(), configs.compose("pretrain", chosen)
-    trainer = build_trainer(config, checkpoints(tmp_path, "last"))
+    trainer = build_trainer(config, [Checkpoints(tmp_path, "last")], "")
     trainer.fit(net, torch.utils.data.DataLoader(torch.ones(2, 1)))  # type: ignore[arg-type]
     assert net.seen == precision
 
@@ -45,7 +45,7 @@ def test_precision_of_matrix_products(tmp_path: Path, precision: str) -> None:
 def test_every_process_sets_it(tmp_path: Path) -> None:
     chosen = ["trainer=ddp2_cpu", "trainer.matmul_precision=medium", "epochs=1"]
     config = configs.compose("pretrain", [*chosen, "trainer.threads=1"])
-    trainer = build_trainer(config, checkpoints(tmp_path, "last"))
+    trainer = build_trainer(config, [Checkpoints(tmp_path, "last")], "")
     # An assertion in another process is an error here.
     trainer.fit(Net(), torch.utils.data.DataLoader(torch.ones(4, 1)))  # type: ignore[arg-type]
 
