@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import lightning
-import pandas as pd
 import pytest
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from grap_seq import cli, seal
 from grap_seq import config as configs
+from grap_seq import seal
 from grap_seq.batch import Batch
 from grap_seq.objectives.composite import CompositeObjective
 from grap_seq.objectives.means import Mean
-from grap_seq.objectives.next_event import NumberHead
-from grap_seq.training.finetune import supervised
 from grap_seq.training.module import PretrainModule
-from grap_seq.training.pretrain import pretrain
 from grap_seq.training.refusal import Nonfinite, Part, Refusal, tensors_of
-from tests.processes import in_two_processes, together
 from tests.training.test_module import batch, fit, module
 
 SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "trainer.threads=1", "batch_size=8"]
