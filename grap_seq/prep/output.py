@@ -66,8 +66,6 @@ def continue_or_clear(partial: Path, folder: Path, fingerprint: dict[str, Any]) 
     for entry in partial.iterdir():
         if entry.name != lock.FILE and not same:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    for leftover in partial.rglob("*.tmp-*"):
-        leftover.unlink()
     shutil.rmtree(folder / "spill", ignore_errors=True)
     if not same:
         folder.mkdir(parents=True)
