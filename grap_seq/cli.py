@@ -5,17 +5,24 @@ Commands import what they need when they run, so that help is immediate.
 
 from __future__ import annotations
 
+import argparse
+import os
+import shlex
 import sys
+import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from grap_seq import __version__, config
+from grap_seq import __version__, classes, config
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
+from grap_seq.usage import usage, usage_of
 
 Command = Callable[[list[str]], None]
+# Errors that the user can mend.
+MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 
 
 def _config_of(run: Path) -> dict[str, Any]:
@@ -34,9 +41,15 @@ def _prepared_of(run: Path, given: str | None) -> Path:
 
 
 def _say(text: Any) -> None:
-    from rich.console import Console
+    from grap_seq.terminal import say
 
-    Console().print(text, highlight=False, soft_wrap=True)
+    say(text)
+
+
+def _next(command: str, **settings: Any) -> str:
+    """The command to go on with, as a shell reads it."""
+    words = ["grap-seq", command, *(f"{key}={value}" for key, value in settings.items())]
+    return shlex.join(words)
 
 
 def prepare(arguments: list[str]) -> None:
@@ -50,7 +63,8 @@ def prepare(arguments: list[str]) -> None:
         if source is None:
             raise ValueError("--suggest looks at a table: name it with source=FILE")
         written = suggest(source, None if settings.spec is None else Path(settings.spec))
-        _say(f"Wrote {written}. Check it, then: grap-seq prepare dataset=table source={source}")
+        going_on = _next("prepare", dataset="table", source=source)
+        _say(f"Wrote {written}. Check it, then: {going_on}")
         return
     _prepare(settings)
 
@@ -66,6 +80,7 @@ def _prepare(settings: Any) -> None:
         source=source,
         spec=spec,
         like=like,
+        until=settings.until,
         engine=settings.engine,
         memory_limit=settings.memory_limit,
         threads=settings.threads,
@@ -92,7 +107,7 @@ def pretrain(arguments: list[str]) -> None:
         from grap_seq.training.pretrain import pretrain as train
 
     run = train(settings)
-    _say(f"Run: {run}. Next: grap-seq embed run={run}")
+    _say(f"Run: {run}. Next: {_next('embed', run=run)}")
 
 
 def finetune(arguments: list[str]) -> None:
@@ -103,7 +118,7 @@ def finetune(arguments: list[str]) -> None:
     from grap_seq.training.finetune import settings_of
 
     run = train(settings_of(settings))
-    _say(f"Run: {run}. Next: grap-seq embed run={run}")
+    _say(f"Run: {run}. Next: {_next('embed', run=run)}")
 
 
 def embed(arguments: list[str]) -> None:
@@ -117,10 +132,9 @@ def embed(arguments: list[str]) -> None:
     given = None if settings.output is None else Path(settings.output)
     model = load(run)
     if settings.eval_length is not None:
-        config.check_kinds({"eval_length": model.eval_length}, dict(settings))
         model.eval_length = settings.eval_length
     output = model.embed_folder(prepared, settings.batch_events, given)
-    _say(f"Embeddings: {output}." + ("" if given else f" Next: grap-seq evaluate run={run}"))
+    _say(f"Embeddings: {output}." + ("" if given else f" Next: {_next('evaluate', run=run)}"))
 
 
 def evaluate(arguments: list[str]) -> None:
@@ -132,6 +146,7 @@ def evaluate(arguments: list[str]) -> None:
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
     from grap_seq.evaluation.table import show
+    from grap_seq.files import file_name
     from grap_seq.schema import Schema
 
     output = run if settings.output is None else Path(settings.output)
@@ -141,7 +156,7 @@ def evaluate(arguments: list[str]) -> None:
         folder = output
         if label is not None and label != schema.labels[0]:
             # Further labels have a folder each beside the files of the first.
-            folder = output / "labels" / quote(label.name, safe=" ")
+            folder = output / "labels" / file_name(label.name)
         result = protocol.evaluate(
             run,
             prepared,
@@ -161,7 +176,7 @@ def evaluate(arguments: list[str]) -> None:
         show(result)
         _say(f"Written to {folder / 'evaluation.json'}.")
     if output == run:
-        _say(f"Next: grap-seq report run={run}")
+        _say(f"Next: {_next('report', run=run)}")
 
 
 def report(arguments: list[str]) -> None:
@@ -180,7 +195,7 @@ def download(arguments: list[str]) -> None:
     from grap_seq.prep.download import download as fetch
 
     folder = fetch(settings.dataset.name, Path(settings.output))
-    _say(f"Next: grap-seq prepare dataset={settings.dataset.name} source={folder}")
+    _say(f"Next: {_next('prepare', dataset=settings.dataset.name, source=folder)}")
 
 
 def synth(arguments: list[str]) -> None:
@@ -189,7 +204,7 @@ def synth(arguments: list[str]) -> None:
     from grap_seq.prep.synth import synth as write
 
     folder = write(settings.dataset.name, Path(settings.output), settings.rows, settings.seed)
-    _say(f"Next: grap-seq prepare dataset={settings.dataset.name} source={folder}")
+    _say(f"Next: {_next('prepare', dataset=settings.dataset.name, source=folder)}")
 
 
 def validate(arguments: list[str]) -> None:
@@ -224,42 +239,69 @@ COMMANDS: dict[str, Command] = {
 }
 
 
-def usage(command: str | None = None) -> str:
-    """Help for the program, or for one command with its settings."""
-    if command is None:
-        lines = ["usage: grap-seq COMMAND key=value ...", ""]
-        lines += [f"  {name:10} {function.__doc__}" for name, function in COMMANDS.items()]
-        lines += ["", "choices:"]
-        lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
-        lines += ["", "grap-seq COMMAND --help shows a command's settings and their defaults."]
-        return "\n".join(lines)
-    from grap_seq import resources
-
-    name = "pretrain" if command == "demo" else command
-    path = resources.folder("configs") / f"{name}.yaml"
-    return f"usage: grap-seq {command} key=value ...\n\n{path.read_text('utf-8')}"
-
-
 def main() -> None:
-    """Entry point: errors that a user can mend are one line, everything else a traceback."""
+    """Entry point; exit codes are 0, 2 for an error that the user can mend, 1 for one of ours, 130.
+
+    An error is one line. `--debug` shows the traceback instead.
+    """
     bound_caches()
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
-        return
-    if arguments[0] == "--version":
-        print(__version__)
-        return
-    name, rest = arguments[0], arguments[1:]
     try:
-        if name not in COMMANDS:
-            raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
-        if "-h" in rest or "--help" in rest:
-            print(usage(name))
-            return
-        COMMANDS[name](rest)
-    except (ValueError, OSError, FloatingPointError, MemoryError) as error:
-        print(f"grap-seq {name}: {error}", file=sys.stderr)
-        sys.exit(2)
+        run(arguments)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        from grap_seq.terminal import visible
+
+        mendable = isinstance(error, MENDABLE)
+        if "--debug" in arguments:
+            traceback.print_exc()
+        else:
+            text = str(error) if mendable else _unexpected(error)
+            line = " ".join(part.strip() for part in text.splitlines())
+            line = visible(f"grap-seq {' '.join(arguments[:1])}: {line}")
+            print(line, file=sys.stderr)
+        sys.exit(2 if mendable else 1)
+
+
+def run(arguments: list[str]) -> None:
+    """Run a command line: a command with its settings, and options anywhere.
+
+    Raises:
+        ValueError: no such command or option.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("--version", action="store_true")
+    # Of `main`, which reports what is raised here.
+    parser.add_argument("--debug", action="store_true")
+    parser.add_argument("--allow-class", action="append", default=[])
+    try:
+        options, words = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ValueError(str(error)) from error
+    classes.allow(*options.allow_class)
+    if options.version:
+        print(__version__)
+        return
+    if not words:
+        print(usage(COMMANDS))
+        return
+    name, *settings = words
+    if name not in COMMANDS:
+        raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
+    if options.help:
+        print(usage_of(name))
+        return
+    COMMANDS[name](settings)
+
+
+def _unexpected(error: Exception) -> str:
+    """What to say about an error of ours, whose traceback goes into a file."""
+    handle, log = tempfile.mkstemp(prefix="grap-seq-", suffix=".log")
+    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+        file.write("".join(traceback.format_exception(error)))
+    return (
+        f"unexpected {type(error).__name__}: {error}. This is an error of grap_seq; please report"
+        f" it with {log}, where the traceback is (--debug shows it)"
+    )

@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import re
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from grap_seq import resources
+from grap_seq import classes, kinds, resources, settings
 from grap_seq.names import nearest
 
-# Settings that count things, of which there has to be one.
-COUNTS = (
-    *("epochs", "batch_size", "accumulate", "log_every", "validate_every"),
-    *("min_steps", "min_epochs", "max_epochs"),
-    *(
-        "lora.rank",
-        "lr_step",
-        "probe_sequences",
-        "batch_events",
-        "eval_length",
-        "dataset.hidden",
-        "dataset.eval_length",
-    ),
-    *("encoder.hidden", "objective.head_width", "objective.coles_negatives", "weighting.every"),
-    "trainer.devices",
-)
-# What the data decide, with an example of the number that may be given instead.
-AUTO = "auto"
-AUTOMATIC = {
-    **{"epochs": 10, "dataset.epochs": 10},
-    **{"dataset.max_time_gap": 8.0, "dataset.time_scale": 1.0, "dataset.time_jitter": 0.1},
-}
-# Numbers that null switches off.
-OPTIONAL = ("clip",)
-# Mappings whose entries the user names; whoever reads them checks the names.
-FREE = (
-    "objective.losses",
-    "boosting",
-    "dataset.boosting",
-    "dataset.table_widths",
-    "weighting.weights",
-    "weighting.options",
-    "spark",
-)
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
 
 
@@ -56,78 +24,167 @@ def choices(group: str, own: Path | None = None) -> list[str]:
 
 
 def compose(command: str, overrides: Sequence[str]) -> Any:
-    """The config of a command with `key=value` overrides applied, resolved.
+    """The config of a command with `key=value` overrides applied, resolved and checked.
 
+    Paths and names are taken as they are typed, other values are read by Hydra's grammar.
     `configs=FOLDER` adds the user's own choices: FOLDER/encoder/mine.yaml is `encoder=mine`.
 
     Raises:
         FileNotFoundError: no such folder.
-        ValueError: an override that is not `key=value`, or names an unknown key or choice.
+        ValueError: an override that is not `key=value`, an unknown key or choice, or a value of
+            another kind or beyond its range, see `grap_seq.settings`.
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
-    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.core.override_parser.types import Quote, QuotedString
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    groups, own = _groups_of(command), _own_folder(overrides)
-    overrides = [override for override in overrides if not override.startswith("configs=")]
-    selected = [f"hydra.searchpath=[file://{own}]"] if own else []
-    plain: list[str] = []
-    for override in _spelled_out(overrides) if command == "pretrain" else overrides:
-        key, equals, value = override.partition("=")
-        if not equals:
-            raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
-        if key in groups:
-            if value not in choices(key, own):
-                raise ValueError(f"{key}={value}: {nearest(value, choices(key, own))}")
-            selected.append(override)
-        else:
-            plain.append(override)
-    folder = str(resources.folder("configs").resolve())
-    with initialize_config_dir(folder, version_base="1.3"):
-        config = hydra_compose(command, selected)
-        known = _keys(OmegaConf.to_container(config, resolve=True))
-        free = tuple(f"{name}." for name in FREE if name.partition(".")[0] in known)
-        for key in (override.partition("=")[0] for override in plain):
-            if key not in known and not f"{key}.".startswith(free):
-                leaves = [name for name, value in known.items() if not isinstance(value, dict)]
-                flat = [*groups, *(name for name in leaves if "." not in name)]
-                meant = nearest(key, flat, nested=leaves)
-                raise ValueError(f"{command} has no setting {key!r}: {meant}")
-        try:
+    given = [_split(override) for override in overrides]
+    own = _own_folder(given)
+    given = [(key, value) for key, value in given if key != "configs"]
+    given = _spelled_out(given) if command == "pretrain" else given
+    groups = _groups_of(command)
+    chosen = _chosen(groups, given, own)
+    if own is not None:
+        path = QuotedString(escaped(f"file://{own}"), Quote.single).with_quotes()
+        chosen.append(f"hydra.searchpath=[{path}]")
+    try:
+        with initialize_config_dir(str(resources.folder("configs").resolve()), version_base="1.3"):
+            config = hydra_compose(command, chosen)
+        defaults: Any = OmegaConf.to_container(config, resolve=True)
+        known = _known(defaults)
+        typed = [(key, text) for key, text in given if key not in groups]
+        for key, text in typed:
+            value = _value(key, text)
+            names = [key, *_keys(value, f"{key}.")] if isinstance(value, dict) else [key]
+            for name in names:
+                if not _is_known(name, known):
+                    meant = _meant(name, groups, known)
+                    raise ValueError(f"{command} has no setting {name!r}: {meant}")
             # Set here, not by Hydra: composing once more with them takes as long as the first time.
-            for parsed in OverridesParser.create().parse_overrides(plain):
-                if parsed.is_sweep_override():
-                    raise ValueError(
-                        f"{parsed.input_line}: give one value; quote text with a comma in it,"
-                        " key='a,b', and write lists as key=[a,b]"
-                    )
-                key = parsed.key_or_group
-                new = f"{key}.".startswith(free)
-                OmegaConf.update(config, key, parsed.value(), force_add=new)
-            OmegaConf.resolve(config)
-        except (HydraException, OmegaConfBaseException) as error:
-            raise ValueError(f"{' '.join(overrides)}: {error}") from error
-    check_kinds(known, _keys(OmegaConf.to_container(config)))
-    missing = sorted(OmegaConf.missing_keys(config))
+            OmegaConf.update(config, key, value, force_add=True)
+        values: Any = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
+        raise ValueError(f"{' '.join(overrides)}: {error}") from error
+    missing = sorted(key for key, value in _keys(values).items() if value == "???")
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
+    optional = {key for key, value in known.items() if value is None and not _in(groups, key)}
+    settings.check(values, defaults, [key for key, _ in typed], optional)
+    # What is written here is the user's own: his classes run. Those of a stored run do not.
+    classes.allow_in(values)
+    return plain(values)
+
+
+def plain(values: Mapping[str, Any]) -> Any:
+    """Resolved values as a config, in which text stays the text it is."""
+    from omegaconf import OmegaConf
+
+    config = OmegaConf.create(escaped(dict(values)))
+    OmegaConf.set_struct(config, True)
     return config
 
 
-def _own_folder(overrides: Sequence[str]) -> Path | None:
+def escaped(value: Any) -> Any:
+    """The same for OmegaConf, without references to other settings in any text (`${name}`)."""
+    if isinstance(value, dict):
+        return {key: escaped(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [escaped(entry) for entry in value]
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
+
+
+def _split(override: str) -> tuple[str, str]:
+    key, equals, value = override.partition("=")
+    if override.startswith("-"):
+        raise ValueError(f"{override}: no such option; `grap-seq --help` lists them")
+    if not equals or not key:
+        raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
+    return key, value
+
+
+def _value(key: str, text: str) -> Any:
+    """What was typed behind `key=`.
+
+    Raises:
+        ValueError: several values, or text that is none.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    kind = settings.kind_of(key)
+    if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
+        return escaped(os.path.expanduser(text) if kind is kinds.PATH else text)
+    try:
+        parsed = OverridesParser.create().parse_override(f"{key}={text}")
+    except (HydraException, RecursionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(
+            f"{key}={text}: {reason}; write lists as [a,b], pairs as {{a: 1}}, and quote text with"
+            " other characters: 'a, b'"
+        ) from error
+    if parsed.is_sweep_override():
+        raise ValueError(
+            f"{key}={text}: give one value; quote text with a comma in it, {key}='a,b', and write"
+            f" lists as {key}=[a,b]"
+        )
+    return parsed.value()
+
+
+def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> list[str]:
+    """Overrides of the groups.
+
+    Raises:
+        ValueError: an unknown choice, or two of one group.
+    """
+    chosen: dict[str, str] = {}
+    for key, value in given:
+        if key not in groups:
+            continue
+        if value not in choices(key, own):
+            raise ValueError(f"{key}={value}: {nearest(value, choices(key, own))}")
+        if chosen.setdefault(key, value) != value:
+            raise ValueError(f"{key}={chosen[key]} and {key}={value}: give one of them")
+    return [f"{key}={value}" for key, value in chosen.items()]
+
+
+def _known(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Every setting of a command with its default."""
+    known = _keys(defaults)
+    places = [key.removesuffix("boosting") for key in known if key.endswith("boosting")]
+    names = {part for key in settings.BOOSTING for part in (key, key.rpartition(".")[0])}
+    return dict.fromkeys((place + name for place in places for name in sorted(names)), 0) | known
+
+
+def _is_known(key: str, known: Mapping[str, Any]) -> bool:
+    parts = key.split(".")
+    above = [".".join(parts[:place]) for place in range(1, len(parts))]
+    return key in known or any(name in known and settings.is_open(name) for name in above)
+
+
+def _meant(key: str, groups: list[str], known: Mapping[str, Any]) -> str:
+    leaves = [name for name, value in known.items() if not isinstance(value, dict)]
+    flat = [*groups, *(name for name in leaves if "." not in name)]
+    return nearest(key, flat, nested=leaves)
+
+
+def _in(groups: list[str], key: str) -> bool:
+    return key.partition(".")[0] in groups
+
+
+def _own_folder(given: list[tuple[str, str]]) -> Path | None:
     """The folder of `configs=FOLDER`."""
-    for override in overrides:
-        key, _, value = override.partition("=")
+    for key, value in given:
         if key == "configs":
-            if not Path(value).is_dir():
+            folder = Path(value).expanduser()
+            if not folder.is_dir():
                 raise FileNotFoundError(
                     f"configs={value}: no such folder; give one with YAML files in folders such as"
                     " encoder, weighting or dataset"
                 )
-            return Path(value).resolve()
+            return folder.resolve()
     return None
 
 
@@ -170,22 +227,17 @@ def experiments() -> dict[str, list[str]]:
     return found
 
 
-def _spelled_out(overrides: Sequence[str]) -> list[str]:
+def _spelled_out(given: list[tuple[str, str]]) -> list[tuple[str, str]]:
     """The overrides behind those that `experiment=` stands for."""
-    if not any(override.startswith("experiment=") for override in overrides):
-        return list(overrides)
+    names = [value for key, value in given if key == "experiment"]
+    if not names:
+        return given
     known = experiments()
-    meant: list[str] = []
-    others: list[str] = []
-    for override in overrides:
-        key, _, name = override.partition("=")
-        if key == "experiment" and name not in known:
+    for name in names:
+        if name not in known:
             raise ValueError(f"experiment={name}: {nearest(name, list(known))}")
-        if key == "experiment":
-            meant += known[name]
-        else:
-            others.append(override)
-    return meant + others
+    meant = [_split(override) for name in names for override in known[name]]
+    return meant + [(key, value) for key, value in given if key != "experiment"]
 
 
 def _groups_of(command: str) -> list[str]:
@@ -202,25 +254,6 @@ def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
             found |= _keys(value, f"{prefix}{key}.")
     return found
-
-
-def check_kinds(defaults: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuse text where the default is a number or a switch; negative or zero counts too."""
-    for key, default in defaults.items():
-        value = given.get(key, default)
-        default = None if default is None else AUTOMATIC.get(key, default)
-        if isinstance(default, bool):
-            if not isinstance(value, bool):
-                raise ValueError(f"{key}={value}: write true or false")
-        elif (value is None and key in OPTIONAL) or (value == AUTO and key in AUTOMATIC):
-            continue
-        elif isinstance(default, int | float):
-            kinds = int if isinstance(default, int) else (int, float)
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                what = "a whole number" if isinstance(default, int) else "a number"
-                raise ValueError(f"{key}={value}: write {what}, such as {default}")
-            if value < 0 <= default or (key in COUNTS and value < 1):
-                raise ValueError(f"{key}={value}: it must be at least {int(key in COUNTS)}")
 
 
 def save(config: Any, path: Path) -> None:

@@ -10,6 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+# Bytes of a file's name that leave room for an ending; file systems take 255.
+LONGEST = 200
 
 # Pattern of all files and folders below a folder.
 EVERYTHING = ("**/*",)
@@ -45,6 +49,20 @@ def remove_leftovers(folder: Path, names: Sequence[str] = EVERYTHING) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def file_name(text: str) -> str:
+    """A name for a file or folder that stands for any text: one that leads nowhere else.
+
+    What a file name cannot hold is written as in an address, and so is a dot at the beginning:
+    ".." is a folder that exists. A long text is cut and told apart by its SHA-256.
+    """
+    name = quote(text, safe=" ", errors="surrogateescape")
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if len(name) <= LONGEST:
+        return name
+    return f"{name[:LONGEST]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
 @contextmanager

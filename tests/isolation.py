@@ -10,15 +10,19 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from grap_seq import classes
+
 
 @contextmanager
 def isolated() -> Iterator[None]:
     """Start with fixed random numbers; at the end restore what belongs to the process.
 
-    That is the environment, the folder, NumPy's error handling, and PyTorch's threads, precision,
-    default dtype and gradient mode. Filters of warnings are pytest's to restore.
+    That is the environment, the folder, the classes that may be loaded, NumPy's error handling, and
+    PyTorch's threads, precision, default dtype and gradient mode. Filters of warnings are pytest's
+    to restore.
     """
     environment, folder, errors = dict(os.environ), os.getcwd(), np.geterr()
+    allowed = set(classes.allowed)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - for libraries that use the global generator
     with _torch():
@@ -28,6 +32,7 @@ def isolated() -> Iterator[None]:
     os.environ.update(environment)
     os.chdir(folder)
     np.seterr(**errors)
+    classes.allowed.intersection_update(allowed)
 
 
 @contextmanager

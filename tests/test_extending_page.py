@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import cli, load
+from grap_seq import classes, cli, load
 from tests.shop import purchases
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text("utf-8")
@@ -45,7 +46,12 @@ def test_the_command_of_the_page_trains_all_three(mine: Path, shop: Path, tmp_pa
     weights = pd.read_parquet(run / "weights.parquet").filter(regex="^weight/")
     assert "weight/events_so_far" in weights
     assert (weights.nunique() > 1).all()
-    assert load(run).embed(purchases(5)).shape == (5, 24)
+    # Another process has not read my/, and knows only the run.
+    classes.allowed.clear()
+    with pytest.raises(ValueError, match=r"'mine\.Convolutions' is none of grap_seq's own"):
+        load(run)
+    (allowed,) = re.findall(r"allow_classes=(\[.*?\])", PAGE)
+    assert load(run, json.loads(allowed)).embed(purchases(5)).shape == (5, 24)
 
 
 def test_own_choices_are_offered_and_missing_folders_named(mine: Path) -> None:

@@ -16,13 +16,13 @@ would make results incomparable; `caveats` says so and names the key to lower.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from grap_seq.config import check_kinds
 from grap_seq.evaluation.scores import Labels
 from grap_seq.names import nearest
 from grap_seq.schema import Label
+from grap_seq.settings import BOOSTING
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,11 @@ def group(label: Label) -> str:
 
 def _override(default: BoostingSettings, given: Mapping[str, Any], name: str) -> BoostingSettings:
     known = [f.name for f in fields(BoostingSettings)]
-    for key in given:
+    for key, value in given.items():
         if key not in known:
             raise ValueError(f"boosting.{name} has no setting '{key}'; {nearest(key, known)}")
-    prefix = f"boosting.{name}."
-    named = {prefix + key: value for key, value in given.items()}
-    check_kinds({prefix + key: value for key, value in asdict(default).items()}, named)
+        setting = f"boosting.{name}.{key}"
+        BOOSTING[setting].check(f"{setting}={value}", value)
     return replace(default, **given)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from rich.progress import track
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
@@ -28,10 +27,11 @@ from grap_seq.evaluation.embed import (
 from grap_seq.evaluation.origin import REMEDY, Origin
 from grap_seq.evaluation.output import Output
 from grap_seq.files import sha256
-from grap_seq.nn.build import build_model
+from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.verify import verify
 from grap_seq.schema import SPLITS, Schema
+from grap_seq.terminal import progress
 
 WEIGHTS = "model.safetensors"
 
@@ -53,17 +53,20 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
     seal.write_json(run, "model.json", description | made)
 
 
-def load(run: str | Path) -> EmbeddingModel:
+def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
     """The embedding model of a run folder.
 
     Args:
-        run: a folder written by `grap-seq pretrain`.
+        run: a folder written by `grap-seq pretrain`. It is data: no code of its own is run.
+        allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
+            in this process.
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
-        ValueError: a file of the run is damaged or of another run, another version made it, or a
-            parameter is not finite.
+        ValueError: a file of the run is damaged or of another run, another version made it, it
+            names a class that is not allowed, or a parameter is not finite.
     """
+    allow(*allow_classes)
     folder = Path(run)
     for name in (WEIGHTS, "model.json"):
         if not (folder / name).is_file():
@@ -211,8 +214,8 @@ class EmbeddingModel:
             return
         chunks = -(-rows // CHUNK_ROWS)
         writer: pq.ParquetWriter | None = None
-        with target.write(name) as temporary:
-            for table in track(tables, name, total=chunks, transient=True):
+        with target.write(name) as temporary, progress() as shown:
+            for table in shown.track(tables, chunks, description=name):
                 table = table.replace_schema_metadata(metadata)
                 writer = writer or pq.ParquetWriter(temporary, table.schema)
                 writer.write_table(table)

@@ -9,6 +9,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from grap_seq.terminal import Terminal
+
 ROWS = {
     "embedding": "embedding",
     "aggregates": "plain aggregates",
@@ -21,7 +23,7 @@ ROWS = {
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print the scores with their paired differences, and what a reader must know."""
-    console = console or Console()
+    console = console or Terminal()
     columns = ["validation", "test"] if result["validation"] else [result["protocol"]]
     title = f"{result['dataset']}, {result['label']}: {result['metric']}, {result['protocol']}"
     table = Table(title=title)
@@ -40,10 +42,10 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
         table.add_row(f"embedding, {name} only", *_cells(result, scored), "")
     console.print(table)
     trained = interval(result["differences"]["embedding - untrained"])
-    console.print(f"embedding minus untrained encoder: {trained}", highlight=False)
-    console.print(_small_print(result), style="dim", highlight=False)
+    console.print(f"embedding minus untrained encoder: {trained}")
+    console.print(_small_print(result), style="dim")
     for note in result["notes"]:
-        console.print(f"Note: {note}", highlight=False)
+        console.print(f"Note: {note}")
     if result["label_curve"]:
         _show_curve(result, result["label_curve"], console)
 
@@ -64,7 +66,7 @@ def _show_curve(result: dict[str, Any], curve: dict[str, Any], console: Console)
     draws = max(curve["draws"])
     console.print(f"± deviation over {draws} random parts of the labels", style="dim")
     for note in curve["notes"]:
-        console.print(f"Note: {note}", highlight=False)
+        console.print(f"Note: {note}")
 
 
 def _draws(scores: list[float | None]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any
 
+from grap_seq.classes import allow, find
 from grap_seq.nn.event_embedding import EventEmbedding, Number
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Schema
 
+__all__ = ["allow", "build", "build_model"]
 # Entries of an encoder's description that say what it is given.
 FOR_OTHERS = ("event_width", "min_length")
 
@@ -24,14 +25,11 @@ def build(description: Mapping[str, Any], *args: Any, without: tuple[str, ...] =
         without: entries that are meant for somebody else.
 
     Raises:
-        ValueError: the class cannot be imported, or does not take an option.
+        ValueError: the class is neither one of the package's nor allowed (see `allow`), cannot be
+            imported, or does not take an option.
     """
     path = str(description["class"])
-    module, _, name = path.rpartition(".")
-    try:
-        target = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(f"class: {path!r} cannot be imported ({error})") from error
+    target = find(path)
     options = {k: v for k, v in description.items() if k not in ("name", "class", *without)}
     try:
         inspect.signature(target).bind(*args, **options)

@@ -14,7 +14,8 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.calendar import calendar_field
 from grap_seq.prep.engine import epoch_microseconds, parse_time
-from grap_seq.prep.spec import SECONDS, DatasetSpec
+from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec_parts import SECONDS
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -14,7 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.encoding import clip, code, signed_log
-from grap_seq.prep.spec import Numerical
+from grap_seq.prep.spec_parts import Numerical
 from grap_seq.prep.state import Scaler, Statistics
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
-from rich.console import Console
 from rich.filesize import decimal
+
+from grap_seq.terminal import say
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,8 @@ def fetch_mirror(dataset: str, output: Path) -> Path:
         info = api.dataset_info(mirror.repository, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
         names = _chosen(mirror, list(sizes))
-        Console().print(
-            f"{mirror.address}: {len(names)} files, {decimal(sum(sizes[n] for n in names))}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        size = decimal(sum(sizes[name] for name in names))
+        say(f"{mirror.address}: {len(names)} files, {size}")
         for name in names:
             if name.endswith(ARCHIVE) and _unpacked(output / name).exists():
                 continue

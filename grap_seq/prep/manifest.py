@@ -13,8 +13,10 @@ from typing import Any
 import pyarrow.parquet as pq
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
+from rich.text import Text
 
 from grap_seq.files import sha256, write_json
+from grap_seq.terminal import visible
 
 # Dotted name, expected count or range, found count (None: there is nothing of that name).
 Difference = tuple[str, int | list[int], int | None]
@@ -82,7 +84,9 @@ class Manifest:
         return found
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = Table(title=f"{self.dataset}, prepared", title_justify="left")
+        # Text, not strings, in which a console would look for markup.
+        title = Text(visible(f"{self.dataset}, prepared"), "table.title")
+        table = Table(title=title, title_justify="left")
         table.add_column("split")
         for name in ("sequences", "events", "labelled"):
             table.add_column(name, justify="right")
@@ -90,31 +94,31 @@ class Manifest:
         for name, split in self.splits.items():
             classes = "  ".join(f"{key}: {n:,}" for key, n in split["classes"].items())
             counts = (f"{split[key]:,}" for key in ("sequences", "events", "labelled"))
-            table.add_row(name, *counts, classes)
+            table.add_row(name, *counts, _line(classes))
         yield table
         for label in self.splits["train"].get("labels", {}):
             counts = (
                 f"{split} {facts['labels'][label]['labelled']:,}"
                 for split, facts in self.splits.items()
             )
-            yield f"with the label {label}: {', '.join(counts)}"
+            yield _line(f"with the label {label}: {', '.join(counts)}")
         for reason, count in self.dropped.items():
-            yield f"left out: {count:,} ({reason})"
+            yield _line(f"left out: {count:,} ({reason})")
         events = sum(split["events"] for split in self.splits.values())
         for name, count in self.unseen.items():
             if count:
                 share = f"{count:,} of {events:,} events, {count / events:.1%}"
-                yield f"not in the vocabulary of '{name}', coded as rare: {share}"
+                yield _line(f"not in the vocabulary of '{name}', coded as rare: {share}")
             if count == events:
-                yield (
-                    f"[yellow]warning:[/yellow] no value of '{name}' is known; is it written "
+                yield _warning(
+                    f"no value of '{name}' is known; is it written "
                     "differently than in the data of like=?"
                 )
         for warning in self.warnings:
-            yield f"[yellow]warning:[/yellow] {warning}"
+            yield _warning(warning)
         if self.differences:
-            yield (
-                "[yellow]warning:[/yellow] these counts are not those of the data that the recipe "
+            yield _warning(
+                "these counts are not those of the data that the recipe "
                 "was written for (a sample and artificial data differ too); what they should be is "
                 f"in data_prep/{self.dataset}/expected.yaml, where the data come from in README.md "
                 "beside it"
@@ -144,6 +148,14 @@ def _damaged(path: Path) -> str:
         f"{path} is damaged; restore it from a copy, or delete {path.parent} and prepare the data"
         " again"
     )
+
+
+def _line(text: str) -> Text:
+    return Text(visible(text))
+
+
+def _warning(text: str) -> Text:
+    return Text.assemble(("warning:", "yellow"), f" {visible(text)}")
 
 
 def _table(differences: list[Difference]) -> Table:

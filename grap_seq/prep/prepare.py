@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.engine import connect, versions
 from grap_seq.prep.labels import label_path, label_rows
@@ -29,6 +29,7 @@ from grap_seq.prep.stages import Work
 from grap_seq.prep.state import State
 from grap_seq.prep.unseen import count_unseen
 from grap_seq.schema import SPLITS
+from grap_seq.terminal import progress
 
 MAX_SOURCE_NAMES = 20
 
@@ -119,35 +120,29 @@ def prepare(
 def _run(
     work: Work, partial: Path, source: Path | None, files: list[Path], engine: str
 ) -> Manifest:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, transient=True) as progress:
-        task = progress.add_task(f"{work.spec.name}: reading events", total=None)
+    with progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as shown:
+        task = shown.add_task(f"{work.spec.name}: reading events", total=None)
         facts = work.read(source)
-        progress.update(task, description=f"{work.spec.name}: sequences and labels")
+        shown.update(task, description=f"{work.spec.name}: sequences and labels")
         sequences = work.sequences()
         counts = _count(work, sequences)
         new = work.stored is None
         warnings = _check_splits(work.spec, counts) if new else _without_labels(counts, work.spec)
-        progress.update(task, description=f"{work.spec.name}: buckets")
+        shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
         work.partition(sequences, number)
-        progress.update(task, description=f"{work.spec.name}: vocabularies")
+        shown.update(task, description=f"{work.spec.name}: vocabularies")
         state = work.fit(sequences, facts) if new else work.reuse(sequences)
         state.save(partial)
         schema = state.schema()
         schema.save(partial)
         total = sum(split["sequences"] for split in counts.values())
         mean = sum(split["events"] for split in counts.values()) / total
-        progress.update(task, description=f"{work.spec.name}: sequences", total=number)
+        shown.update(task, description=f"{work.spec.name}: sequences", total=number)
         for bucket in range(number):
             if not all(path.exists() for path in part_paths(partial, bucket).values()):
                 write_bucket(work, sequences, state, bucket, partial, mean)
-            progress.advance(task)
+            shown.advance(task)
     splits = _with_classes(counts, state)
     expected = work.recipe.expected(source) if new else {}
     vocabularies = {name: len(values) for name, values in state.categorical.items()}

@@ -5,7 +5,8 @@ user's own table. `grap_seq.schema` is its counterpart after preparation.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -14,57 +15,22 @@ from typing import Any
 import yaml
 
 from grap_seq.names import nearest
-from grap_seq.prep.calendar import VALUES
+from grap_seq.prep.spec_parts import (
+    KINDS,
+    Numerical,
+    Split,
+    Static,
+    UniqueKeys,
+    checked,
+    metrics,
+    numerical,
+)
 from grap_seq.schema import LABEL, OF_NUMBERS, Metric, TimeUnit
 
-SECONDS: dict[TimeUnit, int] = {
-    "second": 1,
-    "minute": 60,
-    "hour": 3600,
-    "day": 86400,
-    "week": 604800,
-}
-METRICS: tuple[Metric, ...] = ("auc", "accuracy", *OF_NUMBERS)
 # Columns that prepared folders have beside the id and the fields.
 RESERVED = ("event_time", "until", "label", "label_position", "label_until")
 # The `until` that stands for the newest event of a table.
 NEWEST = "newest"
-
-
-def _check_keys(given: Mapping[str, Any], known: Iterable[str], where: str) -> None:
-    for key in given:
-        if key not in set(known):
-            raise ValueError(f"{where}: unknown key '{key}'; {nearest(str(key), known)}")
-
-
-@dataclass(frozen=True)
-class Numerical:
-    """How one numerical column is scaled: log first, then clip, then standardise."""
-
-    by: str | None = None
-    clip: tuple[float, float] = (0.005, 0.995)
-    log: bool = False
-
-
-@dataclass(frozen=True)
-class Static:
-    """Fields with one value a sequence."""
-
-    categorical: tuple[str, ...] = ()
-    numerical: dict[str, Numerical] = field(default_factory=dict)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (*self.categorical, *self.numerical)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Shares of the sequences; the rest is for training."""
-
-    validation: float = 0.15
-    test: float = 0.15
-    seed: int = 42
 
 
 @dataclass(frozen=True)
@@ -189,7 +155,7 @@ class DatasetSpec:
         if not path.is_file():
             raise FileNotFoundError(f"no dataset description at {path}; write one or use --suggest")
         try:
-            content = yaml.safe_load(path.read_text("utf-8"))
+            content = yaml.load(path.read_text("utf-8"), UniqueKeys)
         except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise ValueError(f"{path} is not valid YAML: {error}") from error
         return cls.from_dict(content, str(path))
@@ -198,26 +164,21 @@ class DatasetSpec:
     def from_dict(cls, content: Any, where: str = "dataset spec") -> DatasetSpec:
         """Build a spec from plain values, as they stand in YAML or in vocab.json."""
         if not isinstance(content, Mapping):
-            raise ValueError(f"{where}: expected 'key: value' lines, found {content!r}")
-        _check_keys(content, [f.name for f in dataclasses.fields(cls)], where)
+            raise ValueError(f"{where}: expected 'key: value' lines, found {reprlib.repr(content)}")
+        values = checked(content, KINDS, where)
         for key in ("name", "id", "time"):
-            if not isinstance(content.get(key), str) or not content[key]:
-                raise ValueError(f"{where}: key '{key}' is missing or not text; give a name")
-        values = {key: value for key, value in content.items() if value is not None}
+            if key not in values:
+                raise ValueError(f"{where}: key '{key}' is missing; give a name")
         if isinstance(values.get("until"), date):  # YAML reads dates; a datetime is one
             values["until"] = values["until"].isoformat()
-        values["tie_order"] = _names(values.get("tie_order", []), "tie_order", where)
-        values["categorical"] = _names(values.get("categorical", []), "categorical", where)
-        values["calendar"] = _names(values.get("calendar", []), "calendar", where)
-        values["numerical"] = _numerical(values.get("numerical", []), where)
-        values["static"] = _static(values.get("static", {}), where)
-        values["label"] = _labels(values.get("label", []), where)
-        values["metric"] = _metrics(values.get("metric", {}), values["label"], where)
-        split = values.get("split", {})
-        if not isinstance(split, Mapping):
-            raise ValueError(f"{where}: 'split' takes validation, test and seed, found {split!r}")
-        _check_keys(split, [f.name for f in dataclasses.fields(Split)], f"{where}, split")
-        values["split"] = Split(**split)
+        for key in ("tie_order", "categorical", "calendar"):
+            values[key] = tuple(values.get(key, ()))
+        label = values.get("label", ())
+        values["label"] = (label,) if isinstance(label, str) else tuple(label)
+        values["numerical"] = numerical(values.get("numerical", []), where)
+        values["static"] = Static.from_plain(values.get("static", {}), f"{where}, static")
+        values["metric"] = metrics(values.get("metric", {}), values["label"], where)
+        values["split"] = Split.from_plain(values.get("split", {}), f"{where}, split")
         spec = cls(**values)
         spec._check(where)
         return spec
@@ -235,10 +196,6 @@ class DatasetSpec:
         return content
 
     def _check(self, where: str) -> None:
-        if self.time_unit not in SECONDS:
-            raise ValueError(
-                f"{where}: time_unit '{self.time_unit}'; {nearest(self.time_unit, SECONDS)}"
-            )
         self._check_calendar(where)
         fields = (*self.categories, *self.numerical)
         if not fields:
@@ -253,9 +210,6 @@ class DatasetSpec:
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
-        for key in ("relative_time", "unique", "local_labels"):
-            if not isinstance(getattr(self, key), bool):
-                raise ValueError(f"{where}: {key} takes true or false")
         for name in self.label:
             if name in (*used, *self.tie_order):
                 raise ValueError(
@@ -288,16 +242,13 @@ class DatasetSpec:
             self.static.numerical, self.static.categorical, f"{where}: static numerical field"
         )
         shares = (self.split.validation, self.split.test)
-        if not (all(0 <= share < 1 for share in shares) and sum(shares) < 1):
+        if sum(shares) >= 1:
             raise ValueError(
                 f"{where}: split shares {shares} leave nothing for training; "
                 "give validation and test shares with a sum below 1"
             )
 
     def _check_calendar(self, where: str) -> None:
-        for name in self.calendar:
-            if name not in VALUES:
-                raise ValueError(f"{where}: calendar '{name}'; {nearest(name, VALUES)}")
         if self.calendar and self.relative_time:
             raise ValueError(
                 f"{where}: calendar needs dates, and relative_time counts from the first event of "
@@ -307,11 +258,6 @@ class DatasetSpec:
     def _check_until(self, where: str) -> None:
         if self.until is None:
             return
-        if isinstance(self.until, bool) or not isinstance(self.until, str | int | float):
-            raise ValueError(
-                f"{where}: until {self.until!r}; give a date, a number where times are numbers, "
-                "the name of a column, or newest"
-            )
         column = self.until_column
         fields = (*self.categories, *self.numerical, *self.static.names)
         taken = (self.id, self.time, *self.label, *fields)
@@ -329,60 +275,3 @@ def _check_by(fields: Mapping[str, Numerical], categories: tuple[str, ...], what
                 f"{what} '{name}' is scaled by '{options.by}', which is not a categorical field "
                 f"beside it; {nearest(options.by, categories)}"
             )
-
-
-def _static(given: Any, where: str) -> Static:
-    place = f"{where}, static"
-    if not isinstance(given, Mapping):
-        raise ValueError(f"{place}: give categorical: [...] and numerical: [...], found {given!r}")
-    _check_keys(given, [f.name for f in dataclasses.fields(Static)], place)
-    categorical = _names(given.get("categorical") or [], "categorical", place)
-    return Static(categorical, _numerical(given.get("numerical") or [], place))
-
-
-def _names(given: Any, key: str, where: str) -> tuple[str, ...]:
-    if not isinstance(given, list | tuple) or not all(isinstance(name, str) for name in given):
-        raise ValueError(f"{where}: '{key}' takes a list of column names, found {given!r}")
-    return tuple(given)
-
-
-def _labels(given: Any, where: str) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else _names(given, "label", where)
-
-
-def _metrics(given: Any, labels: tuple[str, ...], where: str) -> dict[str, Metric]:
-    """Metric by label; with one label it may stand alone."""
-    if not isinstance(given, Mapping):
-        if len(labels) != 1:
-            raise ValueError(
-                f"{where}: metric {given!r}, for which of {', '.join(labels) or 'no labels'}? With "
-                "several labels write metric: {LABEL: METRIC}"
-            )
-        given = {labels[0]: given}
-    _check_keys(given, labels, f"{where}, metric")
-    for metric in given.values():
-        if metric not in METRICS:
-            raise ValueError(f"{where}: metric '{metric}'; {nearest(str(metric), METRICS)}")
-    return dict(given)
-
-
-def _numerical(given: Any, where: str) -> dict[str, Numerical]:
-    if not isinstance(given, Mapping):
-        return {name: Numerical() for name in _names(given, "numerical", where)}
-    fields = {}
-    for name, options in given.items():
-        options = dict(options or {})
-        place = f"{where}, numerical field '{name}'"
-        _check_keys(options, [f.name for f in dataclasses.fields(Numerical)], place)
-        if "clip" in options:
-            try:
-                low, high = (float(share) for share in options["clip"])
-            except (TypeError, ValueError):
-                low, high = 1.0, 0.0
-            if not 0 <= low < high <= 1:
-                raise ValueError(
-                    f"{place}: clip {options['clip']!r}; give two quantiles such as [0.005, 0.995]"
-                )
-            options["clip"] = (low, high)
-        fields[str(name)] = Numerical(**options)
-    return fields

@@ -14,7 +14,7 @@ from typing import TypeVar
 import ibis
 import ibis.expr.types as ir
 
-from grap_seq.prep.spec import Split
+from grap_seq.prep.spec_parts import Split
 
 DIGITS = "0123456789abcdef"
 MAX_BUCKETS = 256

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 import yaml
-from rich.console import Console
 from rich.table import Table
 
 from grap_seq.files import atomic_write
@@ -25,6 +24,7 @@ from grap_seq.prep.recipes import suggested_path
 from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.tables import read_table
 from grap_seq.schema import TimeUnit
+from grap_seq.terminal import Terminal, visible
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection
@@ -91,7 +91,7 @@ def suggest(source: Path, output: Path | None = None) -> Path:
     DatasetSpec.from_dict(yaml.safe_load(text), str(output))
     with atomic_write(output) as temporary:
         temporary.write_text(text, "utf-8")
-    Console().print(_table(guess, source, count))
+    Terminal().print(_table(guess, source, count))
     return output
 
 
@@ -177,7 +177,10 @@ def _facts(column: Column, rows: int) -> str:
 
 
 def _quote(text: str) -> str:
-    return yaml.safe_dump(text, allow_unicode=True).splitlines()[0]
+    # Text with a line break is one line only in double quotes.
+    style = None if visible(text) == text else '"'
+    dumped = yaml.safe_dump(text, allow_unicode=True, width=float("inf"), default_style=style)
+    return dumped.splitlines()[0]
 
 
 def _fields(categorical: list[Column], numerical: list[Column], rows: int) -> list[str]:
@@ -194,8 +197,8 @@ def _fields(categorical: list[Column], numerical: list[Column], rows: int) -> li
 
 def _yaml(guess: Guess, source: Path, rows: int) -> str:
     lines = [
-        f"# Suggested from {rows:,} rows of {source.name}. Read it, correct it, then run",
-        f"# grap-seq prepare dataset=table source={source}",
+        f"# Suggested from {rows:,} rows of {visible(source.name)}. Read it, correct it, then run",
+        f"# grap-seq prepare dataset=table source={visible(str(source))}",
         f"name: {_quote(suggested_path(source).stem)}",
         f"id: {_quote(guess.id.name)}   # {_facts(guess.id, rows)}",
         f"time: {_quote(guess.time.name)}   # {_facts(guess.time, rows)}",
@@ -222,7 +225,7 @@ def _yaml(guess: Guess, source: Path, rows: int) -> str:
     lines.append("# metric: mae   # where the label is a number; without it it is a class")
     lines.append("# labels: labels.csv   # where labels stand in a file of their own: id and label")
     if guess.left_out:
-        names = ", ".join(c.name for c in guess.left_out)
+        names = ", ".join(visible(c.name) for c in guess.left_out)
         lines.append(f"# Left out (empty, another time, or different in every row): {names}")
     lines.append("split: {validation: 0.15, test: 0.15, seed: 42}")
     return "\n".join(lines) + "\n"

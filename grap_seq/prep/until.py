@@ -13,7 +13,8 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.clean import TimeKind
 from grap_seq.prep.problems import Problems
-from grap_seq.prep.spec import NEWEST, SECONDS, DatasetSpec
+from grap_seq.prep.spec import NEWEST, DatasetSpec
+from grap_seq.prep.spec_parts import SECONDS
 
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection

@@ -23,6 +23,7 @@ from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
+from grap_seq.terminal import LAYOUT, visible
 from grap_seq.training.summary import sentences
 
 _ROWS = {
@@ -72,6 +73,7 @@ def _page(run: Path, prepared: Path) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=lambda value: visible(value, LAYOUT) if isinstance(value, str) else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -18,6 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from sklearn.isotonic import isotonic_regression
 
+from grap_seq.terminal import LAYOUT, visible
+
 WIDE, NARROW = 7.6, 3.7
 
 # Okabe and Ito's palette without its yellow, which is too pale for lines.
@@ -43,6 +45,7 @@ _STYLE: dict[Any, Any] = {
     "lines.linewidth": 1.6,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a name with $ in it is no formula
     "svg.fonttype": "none",  # text stays text: smaller, and drawn in the reader's own font
     "svg.hashsalt": "grap_seq",  # the same figure gives the same file
 }
@@ -106,7 +109,8 @@ def svg(figure: Figure) -> str:
     buffer = io.StringIO()
     with styled():
         figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=200)
-    text = buffer.getvalue().replace(
+    # XML has no control characters, so a name with one would leave no picture.
+    text = visible(buffer.getvalue(), LAYOUT).replace(
         "'DejaVu Sans'", "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, sans-serif"
     )
     return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()

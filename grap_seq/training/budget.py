@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
-from grap_seq.config import AUTO
+from grap_seq.settings import AUTO
+from grap_seq.terminal import say
 
 
 def with_epochs(config: Any, steps: int) -> Any:
@@ -24,9 +23,8 @@ def with_epochs(config: Any, steps: int) -> Any:
         wanted = max(config.min_epochs, -(-config.min_steps // steps))
         config.epochs = min(wanted, config.max_epochs)
         short = f", fewer than min_steps={config.min_steps:,}: max_epochs is {config.max_epochs}"
-        Console().print(
+        say(
             f"epochs=auto: {config.epochs} epochs of {steps:,} steps make"
             f" {config.epochs * steps:,} steps{short if wanted > config.max_epochs else ''}",
-            highlight=False,
         )
     return config

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
-from rich.console import Console
 
 from grap_seq import seal
+from grap_seq.terminal import say
 
 FOLDER = "checkpoints"
 # Of the callback that keeps the best weights, among the callbacks' states in a checkpoint.
@@ -99,10 +99,10 @@ def newest(run: Path, settings: str) -> dict[str, Any] | None:
             wrong = "belongs to a run with other settings"
         if wrong is None:
             if name < max(records):
-                _say(f"{run / max(records)} is not there: {path.name} is the newest checkpoint.")
+                say(f"{run / max(records)} is not there: {path.name} is the newest checkpoint.")
             return records[name]
         path.rename(path.with_name(f"{path.name}.damaged"))
-        _say(f"{path} {wrong}; it is now {path.name}.damaged, and the one before is used.")
+        say(f"{path} {wrong}; it is now {path.name}.damaged, and the one before is used.")
     raise ValueError(
         f"resume=true, but no checkpoint of {run} is whole; restore {run / max(records)} from a"
         " copy, or start anew with overwrite=true"
@@ -124,7 +124,3 @@ def kept(checkpoint: dict[str, Any]) -> tuple[dict[str, Any], int, bool]:
     if best is None:
         return checkpoint["state_dict"], checkpoint["epoch"], False
     return best["state_dict"], best["epoch"], True
-
-
-def _say(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)

@@ -16,6 +16,7 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
+from grap_seq.settings import DURATION
 from grap_seq.training.checkpoint_files import STATE, name_of
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.signals import Signals
@@ -44,21 +45,12 @@ class Interval:
     steps: int | None = None
 
     @classmethod
-    def parse(cls, text: Any) -> Interval:
-        """From `10min`, `90s`, `1h`, or a number of optimiser steps.
-
-        Raises:
-            ValueError: anything else.
-        """
-        found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(s|min|h)", str(text))
-        if found and float(found[1]) > 0:
-            return cls(seconds=float(found[1]) * SECONDS[found[2]])
-        if re.fullmatch(r"[1-9]\d*", str(text)):
+    def parse(cls, text: str | int) -> Interval:
+        """What a valid `checkpoint_every` means."""
+        found = re.fullmatch(DURATION, str(text))
+        if found is None:
             return cls(steps=int(text))
-        raise ValueError(
-            f"checkpoint_every={text}: give a time such as 10min, 90s or 1h, or a number of"
-            " optimiser steps such as 500"
-        )
+        return cls(seconds=float(found[1]) * SECONDS[found[2]])
 
 
 class Checkpoints(Checkpoint):

@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 from torch import nn
 
 from grap_seq import config as configs
-from grap_seq import seal
+from grap_seq import seal, settings
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
@@ -19,7 +18,9 @@ from grap_seq.evaluation.model import load, save
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
+from grap_seq.prep.state import check_codes
 from grap_seq.schema import Schema
+from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.checkpoint_files import kept
@@ -27,6 +28,7 @@ from grap_seq.training.checkpoints import Checkpoints, Interval
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import patience
@@ -35,7 +37,6 @@ from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit
 
-ADAPTERS = ("auto", "lora", "full")
 # Settings that a run hands on to its fine-tuning.
 KEPT = (
     *("prepared", "batch_size", "max_padding", "clip", "accumulate"),
@@ -81,14 +82,8 @@ def finetune(config: Any) -> Path:
         ValueError: other data than the run's, no label, or options that do not fit.
     """
     source = load(config.pretrained)
-    schema = _labelled(Path(config.prepared))
-    if schema.hash != source.schema.hash:
-        raise ValueError(
-            f"{config.prepared} has another schema than {config.pretrained} was trained on; prepare"
-            f" it with like={config.pretrained}, or name the right folder with prepared="
-        )
-    if config.adapters not in ADAPTERS:
-        raise ValueError(f"adapters={config.adapters}: choose one of {', '.join(ADAPTERS)}")
+    _labelled(Path(config.prepared))
+    check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
     lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
@@ -120,11 +115,14 @@ def settings_of(config: Any) -> Any:
     defaults = {key: stored[key] for key in KEPT} | dataset["finetune"]
     # Here null is the pretrained run's value, so its own null has to be written as 0.
     defaults["clip"] = defaults["clip"] or 0.0
-    configs.check_kinds(defaults, given)
     merged = defaults | given
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
-    return OmegaConf.create(merged)
+    try:
+        settings.check(merged, merged, optional=("labels.name",))
+    except ValueError as error:  # What the user typed has been checked.
+        raise ValueError(f"{config.run}/config.yaml: {error}") from error
+    return configs.plain(merged)
 
 
 def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Parameter | None:
@@ -176,13 +174,14 @@ def _train(
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
+        nonfinite=Nonfinite.parse(config.nonfinite, run),
     )
     model.train()
     scorer = HeadScore(run, data.val, dataset.eval_length)
     by: Criterion = "probe" if len(data.val.examples()) else "last"
     with opened(run, config) as start:
         if start.finished:
-            Console().print(finished(run, config), highlight=False, soft_wrap=True)
+            say(finished(run, config))
             return run
         callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
         trainer = build_trainer(config, callbacks, start.settings)
@@ -200,6 +199,5 @@ def _train(
         seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
         save(model, {**description, "training": found, "labels": used.to_dict()}, run)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
-    for line in (*sentences(found), f"{label.metric} of the head: {shown}"):
-        Console().print(line, highlight=False, soft_wrap=True)
+    say(*sentences(found), f"{label.metric} of the head: {shown}")
     return run

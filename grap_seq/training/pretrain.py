@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.gaps import gaps_of
@@ -22,6 +21,7 @@ from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
 from grap_seq.prep.state import State
 from grap_seq.schema import Schema
+from grap_seq.terminal import say
 from grap_seq.training.budget import with_epochs
 from grap_seq.training.checkpoint_files import kept
 from grap_seq.training.checkpoints import Checkpoints, Interval
@@ -29,6 +29,7 @@ from grap_seq.training.criterion import criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, patience
@@ -91,7 +92,7 @@ def pretrain(config: Any) -> Path:
     )
     with opened(run, config) as start:
         if start.finished:
-            Console().print(finished(run, config), highlight=False, soft_wrap=True)
+            say(finished(run, config))
             return run
         saver = Checkpoints(run, config.select, interval, config.validate_every)
         stopping = patience(config.select, config.patience, config.validate_every)
@@ -106,10 +107,9 @@ def pretrain(config: Any) -> Path:
         used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
         more = {"gaps": times, "training": found, "labels": used.to_dict()}
         save(module.model, description | more, run)
-    for line in sentences(found):
-        Console().print(line, highlight=False, soft_wrap=True)
+    say(*sentences(found))
     if schema.labels:
-        Console().print(module.objective.weighting.summary(), highlight=False)
+        say(module.objective.weighting.summary())
     return run
 
 
@@ -125,16 +125,8 @@ def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:
 
 
 def crop_policy(config: Any) -> CropPolicy:
-    """Windows of the dataset and encoder, and the views that the objective needs.
-
-    Raises:
-        ValueError: an unknown `next_event_on`.
-    """
+    """Windows of the dataset and encoder, and the views that the objective needs."""
     objective = config.objective
-    if objective.next_event_on not in ("views", "window"):
-        raise ValueError(
-            f"objective.next_event_on={objective.next_event_on}: choose views or window"
-        )
     window = objective.next_event_on == "window"
     crops = windows(config.dataset, config.encoder)
     if window and not objective.coles:
@@ -231,18 +223,13 @@ def build_module(
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
         schedule=schedule,
+        nonfinite=Nonfinite.parse(options["nonfinite"], Path(options["run"])),
     )
     return module, description
 
 
 def time_edges(time: str, train: Sequences) -> list[float] | None:
-    """Upper edges of the bins of the time loss, from the gaps of the training split.
-
-    Raises:
-        ValueError: an unknown kind of time loss.
-    """
-    if time not in ("error", "bins"):
-        raise ValueError(f"objective.time={time}: choose error or bins")
+    """Upper edges of the bins of the time loss, from the gaps of the training split."""
     return gaps_of(train).edges() if time == "bins" else None
 
 

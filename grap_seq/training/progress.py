@@ -8,8 +8,9 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import Callback
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from grap_seq.terminal import progress, say
 
 # So many batches are timed, behind as many that find caches cold.
 TIMED = 10
@@ -37,7 +38,7 @@ class WholeRun(Callback):
         self._times = []
         if self.shown and trainer.is_global_zero:
             columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-            self.bar = Progress("training", *columns, transient=True)
+            self.bar = progress(*columns)
             self.bar.add_task("training", total=self._total(trainer))
             self.bar.start()
 
@@ -77,11 +78,9 @@ class WholeRun(Callback):
         left = self._total(trainer) - done
         validating = sum(trainer.num_val_batches) * VALIDATION / int(trainer.num_training_batches)
         one = statistics.median(self._times[TIMED:])
-        Console().print(
+        say(
             f"About {spoken(left * (1 + validating) * one)} to train, at {one:.2g} s a batch:"
-            f" {left:,} batches are left, early stopping and scores aside.",
-            highlight=False,
-            soft_wrap=True,
+            f" {left:,} batches are left, early stopping and scores aside."
         )
 
     def on_train_end(

@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
-from rich.console import Console
 
 from grap_seq import lock, seal
 from grap_seq.lock import locked
+from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import newest
 from grap_seq.training.same_run import check_data, check_same, data_of, settings_of, stored_config
 
@@ -97,7 +97,7 @@ def _contents(run: Path) -> list[Path]:
 def _created(run: Path, config: Any, replaced: str | None) -> Start:
     prepared = Path(config.prepared)
     if config.resume:
-        _say(f"There is no {run} to go on with: it begins now.")
+        say(f"There is no {run} to go on with: it begins now.")
     with seal.write(run, "config.yaml", replaces=replaced) as temporary:
         temporary.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8")
     for name in ("schema.yaml", "vocab.json"):
@@ -128,7 +128,7 @@ def _resumed(run: Path, config: Any) -> Start:
             temporary.write_text(text, "utf-8")
     seal.write_json(run, "environment.json", about | {"resumed": again})
     step = "the beginning: it had no checkpoint yet" if record is None else f"step {record['step']}"
-    _say(f"{run} goes on from {step}.")
+    say(f"{run} goes on from {step}.")
     return Start(settings, record)
 
 
@@ -190,13 +190,9 @@ def _remove_replaced(run: Path) -> None:
     old = previous(run)
     foreign = [name for name in seal.unknown(old) if name != MARK]
     if foreign:
-        _say(f"{old} is kept: it holds {', '.join(foreign[:5])}, which grap_seq did not write.")
+        say(f"{old} is kept: it holds {', '.join(foreign[:5])}, which grap_seq did not write.")
     else:
         shutil.rmtree(old)
-
-
-def _say(text: str) -> None:
-    Console().print(text, highlight=False, soft_wrap=True, markup=False)
 
 
 def environment(seed: int) -> dict[str, Any]:

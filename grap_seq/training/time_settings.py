@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
-from grap_seq.config import AUTO
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
-from grap_seq.prep.spec import SECONDS
+from grap_seq.prep.spec_parts import SECONDS
+from grap_seq.settings import AUTO
+from grap_seq.terminal import say
 
 # Longer gaps count as this quantile of those above zero.
 CAP = 0.99
@@ -61,8 +60,7 @@ def with_times(config: Any, train: Sequences) -> tuple[Any, dict[str, float]]:
             f"Warning: the median is {years:,.0f} years; time_unit: {unit} in the description is"
             " probably wrong."
         )
-    for line in lines:
-        Console().print(line, highlight=False, soft_wrap=True)
+    say(*lines)
     return config, {"median": _rounded(gaps.typical), "clipped": _rounded(clipped)}
 
 

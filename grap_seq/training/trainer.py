@@ -26,11 +26,6 @@ from grap_seq.training.run_folder import Start
 from grap_seq.training.signals import Signals, forwarded
 from grap_seq.training.stop import StopAfter
 
-CHOICES = {
-    "accelerator": ("cpu", "gpu"),
-    "precision": ("32-true", "bf16-mixed", "16-mixed"),
-    "matmul_precision": ("highest", "high", "medium"),
-}
 # Errors that a user can mend: they are one line, whichever process raised them.
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 
@@ -173,21 +168,8 @@ def check_trainer(trainer: Any) -> None:
     """Refuse a trainer that this machine cannot run.
 
     Raises:
-        ValueError: an unknown choice, a number that is none, fewer GPUs than are asked for, or a
-            precision that is not for them.
+        ValueError: fewer GPUs than are asked for, or a precision that is not for them.
     """
-    for key, choices in CHOICES.items():
-        if trainer.get(key) not in choices:
-            raise ValueError(
-                f"trainer.{key}={trainer.get(key)}: choose one of {', '.join(choices)}"
-            )
-    if trainer.max_steps != -1 and trainer.max_steps < 1:
-        raise ValueError(
-            f"trainer.max_steps={trainer.max_steps}: give a number of steps, or -1 for all epochs"
-        )
-    threads = trainer.threads
-    if threads is not None and (type(threads) is not int or threads < 1):
-        raise ValueError(f"trainer.threads={threads}: give a number of at least 1, or null")
     if trainer.accelerator == "gpu" and not torch.cuda.is_available():
         raise ValueError(
             f"trainer={trainer.name}: PyTorch finds no GPU on this machine; use trainer=cpu"

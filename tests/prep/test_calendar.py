@@ -63,8 +63,8 @@ def test_a_number_can_be_scaled_by_the_hour(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"calendar": ["day"]}, "calendar 'day'; "),
-        ({"calendar": "hour"}, "'calendar' takes a list"),
+        ({"calendar": ["day"]}, "calendar: .*: write a list with some of hour"),
+        ({"calendar": "hour"}, "calendar: 'hour': write a list"),
         ({"calendar": ALL, "relative_time": True}, "relative_time counts from the first event"),
         ({"calendar": ["month"], "categorical": ["month"]}, "column 'month' is used twice"),
         ({"calendar": ["hour", "hour"]}, "column 'hour' is used twice"),

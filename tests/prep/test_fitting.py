@@ -9,7 +9,7 @@ import pytest
 
 from grap_seq.prep import fitting
 from grap_seq.prep.engine import connect
-from grap_seq.prep.spec import Numerical
+from grap_seq.prep.spec_parts import Numerical
 
 CONNECTION = connect(threads=2)
 

@@ -146,7 +146,7 @@ def test_the_same_number_written_twice_is_no_conflict(tmp_path: Path) -> None:
         ("client,sex,age\n1,f,\n2,m,\n", {}, "the label 'age' has no number"),
         (LABELS, {"label": ["sex", "aeg"]}, "metric: unknown key 'age'; did you mean 'aeg'"),
         (LABELS, {"metric": "mae"}, r"for which of sex, age\? With several labels write metric:"),
-        (LABELS, {"metric": {"age": "mse"}}, "metric 'mse'; did you mean"),
+        (LABELS, {"metric": {"age": "mse"}}, "metric: age: 'mse': did you mean"),
         (LABELS, {"label": ["sex", "age", "sex"]}, "the label 'sex' is named twice"),
         (LABELS, {"label": ["sex", "kind", "age"]}, "the label 'kind' is also an input column"),
         (

@@ -52,7 +52,7 @@ def test_numerical_fields_may_be_a_list() -> None:
         ({"numerical": ["kind"]}, "'kind' is used twice"),
         ({"label": "kind"}, "the label 'kind' is also an input column"),
         ({"categorical": [], "numerical": []}, "at least one"),
-        ({"categorical": "kind"}, "takes a list of column names"),
+        ({"categorical": "kind"}, "write a list of column names"),
         ({"categorical": ["kind", "label"]}, "rename your column"),
         ({"label": None, "labels": "labels.csv"}, "name its column"),
         ({"split": {"validation": 0.5, "test": 0.5}}, "leave nothing for training"),

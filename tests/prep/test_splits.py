@@ -8,7 +8,7 @@ import ibis
 import pyarrow as pa
 
 from grap_seq.prep.engine import connect
-from grap_seq.prep.spec import Split
+from grap_seq.prep.spec_parts import Split
 from grap_seq.prep.splits import bucket_of, split_of, without_test
 
 IDS = [*(str(number) for number in range(2000)), "ä", "a b", "-1"]

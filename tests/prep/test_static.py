@@ -129,7 +129,7 @@ def test_faults_of_cells(events: str, message: str, tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"static": {"categorical": ["regio"]}}, "static names a column 'regio', which neither"),
-        ({"static": ["region"]}, "static: give categorical"),
+        ({"static": ["region"]}, "static: .*: write categorical"),
         ({"static": {"categories": ["region"]}}, "static: unknown key 'categories'"),
         ({"static": {"categorical": ["kind"]}}, "column 'kind' is used twice"),
         ({"static": {"categorical": ["until"]}}, "'until' is a name that preparation uses"),

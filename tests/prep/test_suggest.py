@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.spec import DatasetSpec, Numerical, Static
+from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec_parts import Numerical, Static
 from grap_seq.prep.suggest import suggest
 
 
@@ -112,3 +113,20 @@ def test_tables_that_cannot_be_described(tmp_path: Path, table: pd.DataFrame, me
     with pytest.raises(ValueError, match=message):
         suggest(tmp_path / "t.csv")
     assert not (tmp_path / "t.yaml").exists()
+
+
+def test_names_with_line_breaks_and_codes_make_a_description(tmp_path: Path) -> None:
+    names = ["who\nlabel: x", "time\x1b[2J", "kind\n# ", "amount: {a: 1}", "row\nlabel: evil"]
+    rows = range(60)
+    table = {
+        names[0]: [row % 6 for row in rows],
+        names[1]: [f"2024-01-{row // 6 + 1:02d}" for row in rows],
+        names[2]: [("a", "b")[row % 2] for row in rows],
+        names[3]: [row * 1.5 for row in rows],
+        names[4]: [f"key{row}" for row in rows],
+    }
+    source = tmp_path / "events\n.parquet"
+    pd.DataFrame(table).to_parquet(source)
+    spec = DatasetSpec.load(suggest(source))
+    assert (spec.id, spec.time) == (names[0], names[1])
+    assert {*spec.categorical, *spec.numerical, *spec.label} <= set(names[2:4])

@@ -122,7 +122,7 @@ def test_without_until_nothing_changes(tmp_path: Path) -> None:
             "until names a column 'sen', which neither the events nor a label file",
         ),
         ({"until": 7}, "until is 7, and the times in column 'when' are dates; give a date"),
-        ({"until": True}, "until True; give a date"),
+        ({"until": True}, "until: True: write a date"),
         ({"until": "kind"}, "until 'kind' is also the id, the time, the label or a field"),
         ({"until": "amnt", "numerical": ["amount"]}, "until names a column 'amnt'"),
     ],

@@ -58,9 +58,9 @@ def test_a_run_makes_as_many_steps_as_it_says(shop: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("epochs=many", "epochs=many: write a whole number, such as 10"),
-        ("epochs=0", "epochs=0: it must be at least 1"),
-        ("min_steps=0", "min_steps=0: it must be at least 1"),
+        ("epochs=many", "epochs=many: write a whole number from 1 to 1000000, or auto"),
+        ("epochs=0", "epochs=0: write a whole number from 1"),
+        ("min_steps=0", "min_steps=0: write a whole number from 1"),
         ("batch_size=auto", "batch_size=auto: write a whole number"),
     ],
 )

@@ -50,7 +50,7 @@ def test_the_objective_decides_on_the_rows() -> None:
     assert (beside.views, beside.window) == (5, True)
     same = policy("objective=ntp", "objective.next_event_on=views")
     assert (same.views, same.window) == (5, False)
-    with pytest.raises(ValueError, match="next_event_on=crops: choose views or window"):
+    with pytest.raises(ValueError, match="next_event_on=crops: choose one of views, window"):
         policy("objective.next_event_on=crops")
 
 

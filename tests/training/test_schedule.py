@@ -111,8 +111,8 @@ def test_warmup_rises_linearly_and_the_rest_follows_behind() -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("schedule=linear", "schedule=linear: choose one of step, cosine"),
-        ("warmup=1.0", r"warmup=1.0: give a share of the run's steps in \[0, 1\)"),
+        ("schedule=linear", "schedule=linear: did you mean 'cosine'"),
+        ("warmup=1.0", "warmup=1.0: write a number from 0 and below 1"),
     ],
 )
 def test_other_schedules_are_refused(argument: str, message: str) -> None:

@@ -1,0 +1,36 @@
+"""What `--help` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grap_seq import config, resources
+
+OPTIONS = """\
+options, anywhere:
+  --help                 settings of a command and their defaults
+  --debug                show the traceback of an error
+  --allow-class PATH     let a run name this class of yours, such as my.module.Encoder; repeatable
+  --version
+
+Paths and names are taken as they are typed, for the shell in quotes where they have spaces:
+'source=my file (1).csv'. Other values: seed=1, epochs=auto, threads=null, within=[train,val],
+lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and commands with choices
+configs=FOLDER with choices of your own. Exit codes: 0, 2 for a mistake that the message says how to
+mend, 1 for an error of grap_seq, 130 after an interrupt."""
+
+
+def usage(commands: Mapping[str, object]) -> str:
+    """Help for the program: commands, of which each explains itself, and choices."""
+    lines = ["usage: grap-seq COMMAND key=value ...", ""]
+    lines += [f"  {name:10} {command.__doc__}" for name, command in commands.items()]
+    lines += ["", "choices:"]
+    lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
+    return "\n".join([*lines, "", OPTIONS])
+
+
+def usage_of(command: str) -> str:
+    """Help for a command: its settings with their defaults."""
+    name = "pretrain" if command == "demo" else command
+    settings = (resources.folder("configs") / f"{name}.yaml").read_text("utf-8")
+    return f"usage: grap-seq {command} key=value ...\n\n{settings}\n{OPTIONS}"

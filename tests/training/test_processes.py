@@ -1,0 +1,73 @@
+"""Several processes that train: stopped and killed for real, and heard by this machine alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from grap_seq import cli
+from tests.training.test_signals import SIZES, SMALL, assert_same_runs
+
+WAIT = 120.0
+
+
+def arguments(shop: Path, run: Path, *extra: str) -> list[str]:
+    names = ["dataset=table", f"prepared={shop}", f"run={run}", "trainer=ddp2_cpu", "select=loss"]
+    return [*names, *SMALL, *SIZES, "epochs=60", "checkpoint_every=1", *extra]
+
+
+def until(happened: Callable[[], bool], seconds: float = WAIT) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def started(shop: Path, run: Path) -> subprocess.Popen[str]:
+    """A run of two processes that have begun to train."""
+    command = [sys.executable, "-W", "ignore", "-m", "grap_seq", "pretrain", *arguments(shop, run)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    until(lambda: process.poll() is not None or bool(list(run.glob("checkpoints/*.ckpt"))))
+    return process
+
+
+@pytest.mark.slow
+def test_two_processes_are_stopped_and_continued(shop: Path, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    with started(shop, broken) as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        listening = [
+            connection.laddr.ip
+            for one in (psutil.Process(process.pid), *family)
+            for connection in one.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert listening
+        assert set(listening) <= {"127.0.0.1", "::1"}
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=30)
+        assert process.returncode == 128 + signal.SIGTERM, said
+        assert "resume=true goes on" in said
+        until(lambda: not any(one.is_running() for one in family), 5)
+    few = "trainer.max_steps=40"
+    cli.pretrain(arguments(shop, broken, "resume=true", few))
+    cli.pretrain(arguments(shop, whole, few))
+    assert_same_runs(whole, broken)
+
+
+@pytest.mark.slow
+def test_no_process_outlives_a_killed_parent(shop: Path, tmp_path: Path) -> None:
+    with started(shop, tmp_path / "run") as process:
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        until(lambda: not any(one.is_running() for one in family), 5)
