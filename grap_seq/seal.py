@@ -87,16 +87,18 @@ def problem(folder: Path, name: str) -> str | None:
 
 def remove(folder: Path, name: str) -> None:
     """Remove a file, if it is there, and record that it is gone."""
-    if (folder / name).is_file():
-        _append(folder, {"file": name, "sha256": "", "bytes": 0})
-        (folder / name).unlink()
+    path, known = folder / name, records(folder).get(name)
+    if path.is_file():
+        if known:
+            _append(folder, {**known[-1], "removed": True})
+        path.unlink()
 
 
 def problems(folder: Path) -> list[str]:
     """What is wrong with the files that a folder records, each as "name: what"."""
     found = []
     for name, known in records(folder).items():
-        gone = not known[-1]["sha256"] and not (folder / name).exists()
+        gone = known[-1].get("removed", False) and not (folder / name).exists()
         wrong = None if gone else problem(folder, name)
         if wrong is not None:
             found.append(f"{name}: {wrong}")

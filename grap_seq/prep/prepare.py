@@ -111,7 +111,6 @@ def prepare(
                 "some space and run the same command again: it continues",
             ) from error
         shutil.rmtree(folder)
-        (partial / ".lock").unlink()
         check_output(output, overwrite)
         replace(partial, output)
     return manifest

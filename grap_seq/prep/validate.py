@@ -58,11 +58,29 @@ def validate(folder: Path) -> Manifest:
     return manifest
 
 
-def _refuse(folder: Path, problems: list[str]) -> None:
+def validate_run(run: Path) -> int:
+    """Check every file of a run that checksums.jsonl records.
+
+    Returns:
+        Their number.
+
+    Raises:
+        FileNotFoundError: it is no run of this version.
+        ValueError: the list of what is wrong.
+    """
+    if not (run / seal.FILE).is_file():
+        raise FileNotFoundError(
+            f"{run} has no {seal.FILE}: it is no run, or an earlier version of grap_seq made it"
+        )
+    _refuse(run, seal.problems(run), "restore the files from a copy, or make them again")
+    return len(seal.records(run))
+
+
+def _refuse(folder: Path, problems: list[str], remedy: str = "prepare it again") -> None:
     if problems:
         shown = "\n  ".join(problems[:MAX_SHOWN])
         rest = f"\n  and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
-        raise ValueError(f"{folder} is damaged; prepare it again:\n  {shown}{rest}")
+        raise ValueError(f"{folder} is damaged; {remedy}:\n  {shown}{rest}")
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[str]:

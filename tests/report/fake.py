@@ -50,7 +50,7 @@ def gap(mean: float, margin: float) -> dict[str, float]:
 def training(**changes: Any) -> dict[str, Any]:
     """What model.json says about `trajectory` and `metrics`; all of their steps are kept."""
     content = {"kept": 3, "step": 190, "trained": 3, "planned": 3, "by": "probe", "score": 0.72}
-    return {**content, "still_falling": None, **changes}
+    return {**content, "still_falling": None, "skipped": 0, "updates": 200, **changes}
 
 
 def label_curve() -> dict[str, Any]:
