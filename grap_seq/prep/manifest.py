@@ -127,11 +127,11 @@ class Manifest:
 
 
 def files_of(folder: Path) -> dict[str, dict[str, Any]]:
-    """Checksums of everything written, and rows of the parts."""
+    """Checksums of everything written but the manifest, and rows of the parts."""
     found: dict[str, dict[str, Any]] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(("work/", ".")):
+        if path.is_file() and not name.startswith((MANIFEST, "work/", ".")):
             found[name] = {"sha256": sha256(path)}
             if path.suffix == ".parquet":
                 found[name]["rows"] = pq.read_metadata(path).num_rows

@@ -160,7 +160,6 @@ def write_descriptions(folder: Path, schema: Schema = SCHEMA, **changes: Any) ->
     """
     schema.save(folder)
     state_of(schema).save(folder)
-    (folder / "manifest.json").unlink(missing_ok=True)
     known: dict[str, Any] = {
         "dataset": schema.name,
         "splits": {split: _counts(folder / split, schema) for split in SPLITS},

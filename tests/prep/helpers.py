@@ -48,5 +48,4 @@ def content_of(folder: Path, *, manifest: bool = False) -> dict[str, bytes]:
 def rewrite_manifest(folder: Path) -> None:
     """Let manifest.json agree with files that a test has changed."""
     manifest = Manifest.load(folder)
-    (folder / "manifest.json").unlink()
     dataclasses.replace(manifest, files=files_of(folder)).save(folder)
