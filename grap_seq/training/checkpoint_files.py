@@ -57,7 +57,7 @@ class CheckpointFiles(CheckpointIO):
         with seal.write(self.run, name, **facts) as temporary:
             torch.save(checkpoint, temporary)
         for old in _paths(self.run)[KEPT:]:
-            old.unlink()
+            seal.remove(self.run, f"{FOLDER}/{old.name}")
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None

@@ -101,7 +101,7 @@ def pretrain(config: Any) -> Path:
         name = None if data.train.label is None else data.train.label.name
         used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
         more = {"gaps": times, "training": found, "labels": used.to_dict()}
-        save(module.model, description | more, run, prepared)
+        save(module.model, description | more, run)
     say(*sentences(found))
     if schema.labels:
         say(module.objective.weighting.summary())
