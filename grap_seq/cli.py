@@ -21,11 +21,14 @@ Command = Callable[[list[str]], None]
 
 
 def _config_of(run: Path) -> dict[str, Any]:
+    from grap_seq import seal
+
     path = run / "config.yaml"
     if not path.is_file():
         raise FileNotFoundError(
             f"{run} is not a run folder (no config.yaml); make one with `grap-seq pretrain`"
         )
+    seal.check(run, path.name, "restore it from a copy, or train the run again")
     return config.load(path)
 
 
@@ -210,10 +213,15 @@ def synth(arguments: list[str]) -> None:
 
 
 def validate(arguments: list[str]) -> None:
-    """whether a prepared folder is complete and consistent"""
+    """whether a prepared folder, or a run, is complete and undamaged"""
     settings = config.compose("validate", arguments)
     from grap_seq.prep.validate import validate as check
+    from grap_seq.prep.validate import validate_run
 
+    if settings.run is not None:
+        files = validate_run(Path(settings.run))
+        _say(f"{settings.run} is undamaged: {files} files are as they were written.")
+        return
     _say(check(Path(settings.prepared)))
     _say(f"{settings.prepared} is complete and consistent.")
 

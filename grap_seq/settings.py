@@ -40,6 +40,7 @@ PART = number(0, 1, below=True)
 POSITIVE = number(0, above=True)
 # Threads and processes: a slip of the finger here brings a machine down.
 PROCESSES = whole(1, 1024)
+NONFINITE = r"stop|skip:([1-9]\d*)"
 DURATION = r"(\d*[1-9]\d*) ?(s|min|h)"
 # A folder, or numbers by the names of losses.
 WEIGHTS = Kind(
@@ -109,6 +110,11 @@ KINDS: dict[str, Kind] = {
     "schedule": choice("step", "cosine"),
     "warmup": PART,
     "clip": number(0).or_null(),
+    "nonfinite": Kind(
+        "stop, or skip:N to go on after up to N refused updates in a row, such as skip:2",
+        lambda value: re.fullmatch(NONFINITE, str(value)) is not None,
+        as_typed=NONFINITE,
+    ),
     "fraction": number(0, 1, above=True),
     "select": choice(AUTO, "probe", "loss", "last"),
     "accelerator": choice("cpu", "gpu"),

@@ -24,6 +24,9 @@ from grap_seq.training.progress import spoken
 from grap_seq.training.stop import inside_epoch
 
 Row = dict[str, float]
+# How many times the losses of the first batch those of an epoch may be: random weights are no
+# worse. Above the first number something is wrong; above the second the run has diverged.
+WORSE, DIVERGED = 10, 1000
 
 
 class Curves(Callback):
@@ -37,19 +40,23 @@ class Curves(Callback):
         self.run = run
         self.metrics: list[Row] = []
         self.step = 0
+        # Sum of the losses of the run's first batch.
+        self.first: float | None = None
         self._start()
 
     def _start(self) -> None:
-        self._means, self._began = EpochMeans(), time.perf_counter()
+        self._means, self._began = EpochMeans(finite_only=True), time.perf_counter()
 
     def state_dict(self) -> dict[str, Any]:
         seconds = time.perf_counter() - self._began
-        return {"metrics": self.metrics, "means": self._means.state_dict(), "seconds": seconds}
+        means = self._means.state_dict()
+        return {"metrics": self.metrics, "means": means, "seconds": seconds, "first": self.first}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         # Should the epoch be a new one, it begins with `_start`.
         self.metrics = list(state_dict["metrics"])
         self._means.load_state_dict(state_dict["means"])
+        self.first = state_dict["first"]
         self._began = time.perf_counter() - state_dict["seconds"]
 
     def on_train_epoch_start(
@@ -79,9 +86,8 @@ class Curves(Callback):
         norm = pl_module.gradient_norm.to(pl_module.device)
         # With accumulated gradients only some batches end in an update, which is all processes'.
         updates = torch.full_like(norm, self.updated(trainer) / trainer.world_size)
-        finite = norm.isfinite()
-        values |= {"gradient_norm": norm.nan_to_num(0, 0, 0), "skipped": 1.0 - finite.to(norm)}
-        counts |= {"gradient_norm": updates * finite, "skipped": updates}
+        values |= {"gradient_norm": norm, "skipped": 1.0 - norm.isfinite().to(norm)}
+        counts |= {"gradient_norm": updates, "skipped": updates}
         for name, size in (("events", batch.events), ("cells", _cells(pl_module, batch))):
             values[name] = torch.full_like(norm, size, dtype=torch.float64)
             counts[name] = torch.ones_like(norm)
@@ -96,6 +102,9 @@ class Curves(Callback):
 
         An epoch that the run stops in gets a row for the time being: a run that goes on replaces
         it by that of the whole epoch.
+
+        Raises:
+            FloatingPointError: the run has diverged, and no epoch before had not.
         """
         seconds = time.perf_counter() - self._began
         means, totals = self._means.means(), self._means.totals()
@@ -110,6 +119,8 @@ class Curves(Callback):
             "events_per_second": totals["events"] / seconds,
             **scores,
         }
+        if self.first is None and self._means.first:
+            self.first = _total(self._means.first)
         rows = [*self.metrics, row]
         if not inside_epoch(trainer):
             self.metrics = rows
@@ -120,8 +131,17 @@ class Curves(Callback):
             assert trainer.max_epochs is not None
             left = 0 if inside_epoch(trainer) else trainer.max_epochs - len(rows)
             mean = sum(row["seconds"] for row in rows) / len(rows)
-            _tell(f"epoch {len(rows)}/{trainer.max_epochs}", row, scores, left * mean)
+            told = f"epoch {len(rows)}/{trainer.max_epochs}"
+            _tell(told, row, scores, left * mean, self._times_the_first(row))
+        if min(map(self._times_the_first, rows)) > DIVERGED:
+            raise FloatingPointError(
+                f"the losses of epoch {len(rows)} are {self._times_the_first(row):,.0f} times those"
+                " of the first batch: the run has diverged. Lower lr"
+            )
         return row
+
+    def _times_the_first(self, row: Row) -> float:
+        return _total(row) / self.first if self.first else 0.0
 
 
 def entries(
@@ -140,10 +160,17 @@ def _cells(module: Any, batch: Batch) -> int:
     return batch.layout.rectangles.size
 
 
-def _tell(epoch: str, row: Row, scores: Row, left: float) -> None:
+def _total(means: Row) -> float:
+    """Sum of the losses; one without an entry has no mean, and counts for nothing."""
+    return sum(v for name, v in means.items() if name.startswith("loss/") and v == v)
+
+
+def _tell(epoch: str, row: Row, scores: Row, left: float, times: float) -> None:
     shown = "".join(f"  {name} {value:.4f}" for name, value in scores.items())
     skipped = row["skipped_updates"]
     warned = f"  {skipped} updates skipped: gradients were not finite" if skipped else ""
+    if times > WORSE:
+        warned += f"  The losses are {times:,.0f} times those of the first batch: lower lr."
     speed = f"  {row['events_per_second']:,.0f} events/s  {row['seconds']:.0f} s"
     rest = f", {spoken(left)} left" if left else ""
     say(f"{epoch}{shown}{speed}{rest}{warned}")

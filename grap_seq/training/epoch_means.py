@@ -27,10 +27,19 @@ class EpochMeans:
     the whole batch, such as CoLES, each counts one W-th of the entries.
 
     Until then nothing waits for the device.
+
+    Args:
+        finite_only: leave out a batch's values that are not finite, those of a refused update.
+
+    Attributes:
+        names: of the values.
+        first: their means over the first batch that has finite ones; empty before it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, finite_only: bool = False) -> None:
+        self.finite_only = finite_only
         self.names: tuple[str, ...] = ()
+        self.first: dict[str, float] = {}
         self._sums: NDArray[np.float64] = np.zeros((2, 0))
         self._waiting: list[Tensor] = []
 
@@ -55,7 +64,12 @@ class EpochMeans:
         batches = summed(torch.stack(self._waiting)).cpu().numpy()
         # One after the other: rounding does not depend on where an epoch was interrupted.
         for shares, entries in batches:
-            self._sums += np.stack([shares / world_size() * entries, entries])
+            means, known = shares / world_size(), np.isfinite(shares)
+            if known.all() and not self.first:
+                self.first = dict(zip(self.names, means.tolist(), strict=True))
+            if self.finite_only:
+                means, entries = np.where(known, means, 0), np.where(known, entries, 0)
+            self._sums += np.stack([means * entries, entries])
         self._waiting = []
 
     def means(self) -> dict[str, float]:
@@ -73,9 +87,9 @@ class EpochMeans:
     def state_dict(self) -> dict[str, Any]:
         """The sums of an unfinished epoch, the same in all processes, each of which has to ask."""
         self.fold()
-        return {"names": list(self.names), "sums": self._sums.tolist()}
+        return {"names": list(self.names), "sums": self._sums.tolist(), "first": self.first}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue the epoch of a `state_dict`."""
-        self.names, self._waiting = tuple(state["names"]), []
+        self.names, self.first, self._waiting = tuple(state["names"]), state["first"], []
         self._sums = np.array(state["sums"]).reshape(2, len(self.names))

@@ -28,6 +28,7 @@ from grap_seq.training.checkpoints import Checkpoints, Interval
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import patience
@@ -118,7 +119,7 @@ def settings_of(config: Any) -> Any:
     output = config.output or f"{config.run.rstrip('/')}_finetuned"
     merged |= {"pretrained": config.run, "run": output, "dataset": dataset}
     try:
-        settings.check(merged, merged)
+        settings.check(merged, merged, optional=("labels.name",))
     except ValueError as error:  # What the user typed has been checked.
         raise ValueError(f"{config.run}/config.yaml: {error}") from error
     return configs.plain(merged)
@@ -173,6 +174,7 @@ def _train(
         seed=config.seed,
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
+        nonfinite=Nonfinite.parse(config.nonfinite, run),
     )
     model.train()
     scorer = HeadScore(run, data.val, dataset.eval_length)
@@ -195,7 +197,7 @@ def _train(
         used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
         used = used.after(LabelsUsed.of(description))
         seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
-        save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
+        save(model, {**description, "training": found, "labels": used.to_dict()}, run)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     say(*sentences(found), f"{label.metric} of the head: {shown}")
     return run

@@ -16,6 +16,7 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import CompositeObjective, Losses
 from grap_seq.training.base import TrainingModule
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.schedule import Schedule
 from grap_seq.weighting.base import DOWNSTREAM
 
@@ -33,6 +34,7 @@ class PretrainModule(TrainingModule):
         weights_lr: learning rate of the loss weights.
         weights_decay: whether it follows the schedule too.
         schedule: of the learning rate; None: it is constant.
+        nonfinite: when refused updates stop the run; None: the third in a row does.
     """
 
     def __init__(
@@ -45,9 +47,11 @@ class PretrainModule(TrainingModule):
         weights_lr: float = 0.01,
         weights_decay: bool = False,
         schedule: Schedule | None = None,
+        nonfinite: Nonfinite | None = None,
     ) -> None:
-        super().__init__(seed, lr, schedule)
+        super().__init__(seed, lr, schedule, nonfinite)
         self.model, self.objective = model, objective
+        self._passes = 0
         self.weights_lr, self.weights_decay = weights_lr, weights_decay
 
     def configure_optimizers(self) -> Any:
@@ -59,6 +63,7 @@ class PretrainModule(TrainingModule):
         return [optimizer], [self.schedule.of(optimizer, [True, self.weights_decay][: len(groups)])]
 
     def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
         self.objective.weighting.start_epoch()
 
     def configure_gradient_clipping(
@@ -70,8 +75,16 @@ class PretrainModule(TrainingModule):
         self.objective.weighting.observe_backbone(self.model.parameters())
         super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
+    def keep(self) -> None:
+        super().keep()
+        self._passes = self.objective.weighting.steps
+
+    def restore(self) -> None:
+        super().restore()
+        self.objective.weighting.steps = self._passes
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        return self.objective.weighting.total(self._losses(batch))
+        return self.checked(self.objective.weighting.total(self._losses(batch)))
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         self._losses(batch)
@@ -83,7 +96,8 @@ class PretrainModule(TrainingModule):
         return losses
 
     def not_finite(self) -> set[str]:
-        return set(self.objective.weighting.not_finite())
+        bank = getattr(self.objective, "bank", None)
+        return set() if bank is None else set(bank.not_finite())
 
     def total_loss(self, losses: dict[str, float]) -> float:
         """Unweighted sum of the pretraining losses, to compare epochs by."""

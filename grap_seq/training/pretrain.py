@@ -29,6 +29,7 @@ from grap_seq.training.criterion import criterion
 from grap_seq.training.data import PretrainData
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, patience
@@ -100,7 +101,7 @@ def pretrain(config: Any) -> Path:
         name = None if data.train.label is None else data.train.label.name
         used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
         more = {"gaps": times, "training": found, "labels": used.to_dict()}
-        save(module.model, description | more, run, prepared)
+        save(module.model, description | more, run)
     say(*sentences(found))
     if schema.labels:
         say(module.objective.weighting.summary())
@@ -217,6 +218,7 @@ def build_module(
         weights_lr=options["weighting"].get("lr", 0.01),
         weights_decay=options["weighting"].get("decay", False),
         schedule=schedule,
+        nonfinite=Nonfinite.parse(options["nonfinite"], Path(options["run"])),
     )
     return module, description
 

@@ -49,8 +49,8 @@ def summarise(run: Path, by: str, epoch: int, planned: int) -> dict[str, Any]:
 
     Returns:
         `kept` epoch, counted from 1, and its last `step`; `trained` of `planned` epochs; `by` what
-        it was chosen and its `score`, None for the last one; and whether the validation loss was
-        `still_falling`, None where nobody knows.
+        it was chosen and its `score`, None for the last one; whether the validation loss was
+        `still_falling`, None where nobody knows; and how many updates were `skipped`, of how many.
     """
     metrics = pd.read_csv(run / "metrics.csv")
     losses = metrics["val_loss"].dropna().to_numpy() if "val_loss" in metrics else np.zeros(0)
@@ -63,6 +63,8 @@ def summarise(run: Path, by: str, epoch: int, planned: int) -> dict[str, Any]:
         "by": by,
         "score": float(kept[column].item()) if column else None,
         "still_falling": still_falling(losses),
+        "skipped": int(metrics["skipped_updates"].sum()),
+        "updates": int(metrics["step"].max()),
     }
 
 
@@ -73,6 +75,11 @@ def sentences(found: Mapping[str, Any]) -> list[str]:
     said = [f"Epoch {found['kept']} of {trained} was kept: {REASONS[found['by']][0]}{score}."]
     if trained < planned:
         said.append(f"Training stopped after {trained} of {planned} epochs.")
+    if found["skipped"]:
+        said.append(
+            f"{found['skipped']:,} of {found['updates']:,} updates were skipped: their losses or"
+            " gradients were not finite."
+        )
     if found["still_falling"]:
         longer = f"epochs={2 * trained}"
         said.append(f"The validation loss was still falling: try longer training, {longer}.")

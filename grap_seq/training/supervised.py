@@ -23,6 +23,7 @@ from grap_seq.schema import Label
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.checkpoints import SCORE
 from grap_seq.training.curves import Curves
+from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.schedule import Schedule
 
 
@@ -36,6 +37,7 @@ class SupervisedModule(TrainingModule):
         seed: random numbers of a step depend on it, the step and the process.
         lr: learning rate of all parameters that require a gradient.
         schedule: of the learning rate; None: it is constant.
+        nonfinite: when refused updates stop the run; None: the third in a row does.
     """
 
     def __init__(
@@ -47,8 +49,9 @@ class SupervisedModule(TrainingModule):
         seed: int = 0,
         lr: float = 1e-3,
         schedule: Schedule | None = None,
+        nonfinite: Nonfinite | None = None,
     ) -> None:
-        super().__init__(seed, lr, schedule)
+        super().__init__(seed, lr, schedule, nonfinite)
         self.model, self.head, self.label = model, head, label
 
     def configure_optimizers(self) -> Any:
@@ -57,9 +60,13 @@ class SupervisedModule(TrainingModule):
 
     def on_train_start(self) -> None:
         # A run that goes on inside an epoch does not start it.
-        self.on_train_epoch_start()
+        self._freeze()
 
     def on_train_epoch_start(self) -> None:
+        super().on_train_epoch_start()
+        self._freeze()
+
+    def _freeze(self) -> None:
         # A frozen normalisation keeps its statistics too.
         for part in self.model.modules():
             if hasattr(part, "running_mean") and not any(
@@ -71,7 +78,7 @@ class SupervisedModule(TrainingModule):
         vectors = self.model.embed(batch)
         loss, entries = label_loss(self.label, self.head(vectors), batch.labels)
         self.losses, self.counts = {"label": loss.detach()}, {"label": entries}
-        return loss
+        return self.checked(loss)
 
 
 def build_head(size: int, outputs: int, hidden: int = 0) -> nn.Module:

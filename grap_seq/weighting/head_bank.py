@@ -82,6 +82,16 @@ class HeadBank(nn.Module):
         )
         return dict(zip(self.weighting.views, hidden, strict=True))
 
+    def not_finite(self) -> list[str]:
+        """Losses whose gradient is not finite, as their own rows of the bank have it.
+
+        Any method of weighting leaves these alone: they are the plain gradient of their loss.
+        """
+        if self.weight.grad is None:
+            return []
+        finite = self.weight.grad.flatten(1).norm(dim=1).isfinite().tolist()
+        return [name for name, good in zip(self.weighting.views, finite, strict=True) if not good]
+
     def _check(self, positions: Mapping[str, Tensor]) -> None:
         """See `forward`."""
         if unknown := sorted(set(positions) - set(self.weighting.views)):

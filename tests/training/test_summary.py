@@ -44,18 +44,20 @@ def test_curves_that_still_fall(losses: NDArray[np.float64], falling: bool | Non
 
 def test_facts_and_sentences(tmp_path: Path) -> None:
     frame = pd.DataFrame({"epoch": range(8), "step": 10 * (1 + np.arange(8))})
+    frame["skipped_updates"] = [0, 2, 0, 0, 1, 0, 0, 0]
     frame["val_loss"] = 10.0 - frame["epoch"]
     frame["val_probe"] = [np.nan, 0.5, np.nan, 0.75, np.nan, 0.7, np.nan, 0.6]
     frame.to_csv(tmp_path / "metrics.csv", index=False)
     found = summarise(tmp_path, "probe", 3, 20)
     assert found == {
         **{"kept": 4, "step": 40, "trained": 8, "planned": 20, "by": "probe", "score": 0.75},
-        "still_falling": True,
+        **{"still_falling": True, "skipped": 3, "updates": 80},
     }
     said = " ".join(sentences(found))
     assert "Epoch 4 of 8 was kept: the best score of the validation probe (0.7500)." in said
     assert "Training stopped after 8 of 20 epochs." in said
     assert "still falling: try longer training, epochs=16." in said
+    assert "3 of 80 updates were skipped: their losses or gradients were not finite." in said
     found = summarise(tmp_path, "last", 7, 8)
     assert (found["kept"], found["step"], found["score"]) == (8, 80, None)
     said = " ".join(sentences(found | {"still_falling": False}))
