@@ -18,7 +18,7 @@ from grap_seq.weighting import grap, mgda
 from grap_seq.weighting.rescale import Rescale
 
 MANDATORY = {
-    **dict.fromkeys(("finetune", "embed", "evaluate", "report"), ["run=x"]),
+    **{command: ["run=x"] for command in ("finetune", "embed", "evaluate", "report")},
     "fixed": ["weighting.weights=x"],
 }
 
