@@ -68,7 +68,9 @@ class CheckpointFiles(CheckpointIO):
         return _read(path, map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Checkpoints are removed by those that follow."""
+        """Checkpoints are removed by those that follow; processes leave an empty folder."""
+        if not self._ours(path):
+            Path(path).parent.rmdir()
 
     def _ours(self, path: Any) -> bool:
         return Path(path).parent == self.run / FOLDER
