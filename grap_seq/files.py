@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from urllib.parse import quote
 
 # Bytes of a file's name that leave room for an ending; file systems take 255.
 LONGEST = 200
+
+# Pattern of all files and folders below a folder.
+EVERYTHING = ("**/*",)
 
 
 def sha256(path: Path) -> str:
@@ -23,6 +27,28 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def suffix() -> str:
+    """End of the names of this process's unfinished files and folders."""
+    return f".tmp-{os.getpid()}"
+
+
+def remove_leftovers(folder: Path, names: Sequence[str] = EVERYTHING) -> None:
+    """Remove unfinished files and folders of processes that were killed.
+
+    Args:
+        folder: a folder that this process holds (`grap_seq.lock`): no other one writes there.
+        names: of the finished ones in it, or patterns of them.
+    """
+    for name in names:
+        for path in [*folder.glob(f"{name}.tmp-*")]:
+            if not path.suffix.removeprefix(".tmp-").isdecimal():
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def file_name(text: str) -> str:
@@ -46,7 +72,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     On an error the temporary file is removed and an earlier `path` stays as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary = path.with_name(f"{path.name}{suffix()}")
     try:
         yield temporary
         with temporary.open("rb") as file:

@@ -5,22 +5,25 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO
 
+from grap_seq.files import EVERYTHING, remove_leftovers
+
 FILE = ".lock"
 
 
 @contextmanager
-def locked(folder: Path, shared: bool = False) -> Iterator[None]:
-    """Hold a folder that exists.
+def locked(folder: Path, shared: bool = False, names: Sequence[str] = EVERYTHING) -> Iterator[None]:
+    """Hold a folder that exists; what killed writers left unfinished in it is removed.
 
     Args:
         folder: the folder; its file `.lock` names the process that writes.
         shared: other readers may hold it too. A folder without the right to write has no writer.
+        names: what is going to be written, where the folder may hold files of the user's.
 
     Raises:
         FileExistsError: another process holds it; the message says which, where, and since when.
@@ -39,9 +42,7 @@ def locked(folder: Path, shared: bool = False) -> Iterator[None]:
             started = datetime.now(timezone.utc).isoformat(" ", "seconds")
             file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
             file.flush()
-            # Of processes that were killed while they wrote.
-            for unfinished in folder.rglob("*.tmp-*"):
-                unfinished.unlink()
+            remove_leftovers(folder, names)
         yield
 
 

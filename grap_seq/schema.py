@@ -10,7 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import yaml
 
@@ -166,7 +166,7 @@ class Schema:
 
         Raises:
             FileNotFoundError: the folder has none.
-            ValueError: the file was edited by hand (its hash does not fit).
+            ValueError: the file is damaged or was edited by hand (its hash does not fit).
         """
         path = folder / "schema.yaml"
         if not path.is_file():
@@ -174,7 +174,7 @@ class Schema:
                 f"{folder} is not a prepared folder (no schema.yaml); make it with "
                 "`grap-seq prepare`"
             )
-        content = cast(dict[str, Any], yaml.safe_load(path.read_text("utf-8")))
+        content = _content(path)
         if content.pop("hash", None) != _hash(content):
             raise ValueError(f"{path} was changed after preparation; run `grap-seq prepare` again")
         if "labels" not in content:
@@ -185,6 +185,15 @@ class Schema:
             content[key] = tuple(Field(**f) for f in content.get(key, ()))
         content["labels"] = tuple(Label.from_dict(label) for label in content["labels"])
         return cls(**content)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What a YAML file says; nothing where damage has made something else of it."""
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _hash(content: dict[str, Any]) -> str:

@@ -73,16 +73,36 @@ def problem(folder: Path, name: str) -> str | None:
     path, known = folder / name, records(folder).get(name, [])
     if not path.is_file():
         return "is missing"
+    if not (folder / FILE).is_file():
+        return f"cannot be checked: {folder} has no {FILE}, an earlier version of grap_seq made it"
     if not known:
-        return (
-            f"is not recorded in {FILE}: it was put there, or another version of grap_seq made it"
-        )
+        return f"is not recorded in {FILE}: it was put there"
     if sha256(path) in {record["sha256"] for record in known}:
         return None
     size = path.stat().st_size
     if size not in {record["bytes"] for record in known}:
         return f"is damaged: it has {size:,} bytes and was written with {known[-1]['bytes']:,}"
     return f"is damaged: its bytes have another checksum than in {FILE}"
+
+
+def remove(folder: Path, name: str) -> None:
+    """Remove a file, if it is there, and record that it is gone."""
+    path, known = folder / name, records(folder).get(name)
+    if path.is_file():
+        if known:
+            _append(folder, {**known[-1], "removed": True})
+        path.unlink()
+
+
+def problems(folder: Path) -> list[str]:
+    """What is wrong with the files that a folder records, each as "name: what"."""
+    found = []
+    for name, known in records(folder).items():
+        gone = known[-1].get("removed", False) and not (folder / name).exists()
+        wrong = None if gone else problem(folder, name)
+        if wrong is not None:
+            found.append(f"{name}: {wrong}")
+    return found
 
 
 def check(folder: Path, name: str, remedy: str) -> Path:

@@ -35,6 +35,9 @@ def test_damage_is_named(tmp_path: Path, damage: object, said: str) -> None:
 
 def test_a_foreign_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "f.txt").write_text("hello")
+    with pytest.raises(ValueError, match=r"f\.txt cannot be checked: .*an earlier version"):
+        seal.check(tmp_path, "f.txt", "")
+    seal.write_text(tmp_path, "g.txt", "hello")
     with pytest.raises(ValueError, match=r"f\.txt is not recorded in checksums\.jsonl"):
         seal.check(tmp_path, "f.txt", "")
 

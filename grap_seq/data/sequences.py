@@ -1,7 +1,6 @@
 """Random access to a prepared split without holding it in memory.
 
-Parquet cannot be sliced inside a row, so a split is copied once, part by part, to an uncompressed
-Arrow file beside it; rows are then read through a memory map, a crop costing only its own events.
+Rows are read through a memory map (`mapped.py`), a crop costing only its own events.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from grap_seq.data.fraction import chosen
 from grap_seq.data.labels import Array, Examples, LocalLabels
-from grap_seq.files import atomic_write, sha256
+from grap_seq.data.mapped import mapped
+from grap_seq.prep.verify import verify
 from grap_seq.schema import LABEL, TIME, UNLABELLED, UNTIL, Field, Schema
 
 
@@ -42,13 +41,14 @@ class Sequences:
 
     Raises:
         FileNotFoundError: the folder is not a prepared one.
-        ValueError: no such label.
+        ValueError: no such label, or a file of the folder is damaged.
     """
 
     def __init__(self, folder: Path, split: str, label: str | None = None) -> None:
+        verify(folder)
         schema = Schema.load(folder)
         self.label = schema.label(label)
-        self._file = _arrow_copy(folder, split)
+        self._file = mapped(folder, split)
         self._open(schema, self._read())
 
     @classmethod
@@ -209,25 +209,3 @@ def _labels(batch: pa.RecordBatch, column: str, missing: float) -> Array:
         return np.full(len(batch), missing)
     labels: Array = batch.column(column).fill_null(missing).to_numpy()
     return labels
-
-
-def _arrow_copy(folder: Path, split: str) -> Path | None:
-    """The memory-mappable copy of a split; None for an empty split."""
-    parts = sorted((folder / split).glob("part-*.parquet"))
-    if not parts:
-        return None
-    version = sha256(folder / "manifest.json")[:16]
-    copy = folder / ".cache" / f"{split}-{version}.arrow"
-    if not copy.is_file():
-        for stale in copy.parent.glob(f"{split}-*.arrow"):
-            stale.unlink()
-        with (
-            atomic_write(copy) as temporary,
-            pa.ipc.new_file(temporary, pq.read_schema(parts[0])) as writer,
-        ):
-            for part in parts:
-                # By default the whole part would be read ahead into memory.
-                file = pq.ParquetFile(part, pre_buffer=False, buffer_size=1 << 20)
-                for batch in file.iter_batches(batch_size=4096):
-                    writer.write_batch(batch)
-    return copy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,9 +25,9 @@ NUMBER = "label_number"
 UNTRAINED = "untrained"
 
 
-def embedding_file(folder: Path, split: str, *, labels: bool = False) -> Path:
-    """Embeddings of a split in a folder of them: a row a sequence, or a row a local label."""
-    return (folder / "labels" if labels else folder) / f"{split}.parquet"
+def embedding_file(split: str, *, labels: bool = False) -> str:
+    """Name of a split's embeddings in a folder: a row a sequence, or a row a local label."""
+    return f"labels/{split}.parquet" if labels else f"{split}.parquet"
 
 
 def embed_rows(
@@ -52,7 +51,8 @@ def embed_rows(
         until: up to when these were observed, shape (len(rows),); None: what is known of the rows.
 
     Raises:
-        ValueError: no rows, or a batch that does not fit into memory; names its longest sequence.
+        ValueError: no rows, a batch that does not fit into memory (names its longest sequence), or
+            an embedding that is not finite (names its sequence).
     """
     model.eval()
     device = next(model.parameters()).device
@@ -69,17 +69,31 @@ def embed_rows(
             ]
             try:
                 batch = collate(sequences, crops).to(device)
-                parts.append(model.embed(batch).float().cpu().numpy())
+                vectors = model.embed(batch).float().cpu().numpy()
             except (MemoryError, RuntimeError) as error:
                 if is_out_of_memory(error):
                     raise ValueError(_too_long(sequences, crops)) from error
                 raise
+            _check_finite(vectors, sequences, crops)
+            parts.append(vectors)
     if not parts:
         raise ValueError("there are no sequences to embed")
     stacked: NDArray[np.float32] = np.concatenate(parts)
     result = np.empty_like(stacked)
     result[order] = stacked
     return result
+
+
+def _check_finite(vectors: NDArray[np.float32], sequences: Sequences, crops: list[Crop]) -> None:
+    wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+    if len(wrong):
+        row = crops[int(wrong[0])].row
+        name = sequences.ids(row, row + 1)[0].as_py()
+        raise ValueError(
+            f"the embedding of sequence {name!r} is not finite, and those of {len(wrong) - 1} more"
+            f" of {len(crops)} in its batch; the model has diverged: train it again, with a lower"
+            " lr"
+        )
 
 
 def _too_long(sequences: Sequences, crops: list[Crop]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from grap_seq import seal
+from grap_seq.evaluation.origin import REMEDY
 from grap_seq.evaluation.plan import Plan
 from grap_seq.schema import Label
 
@@ -16,7 +18,8 @@ def head_scores(run: Path, plan: Plan, label: Label) -> dict[str, float | None] 
 
     Raises:
         FileNotFoundError: The label has not trained the run.
-        ValueError: The plan has folds: the head was trained once, on the training split.
+        ValueError: The plan has folds: the head was trained once, on the training split. Or the
+            file is damaged.
     """
     path = run / "head.json"
     if not path.is_file():
@@ -29,7 +32,7 @@ def head_scores(run: Path, plan: Plan, label: Label) -> dict[str, float | None] 
             "head=true: the head was trained on the training split and scored on the "
             "test split, which folds do not keep apart; use folds=0"
         )
-    content = json.loads(path.read_text("utf-8"))
+    content = json.loads(seal.check(run, path.name, REMEDY).read_text("utf-8"))
     if content["label"] != label.name:
         return None
     return {name: content[name] for name in ("validation", "test")}

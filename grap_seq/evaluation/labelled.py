@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from grap_seq.evaluation.embed import UNTRAINED
 from grap_seq.evaluation.features import Features, Rows
+from grap_seq.evaluation.origin import Origin
 from grap_seq.evaluation.scores import Labels
 from grap_seq.evaluation.split_rows import SplitRows
 from grap_seq.evaluation.stored import store_aggregates, store_embeddings
@@ -42,6 +43,7 @@ class Labelled:
         poolings: parts of the embedding by their names in `grap_seq.nn.pooling`, where it has
             several.
         pooling: The pooling of the embedding.
+        origin: What the embeddings are made of.
         owners: (N,) number of the sequence, where sequences have several labels.
         numbers: (N,) number of the label in its sequence, where it has several.
     """
@@ -54,6 +56,7 @@ class Labelled:
     features: dict[str, Features]
     poolings: dict[str, Features]
     pooling: str
+    origin: Origin
     owners: Rows | None = None
     numbers: npt.NDArray[np.int64] | None = None
 
@@ -74,9 +77,9 @@ def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> La
     Raises:
         FileNotFoundError: The run has no embeddings.
         ValueError: The dataset has no labels, or not this one, or one class only, or the
-            embeddings belong to other sequences.
+            embeddings are damaged or of another origin.
     """
-    schema = Schema.load(prepared)
+    origin, schema = Origin.now(run, prepared), Schema.load(prepared)
     label = schema.label(name)
     if label is None:
         raise ValueError(
@@ -87,8 +90,8 @@ def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> La
     labels = np.concatenate([split.examples.labels for split in splits])
     _check_labels(prepared, label, labels)
     trained = run / "embeddings"
-    embedding, metadata = store_embeddings(splits, run, trained, folder / "embedding")
-    control, _ = store_embeddings(splits, run, trained / UNTRAINED, folder / "untrained")
+    embedding, metadata = store_embeddings(splits, run, trained, origin, folder / "embedding")
+    control, _ = store_embeddings(splits, run, trained / UNTRAINED, origin, folder / "untrained")
     plain = store_aggregates(splits, int(metadata["eval_length"]), folder / "aggregates")
     parts: dict[str, int] = json.loads(metadata["parts"])
     bounds = pairwise(np.cumsum([0, *parts.values()]).tolist())
@@ -111,6 +114,7 @@ def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> La
         },
         poolings=poolings if len(parts) > 1 else {},
         pooling="_".join(parts),
+        origin=origin,
         owners=np.unique(ids, return_inverse=True)[1] if numbers else None,
         numbers=np.concatenate(numbers) if numbers else None,
     )

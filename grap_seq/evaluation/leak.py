@@ -21,7 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from grap_seq import seal
 from grap_seq.data.fraction import chosen
+from grap_seq.evaluation.origin import REMEDY
 
 Part = Literal["gradient", "weights"]
 
@@ -61,7 +63,7 @@ class LabelsUsed:
     @classmethod
     def of_run(cls, run: Path) -> LabelsUsed | None:
         """From a run folder."""
-        return cls.of(json.loads((run / "model.json").read_text("utf-8")))
+        return cls.of(json.loads(seal.check(run, "model.json", REMEDY).read_text("utf-8")))
 
     def seen(self, ids: npt.NDArray[Any], splits: npt.NDArray[np.str_]) -> npt.NDArray[np.bool_]:
         """Which labelled sequences the encoder has learned the label of.

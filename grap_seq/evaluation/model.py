@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 
+from grap_seq import seal
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import (
     CHUNK_ROWS,
@@ -23,21 +24,33 @@ from grap_seq.evaluation.embed import (
     embedding_tables,
     label_tables,
 )
-from grap_seq.files import atomic_write, write_json
+from grap_seq.evaluation.origin import REMEDY, Origin
+from grap_seq.evaluation.output import Output
+from grap_seq.files import sha256
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.prep.state import check_codes
+from grap_seq.prep.verify import verify
 from grap_seq.schema import SPLITS, Schema
 from grap_seq.terminal import progress
 
+WEIGHTS = "model.safetensors"
 
-def save(model: SequenceModel, description: dict[str, Any], run: Path, prepared: Path) -> None:
-    """Write model.safetensors and model.json, with the schema and vocabularies, into a run."""
-    for name in ("schema.yaml", "vocab.json"):
-        shutil.copyfile(prepared / name, run / name)
-    with atomic_write(run / "model.safetensors") as temporary:
-        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, temporary)
-    write_json(run / "model.json", description)
+
+def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
+    """Write model.safetensors and model.json into a run, which has its schema and vocabularies.
+
+    Raises:
+        ValueError: a parameter is not finite.
+    """
+    from grap_seq.prep.state import State
+
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    _check_finite(tensors, run)
+    with seal.write(run, WEIGHTS) as temporary:
+        # Not by save_file, whose file nobody else may read, whatever the user's umask says.
+        temporary.write_bytes(serialize(tensors))
+    made = {"weights": sha256(run / WEIGHTS), "codes": State.load(run).codes}
+    seal.write_json(run, "model.json", description | made)
 
 
 def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
@@ -50,16 +63,27 @@ def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
-        ValueError: another version made it, or it names a class that is not allowed.
+        ValueError: a file of the run is damaged or of another run, another version made it, it
+            names a class that is not allowed, or a parameter is not finite.
     """
     allow(*allow_classes)
     folder = Path(run)
-    if not (folder / "model.safetensors").is_file():
-        raise FileNotFoundError(
-            f"{folder} holds no finished run (no model.safetensors); make it with"
-            " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
-        )
+    for name in (WEIGHTS, "model.json"):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(
+                f"{folder} holds no finished run (no {name}); make it with"
+                " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
+            )
     return EmbeddingModel(folder)
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor], run: Path) -> None:
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(
+                f"the model of {run} is of no use: its parameter '{name}' is not finite; train it"
+                " again, with a lower lr"
+            )
 
 
 class EmbeddingModel:
@@ -74,11 +98,17 @@ class EmbeddingModel:
 
     def __init__(self, run: Path) -> None:
         self.run = run
+        for name in ("schema.yaml", "vocab.json", "model.json", WEIGHTS):
+            seal.check(run, name, REMEDY)
         self.schema = Schema.load(run)
         self.description: dict[str, Any] = json.loads((run / "model.json").read_text("utf-8"))
+        if self.description["weights"] != sha256(run / WEIGHTS):
+            raise ValueError(f"{run}/model.json belongs to other weights than {WEIGHTS}; {REMEDY}")
         self.model = build_model(self.schema, self.description)
+        tensors = load_file(run / WEIGHTS)
+        _check_finite(tensors, run)
         try:
-            self.model.load_state_dict(load_file(run / "model.safetensors"))
+            self.model.load_state_dict(tensors)
         except RuntimeError as error:
             raise ValueError(
                 f"{run} was trained by another version of grap_seq, whose models have other"
@@ -133,42 +163,59 @@ class EmbeddingModel:
             output: by default run/embeddings.
 
         Raises:
-            ValueError: the folder has other fields or codes than the run.
+            ValueError: the folder has other fields or codes than the run, or a damaged file; or a
+                sequence's embedding is not finite.
+            FileExistsError: another process is at work in one of the folders, or `output` has
+                files of these names that are not ours.
         """
-        check_codes(prepared, self.run)
+        from grap_seq.prep.state import check_codes
+
         own = self.run / "embeddings"
-        models = {own if output is None else output: self.model}
+        target = Output(self.run, own if output is None else output)
+        models = {"": self.model}
         if output is None and self.schema.labels:
-            models[own / UNTRAINED] = self._untrained()
-        for folder, model in models.items():
-            for split in SPLITS:
-                sequences = Sequences(prepared, split)
-                options = model, sequences, self.eval_length, batch_events
-                tables, rows = embedding_tables(*options), len(sequences)
-                self._write(tables, rows, embedding_file(folder, split))
-                labels = 0 if sequences.local is None else len(sequences.examples())
-                tables, target = label_tables(*options), embedding_file(folder, split, labels=True)
-                self._write(tables, labels, target)
-        return next(iter(models))
+            models[f"{UNTRAINED}/"] = self._untrained()
+        names = [
+            f"{prefix}{embedding_file(split, labels=labels)}"
+            for prefix in models
+            for split in SPLITS
+            for labels in (False, True)
+        ]
+        with target.held(names):
+            data = verify(prepared).data
+            check_codes(prepared, self.run)
+            for prefix, model in models.items():
+                for split in SPLITS:
+                    sequences = Sequences(prepared, split)
+                    options = model, sequences, self.eval_length, batch_events
+                    tables, rows = embedding_tables(*options), len(sequences)
+                    self._write(tables, rows, target, prefix + embedding_file(split), data)
+                    labels = 0 if sequences.local is None else len(sequences.examples())
+                    name = prefix + embedding_file(split, labels=True)
+                    self._write(label_tables(*options), labels, target, name, data)
+        return target.folder
 
     def _untrained(self) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.description.get("seed", 0))
             return build_model(self.schema, self.description).eval()
 
-    def _write(self, tables: Iterator[pa.Table], rows: int, target: Path) -> None:
+    def _write(
+        self, tables: Iterator[pa.Table], rows: int, target: Output, name: str, data: str
+    ) -> None:
         metadata = {
             "parts": json.dumps(self.model.parts),
             "eval_length": str(self.eval_length),
+            **Origin(self.description["weights"], data).to_dict(),
         }
         if not rows:
             # One of other data would stay beside the new ones.
-            target.unlink(missing_ok=True)
+            target.remove(name)
             return
-        chunks, text = -(-rows // CHUNK_ROWS), f"{target.parent.name} {target.stem}"
+        chunks = -(-rows // CHUNK_ROWS)
         writer: pq.ParquetWriter | None = None
-        with atomic_write(target) as temporary, progress() as shown:
-            for table in shown.track(tables, chunks, description=text):
+        with target.write(name) as temporary, progress() as shown:
+            for table in shown.track(tables, chunks, description=name):
                 table = table.replace_schema_metadata(metadata)
                 writer = writer or pq.ParquetWriter(temporary, table.schema)
                 writer.write_table(table)

@@ -12,7 +12,6 @@ from grap_seq.evaluation.classifier import Seeded
 from grap_seq.evaluation.embed import NUMBER
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.plan import Plan
-from grap_seq.files import atomic_write
 from grap_seq.schema import LABEL
 
 
@@ -41,5 +40,4 @@ def write_predictions(
             columns[name] = pa.array((label.mean + label.std * values[:, 0]).astype(np.float32))
         for number, one in enumerate(label.classes):
             columns[f"{name}/{one}"] = pa.array(values[:, number].astype(np.float32))
-    with atomic_write(path) as temporary:
-        pq.write_table(pa.table(columns), temporary)
+    pq.write_table(pa.table(columns), path)

@@ -7,7 +7,7 @@ it reaches is no merit of training. `plan.py` says which sequences are fitted on
 
 from __future__ import annotations
 
-import tempfile
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,14 +23,15 @@ from grap_seq.evaluation.head import head_scores
 from grap_seq.evaluation.labelled import Labelled, load
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.logistic import logistic_predictions
+from grap_seq.evaluation.output import Output
 from grap_seq.evaluation.plan import Plan, make_plan
 from grap_seq.evaluation.predict import predict
 from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
-from grap_seq.files import write_json
 from grap_seq.schema import SPLITS, Label
 
+EVALUATION, PREDICTIONS = "evaluation.json", "predictions.parquet"
 HOLDOUT_SEEDS = 3
 
 
@@ -77,12 +78,16 @@ def evaluate(
 
     Raises:
         FileNotFoundError: The run has no embeddings, or no head.
-        ValueError: No such label, a constant label, embeddings of other sequences, no labelled test
-            sequence, folds over too few sequences, or shares of the labels that cannot be drawn.
+        FileExistsError: Another process is at work in one of the folders, or `output` has files of
+            these names that are not ours.
+        ValueError: A damaged file, embeddings by another model or of other data or that are not
+            finite, no such label, a constant label, no labelled test sequence, folds over too few
+            sequences, or shares of the labels that cannot be drawn.
     """
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
-    with tempfile.TemporaryDirectory(prefix="features-", dir=run) as files:
+    target = Output(run, run if output is None else output)
+    with target.held((EVALUATION, PREDICTIONS)), target.scratch() as files:
         data = load(run, prepared, Path(files), label)
         settings = (boosting or Boosting()).settings(data.label)
         used = LabelsUsed.of_run(run)
@@ -107,15 +112,16 @@ def evaluate(
         curve = None
         if label_fractions:
             curve = label_curve(data, plan, classifier, label_fractions, used)
-    result = describe(data, plan, classifier, Predictions(predictions, pooled, combined))
-    result["labels_used"] = None if used is None else used.to_dict()
-    result["head"] = own_head
-    result["label_curve"] = curve
-    result["classifier"] |= {"name": "LightGBM", "version": lightgbm.__version__}
-    folder = run if output is None else output
-    folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / "predictions.parquet", data, plan, predictions)
-    write_json(folder / "evaluation.json", result)
+        result = describe(data, plan, classifier, Predictions(predictions, pooled, combined))
+        result["labels_used"] = None if used is None else used.to_dict()
+        result["head"] = own_head
+        result["label_curve"] = curve
+        result["classifier"] |= {"name": "LightGBM", "version": lightgbm.__version__}
+        result["made_of"] = data.origin.to_dict()
+        with target.write(PREDICTIONS) as temporary:
+            write_predictions(temporary, data, plan, predictions)
+        with target.write(EVALUATION) as temporary:
+            temporary.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", "utf-8")
     return result
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.embed import NUMBER, embedding_file
 from grap_seq.evaluation.features import BATCH, Stored
+from grap_seq.evaluation.origin import Origin, metadata_of, open_embeddings
 from grap_seq.evaluation.split_rows import SplitRows, keys_of
 
 
@@ -36,7 +36,7 @@ def store_aggregates(splits: Sequence[SplitRows], eval_length: int, file: Path) 
 
 
 def store_embeddings(
-    splits: Sequence[SplitRows], run: Path, folder: Path, file: Path
+    splits: Sequence[SplitRows], run: Path, folder: Path, origin: Origin, file: Path
 ) -> tuple[Stored, dict[str, str]]:
     """Embeddings of all rows, split after split: (rows, E), and the metadata of their files.
 
@@ -44,23 +44,23 @@ def store_embeddings(
         splits: The rows, at least one.
         run: Run folder.
         folder: Folder of the embeddings in it.
+        origin: Of which model and data they have to be.
         file: The file to write.
 
     Raises:
         FileNotFoundError: There are no embeddings.
-        ValueError: They are of other sequences, or an older version made them.
+        ValueError: They are damaged, of another origin, of other sequences, or not finite.
     """
     rows, start, found = sum(len(split.keys) for split in splits), 0, None
     metadata: dict[str, str] = {}
     for split in splits:
         if not split.embeddings:
             continue
-        path = embedding_file(folder, split.split, labels=split.numbers is not None)
+        path = folder / embedding_file(split.split, labels=split.numbers is not None)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
-        # By default a whole row group would be read ahead into memory.
-        table = pq.ParquetFile(path, pre_buffer=False)
-        metadata = _metadata(run, path, table)
+        table = open_embeddings(run, path, origin)
+        metadata = metadata_of(table)
         columns = [name for name in table.schema_arrow.names if name.startswith("emb_")]
         if found is None:
             found = Stored.new(file, rows, len(columns))
@@ -70,6 +70,11 @@ def store_embeddings(
             places = split.keys.get_indexer(keys_of(pd.Index(batch.column(0)), numbers))
             known = places >= 0
             vectors = np.stack([batch.column(name).to_numpy() for name in columns], axis=1)
+            if not np.isfinite(vectors).all():
+                raise ValueError(
+                    f"{path} has embeddings that are not finite; train the run again, with a lower"
+                    " lr"
+                )
             found[start + places[known]] = vectors[known]
             filled[places[known]] = True
         if not filled.all() or table.metadata.num_rows != split.embeddings:
@@ -82,13 +87,3 @@ def store_embeddings(
         start += len(filled)
     assert found is not None
     return found, metadata
-
-
-def _metadata(run: Path, path: Path, table: pq.ParquetFile) -> dict[str, str]:
-    found = {k.decode(): v.decode() for k, v in (table.schema_arrow.metadata or {}).items()}
-    if "eval_length" not in found:
-        raise ValueError(
-            f"{path} does not say how many events it has seen, because an older version wrote it; "
-            f"make it again with `grap-seq embed run={run}`"
-        )
-    return found

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from grap_seq.files import write_json
+from grap_seq.files import sha256, write_json
 from grap_seq.terminal import visible
 
 # Dotted name, expected count or range, found count (None: there is nothing of that name).
 Difference = tuple[str, int | list[int], int | None]
+MANIFEST = "manifest.json"
 PLACES = {"total": "all splits", "dropped": "left out", "vocabularies": "values in training"}
 
 
@@ -45,8 +48,15 @@ class Manifest:
     differences: list[Difference] = field(default_factory=list)
     unseen: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def data(self) -> str:
+        """SHA-256 of what the folder holds: of the names and checksums of its files."""
+        return _checksum({name: facts["sha256"] for name, facts in self.files.items()})
+
     def save(self, folder: Path) -> None:
-        write_json(folder / "manifest.json", dataclasses.asdict(self))
+        """Write manifest.json, with the checksum of its own content."""
+        content = dataclasses.asdict(self)
+        write_json(folder / MANIFEST, {**content, "checksum": _checksum(content)})
 
     @classmethod
     def load(cls, folder: Path) -> Manifest:
@@ -54,13 +64,24 @@ class Manifest:
 
         Raises:
             FileNotFoundError: the folder is not a (complete) prepared folder.
+            ValueError: the file is damaged.
         """
-        path = folder / "manifest.json"
+        path = folder / MANIFEST
         if not path.is_file():
             raise FileNotFoundError(
-                f"{folder} has no manifest.json; make it with `grap-seq prepare`"
+                f"{folder} is not a prepared folder (no {MANIFEST}); make it with"
+                " `grap-seq prepare`"
             )
-        return cls(**json.loads(path.read_text("utf-8")))
+        try:
+            content = json.loads(path.read_text("utf-8"))
+            # Earlier versions wrote none; any other key in its place is unknown below.
+            checksum = content.pop("checksum", None)
+            found = cls(**content)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise ValueError(_damaged(path)) from error
+        if checksum not in (None, _checksum(content)):
+            raise ValueError(_damaged(path))
+        return found
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         # Text, not strings, in which a console would look for markup.
@@ -103,6 +124,30 @@ class Manifest:
                 "beside it"
             )
             yield _table(self.differences)
+
+
+def files_of(folder: Path) -> dict[str, dict[str, Any]]:
+    """Checksums of everything written but the manifest, and rows of the parts."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and not name.startswith((MANIFEST, "work/", ".")):
+            found[name] = {"sha256": sha256(path)}
+            if path.suffix == ".parquet":
+                found[name]["rows"] = pq.read_metadata(path).num_rows
+    return found
+
+
+def _checksum(content: Any) -> str:
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _damaged(path: Path) -> str:
+    return (
+        f"{path} is damaged; restore it from a copy, or delete {path.parent} and prepare the data"
+        " again"
+    )
 
 
 def _line(text: str) -> Text:

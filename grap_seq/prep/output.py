@@ -11,24 +11,47 @@ from typing import Any
 
 from grap_seq import lock
 from grap_seq.files import write_json
+from grap_seq.prep.manifest import MANIFEST, Manifest
+from grap_seq.prep.verify import CACHE
+
+# Files that a message names.
+MAX_NAMED = 5
 
 
 def check_output(output: Path, overwrite: bool) -> None:
     """Refuse a folder that must not be replaced.
 
     Raises:
-        FileExistsError: it exists and `overwrite` is off, or it is no prepared folder.
+        FileExistsError: it exists and `overwrite` is off, it is no prepared folder, or it holds
+            files that preparation did not write.
+        ValueError: its manifest is damaged, so that nobody knows what it should hold.
     """
     old = _replaced(output)
     if old.exists() and not output.exists():
         # An earlier run died between the two renames of `replace`.
         old.rename(output)
+    elif old.exists():
+        _refuse_foreign(old)
     if not output.exists() or (output.is_dir() and not any(output.iterdir())):
         return
     if not overwrite:
         raise FileExistsError(f"{output} exists; pass overwrite=true to replace it, or output=")
-    if not (output / "manifest.json").is_file():
+    if not (output / MANIFEST).is_file():
         raise FileExistsError(f"{output} is not a prepared folder; choose another output=")
+    _refuse_foreign(output)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse to delete a folder in which the user keeps files of his own."""
+    ours = {*Manifest.load(folder).files, MANIFEST, lock.FILE}
+    names = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    foreign = [str(n) for n in names if n.as_posix() not in ours and n.parts[0] != CACHE]
+    if foreign:
+        more = f" and {len(foreign) - MAX_NAMED} more" if len(foreign) > MAX_NAMED else ""
+        raise FileExistsError(
+            f"{folder} holds {', '.join(foreign[:MAX_NAMED])}{more}, which preparation did not"
+            " write; move what is yours out of it, or choose another output="
+        )
 
 
 def _replaced(output: Path) -> Path:
@@ -36,13 +59,20 @@ def _replaced(output: Path) -> Path:
 
 
 def replace(partial: Path, output: Path) -> None:
-    """Give the complete folder its name; an earlier one is removed only after that."""
+    """Give the complete folder its name; an earlier one is removed only after that.
+
+    The lock goes with the folder, so that whoever finds it unfinished knows that it is ours.
+    """
+    check_output(output, overwrite=True)
     old = _replaced(output)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        shutil.rmtree(old)
     if output.exists():
         output.rename(old)
     partial.rename(output)
-    shutil.rmtree(old, ignore_errors=True)
+    (output / lock.FILE).unlink()
+    if old.exists():
+        shutil.rmtree(old)
 
 
 @contextmanager
@@ -66,8 +96,6 @@ def continue_or_clear(partial: Path, folder: Path, fingerprint: dict[str, Any]) 
     for entry in partial.iterdir():
         if entry.name != lock.FILE and not same:
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    for leftover in partial.rglob("*.tmp-*"):
-        leftover.unlink()
     shutil.rmtree(folder / "spill", ignore_errors=True)
     if not same:
         folder.mkdir(parents=True)

@@ -16,13 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import ibis.expr.types as ir
-import pyarrow.parquet as pq
 from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
-from grap_seq.files import sha256
 from grap_seq.prep.engine import connect, versions
 from grap_seq.prep.labels import label_path, label_rows
-from grap_seq.prep.manifest import Manifest, differences
+from grap_seq.prep.manifest import Manifest, differences, files_of
 from grap_seq.prep.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.parts import part_paths, write_bucket
 from grap_seq.prep.recipes import Recipe, load_recipe
@@ -113,7 +111,6 @@ def prepare(
                 "some space and run the same command again: it continues",
             ) from error
         shutil.rmtree(folder)
-        (partial / ".lock").unlink()
         check_output(output, overwrite)
         replace(partial, output)
     return manifest
@@ -155,7 +152,7 @@ def _run(
         splits=splits,
         dropped=dropped,
         source=_source(files),
-        files=_files(partial),
+        files=files_of(partial),
         spec_hash=hashlib.sha256(_text(work.spec.to_dict()).encode()).hexdigest(),
         schema_hash=schema.hash,
         versions=versions(engine),
@@ -280,15 +277,3 @@ def _source(files: list[Path]) -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in files),
         "names": names[:MAX_SOURCE_NAMES],
     }
-
-
-def _files(folder: Path) -> dict[str, dict[str, Any]]:
-    """Checksums of everything written, and rows of the parts."""
-    found: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and not name.startswith(("work/", ".")):
-            found[name] = {"sha256": sha256(path)}
-            if path.suffix == ".parquet":
-                found[name]["rows"] = pq.read_metadata(path).num_rows
-    return found

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from grap_seq.files import write_json
 from grap_seq.prep.clean import TimeKind
 from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.verify import check_file
 from grap_seq.schema import Field, Label, Metric, Schema
 
 # Differences that a message names.
@@ -149,6 +150,7 @@ class State:
 
         Raises:
             FileNotFoundError: the folder has none.
+            ValueError: it is damaged.
         """
         path = folder / "vocab.json"
         if not path.is_file():
@@ -156,6 +158,7 @@ class State:
                 f"{folder} is neither a prepared folder nor a run (no vocab.json); make one with "
                 "`grap-seq prepare`"
             )
+        check_file(folder, path.name)
         return cls.from_dict(json.loads(path.read_text("utf-8")))
 
 

@@ -16,9 +16,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from grap_seq import seal
+from grap_seq.data.mapped import copies
 from grap_seq.files import sha256
 from grap_seq.prep.manifest import Manifest
 from grap_seq.prep.state import State
+from grap_seq.prep.verify import CACHE, DESCRIPTIONS, damage
 from grap_seq.schema import SPLITS, UNTIL, Label, Schema
 
 MAX_SHOWN = 20
@@ -34,9 +37,13 @@ def validate(folder: Path) -> Manifest:
         FileNotFoundError: it is no prepared folder.
         ValueError: the list of what is wrong.
     """
-    manifest, schema, state = Manifest.load(folder), Schema.load(folder), State.load(folder)
-    problems = [*_files(folder, manifest), *_descriptions(manifest, schema, state)]
+    manifest = Manifest.load(folder)
+    problems = [*_files(folder, manifest)]
     damaged = {line.partition(":")[0] for line in problems}
+    if damaged & {*DESCRIPTIONS}:
+        _refuse(folder, problems)
+    schema, state = Schema.load(folder), State.load(folder)
+    problems += _descriptions(manifest, schema, state)
     split_of: dict[Any, str] = {}
     for split in SPLITS:
         counts = {"sequences": 0, "events": 0, "labelled": 0}
@@ -47,25 +54,42 @@ def validate(folder: Path) -> Manifest:
         expected = {key: manifest.splits[split][key] for key in counts}
         if counts != expected and not problems:
             problems.append(f"{split}: holds {counts}, manifest.json says {expected}")
-    if problems:
-        shown = "\n  ".join(problems[:MAX_SHOWN])
-        rest = f"\n  and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
-        raise ValueError(f"{folder} is damaged; prepare it again:\n  {shown}{rest}")
+    _refuse(folder, problems)
     return manifest
 
 
+def validate_run(run: Path) -> int:
+    """Check every file of a run that checksums.jsonl records.
+
+    Returns:
+        Their number.
+
+    Raises:
+        FileNotFoundError: it is no run of this version.
+        ValueError: the list of what is wrong.
+    """
+    if not (run / seal.FILE).is_file():
+        raise FileNotFoundError(
+            f"{run} has no {seal.FILE}: it is no run, or an earlier version of grap_seq made it"
+        )
+    _refuse(run, seal.problems(run), "restore the files from a copy, or make them again")
+    return len(seal.records(run))
+
+
+def _refuse(folder: Path, problems: list[str], remedy: str = "prepare it again") -> None:
+    if problems:
+        shown = "\n  ".join(problems[:MAX_SHOWN])
+        rest = f"\n  and {len(problems) - MAX_SHOWN} more" if len(problems) > MAX_SHOWN else ""
+        raise ValueError(f"{folder} is damaged; {remedy}:\n  {shown}{rest}")
+
+
 def _files(folder: Path, manifest: Manifest) -> Iterator[str]:
-    for name, facts in manifest.files.items():
-        path = folder / name
-        if not path.is_file():
-            yield f"{name}: missing"
-        elif sha256(path) != facts["sha256"]:
-            yield f"{name}: another checksum than in manifest.json"
-    for split in SPLITS:
-        for path in sorted((folder / split).glob("*.parquet")):
-            name = path.relative_to(folder).as_posix()
-            if name not in manifest.files:
-                yield f"{name}: not in manifest.json"
+    """Damaged files, hashed in full; those in the cache too."""
+    yield from damage(folder, manifest, lambda path, checksum: sha256(path) == checksum)
+    for name in copies(folder / CACHE):
+        wrong = seal.problem(folder / CACHE, name)
+        if wrong is not None:
+            yield f"{CACHE}/{name}: {wrong}"
 
 
 def _descriptions(manifest: Manifest, schema: Schema, state: State) -> Iterator[str]:

@@ -11,15 +11,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 from rich.progress import track
 
-from grap_seq import __version__
-from grap_seq.files import atomic_write
-from grap_seq.prep.manifest import Manifest
+from grap_seq import __version__, seal
+from grap_seq.evaluation.origin import Origin
+from grap_seq.lock import locked
+from grap_seq.prep.verify import verify
 from grap_seq.report import verdict, words
 from grap_seq.report.calibration import plot_calibration
 from grap_seq.report.label_curve import plot_label_curve
 from grap_seq.report.plots import draw_projection, plot_cosines, plot_losses, plot_weights
 from grap_seq.report.projection import COMPONENTS, project
-from grap_seq.report.read import RunFiles, columns, read
+from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
 from grap_seq.terminal import LAYOUT, visible
@@ -49,12 +50,24 @@ def report(run: Path, prepared: Path) -> Path:
 
     Raises:
         FileNotFoundError: No such run, or no such prepared folder.
+        FileExistsError: Another process is at work in the run.
+        ValueError: A damaged file, or embeddings or an evaluation of another model or other data.
     """
-    files, schema, manifest = read(run), Schema.load(prepared), Manifest.load(prepared)
+    check_run(run)
+    with locked(run):
+        page = _page(run, prepared)
+        seal.write_text(run, "report.html", page)
+    return run / "report.html"
+
+
+def _page(run: Path, prepared: Path) -> str:
+    manifest = verify(prepared)
+    files, schema = read(run), Schema.load(prepared)
+    _check_origin(run, prepared, files)
     sections: list[tuple[str, Callable[[], Any]]] = [
         ("weights", lambda: _weights(run, files)),
         ("losses", lambda: _losses(run, files)),
-        ("embeddings", lambda: _picture(run, schema)),
+        ("embeddings", lambda: _picture(run, prepared, schema)),
     ]
     content = {key: section() for key, section in track(sections, "drawing", transient=True)}
     environment = Environment(
@@ -80,10 +93,21 @@ def report(run: Path, prepared: Path) -> Path:
         environment=files.environment and json.dumps(files.environment, indent=2),
         version=__version__,
     )
-    path = run / "report.html"
-    with atomic_write(path) as temporary:
-        temporary.write_text(page, "utf-8")
-    return path
+    return page
+
+
+def _check_origin(run: Path, prepared: Path, files: RunFiles) -> None:
+    """Refuse evaluations of another model, or of other data.
+
+    Raises:
+        ValueError: one is.
+    """
+    evaluations = {run: files.evaluation, **files.further}
+    for folder, evaluation in evaluations.items():
+        if evaluation is not None:
+            remedy = f"make it again with `grap-seq embed run={run}` and `grap-seq evaluate`"
+            origin = Origin.now(run, prepared)
+            origin.check(evaluation["made_of"], folder / EVALUATION, remedy)
 
 
 def images(draw: Callable[[float], Figure]) -> dict[str, str]:
@@ -93,9 +117,7 @@ def images(draw: Callable[[float], Figure]) -> dict[str, str]:
 
 def _evaluation(run: Path, result: dict[str, Any] | None) -> dict[str, Any]:
     if result is None:
-        return {
-            "missing": f"No evaluation of this version: `grap-seq evaluate run={run}` makes it."
-        }
+        return {"missing": f"No evaluation yet: `grap-seq evaluate run={run}` makes it."}
     rows = [
         {
             "name": _ROWS[name],
@@ -162,10 +184,10 @@ def _losses(run: Path, files: RunFiles) -> dict[str, Any]:
     }
 
 
-def _picture(run: Path, schema: Schema) -> dict[str, Any]:
+def _picture(run: Path, prepared: Path, schema: Schema) -> dict[str, Any]:
     if not list((run / "embeddings").glob("*.parquet")):
         return {"missing": f"No embeddings yet: `grap-seq embed run={run}` makes them."}
-    projection = project(run)
+    projection = project(run, prepared)
     return {
         "caption": words.picture(len(projection.points), projection.sequences, COMPONENTS),
         "image": images(lambda width: draw_projection(projection, schema, width)),

@@ -128,7 +128,7 @@ def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
     Raises:
         FileNotFoundError: The run has no embeddings.
     """
-    return draw_projection(project(run), Schema.load(prepared), width)
+    return draw_projection(project(run, prepared), Schema.load(prepared), width)
 
 
 def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> Figure:

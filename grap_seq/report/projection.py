@@ -20,6 +20,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.preprocessing import StandardScaler
 
+from grap_seq.evaluation.origin import Origin, open_embeddings
 from grap_seq.schema import UNLABELLED, Label
 
 POINTS, COMPONENTS = 2000, 50
@@ -40,24 +41,28 @@ class Projection:
     sequences: int
 
 
-def project(run: Path, *, points: int = POINTS, seed: int = 0) -> Projection:
+def project(run: Path, prepared: Path, *, points: int = POINTS, seed: int = 0) -> Projection:
     """Project a random sample of a run's embeddings, of all splits.
 
     Args:
         run: Run folder with embeddings.
+        prepared: The prepared folder they were made from.
         points: Sequences to draw at most.
         seed: Seed of the sample and of t-SNE.
 
     Raises:
         FileNotFoundError: The run has no embeddings.
-        ValueError: Fewer than three sequences.
+        ValueError: Fewer than three sequences, or embeddings that are damaged, by another model of
+            the run, or of other data.
     """
-    files = sorted((run / "embeddings").glob("*.parquet"))
-    if not files:
+    paths = sorted((run / "embeddings").glob("*.parquet"))
+    if not paths:
         raise FileNotFoundError(
             f"{run} has no embeddings; make them with `grap-seq embed run={run}`"
         )
-    counts = [pq.read_metadata(file).num_rows for file in files]
+    origin = Origin.now(run, prepared)
+    files = [open_embeddings(run, path, origin) for path in paths]
+    counts = [file.metadata.num_rows for file in files]
     total = sum(counts)
     if total < 3:
         raise ValueError(f"{run} has {total} embeddings; a picture needs at least three")
@@ -101,10 +106,10 @@ def groups(
     return group, [f"up to {names[0]}", *between, f"over {names[-1]}"]
 
 
-def _sample(file: Path, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
+def _sample(file: pq.ParquetFile, mask: npt.NDArray[np.bool_]) -> pd.DataFrame:
     """The chosen rows of a file, batch by batch, so that the file need not fit in memory."""
     frames, start = [], 0
-    for batch in pq.ParquetFile(file).iter_batches():
+    for batch in file.iter_batches():
         rows = mask[start : start + len(batch)]
         frames.append(batch.filter(pa.array(rows)).to_pandas())
         start += len(batch)

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 import yaml
+
+from grap_seq import seal
+
+Content = TypeVar("Content")
+EVALUATION = "evaluation.json"
+# What makes a file that training does not.
+COMMANDS = {EVALUATION: "evaluate"}
 
 
 @dataclass(frozen=True)
@@ -24,7 +32,7 @@ class RunFiles:
         metrics: One row an epoch: epoch, step, loss/<name>, val_loss/<name>, val_probe.
         weights: One row a logged step up to the kept epoch's last: step, epoch, weight/<name>,
             cosine/<name>.
-        evaluation: evaluation.json, unless an older version wrote it.
+        evaluation: evaluation.json.
         further: Folders and contents of the evaluations of further labels.
     """
 
@@ -50,36 +58,40 @@ def read(run: Path) -> RunFiles:
 
     Raises:
         FileNotFoundError: There is no such folder.
+        ValueError: A file is damaged, or of another run.
     """
-    if not run.is_dir():
-        raise FileNotFoundError(f"{run} is not a run folder; make one with `grap-seq pretrain`")
-    config_text = _text(run / "config.yaml")
-    environment, evaluation = (_text(run / f"{n}.json") for n in ("environment", "evaluation"))
-    model = _text(run / "model.json")
-    training = json.loads(model).get("training") if model else None
-    metrics, weights = run / "metrics.csv", run / "weights.parquet"
-    trajectory = pd.read_parquet(weights) if weights.is_file() else None
+    check_run(run)
+    model = _read(run, "model.json", _json)
+    training = None if model is None else model.get("training")
+    trajectory = _read(run, "weights.parquet", pd.read_parquet)
     if trajectory is not None and training is not None:
         # What came later is not in the model.
         trajectory = trajectory[trajectory["step"] <= training["step"]]
+    config = _read(run, "config.yaml", lambda path: path.read_text("utf-8"))
+    further = sorted((run / "labels").glob(f"*/{EVALUATION}"))
     return RunFiles(
         name=run.resolve().name,
-        config=yaml.safe_load(config_text) if config_text else None,
-        config_text=config_text,
-        environment=json.loads(environment) if environment else None,
+        config=None if config is None else yaml.safe_load(config),
+        config_text=config,
+        environment=_read(run, "environment.json", _json),
         training=training,
-        metrics=pd.read_csv(metrics) if metrics.is_file() else None,
+        metrics=_read(run, "metrics.csv", pd.read_csv),
         weights=trajectory,
-        evaluation=_current(json.loads(evaluation)) if evaluation else None,
+        evaluation=_read(run, EVALUATION, _json),
         further={
-            path.parent: json.loads(path.read_text("utf-8"))
-            for path in sorted((run / "labels").glob("*/evaluation.json"))
+            path.parent: _json(_checked(run, path.relative_to(run).as_posix())) for path in further
         },
     )
 
 
-def _current(evaluation: dict[str, Any]) -> dict[str, Any] | None:
-    return evaluation if "label_curve" in evaluation else None
+def check_run(run: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    if not run.is_dir():
+        raise FileNotFoundError(f"{run} is not a run folder; make one with `grap-seq pretrain`")
 
 
 def columns(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
@@ -88,5 +100,16 @@ def columns(frame: pd.DataFrame, prefix: str) -> pd.DataFrame:
     return frame[chosen].rename(columns=lambda name: name.removeprefix(f"{prefix}/"))
 
 
-def _text(path: Path) -> str | None:
-    return path.read_text("utf-8") if path.is_file() else None
+def _read(run: Path, name: str, parse: Callable[[Path], Content]) -> Content | None:
+    return parse(_checked(run, name)) if (run / name).is_file() else None
+
+
+def _checked(run: Path, name: str) -> Path:
+    made = COMMANDS.get(Path(name).name, "pretrain")
+    remedy = f"restore it from a copy, or make it again with `grap-seq {made} run={run}`"
+    return seal.check(run, name, remedy)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return content

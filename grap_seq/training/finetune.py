@@ -197,7 +197,7 @@ def _train(
         used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
         used = used.after(LabelsUsed.of(description))
         seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
-        save(model, {**description, "training": found, "labels": used.to_dict()}, run, prepared)
+        save(model, {**description, "training": found, "labels": used.to_dict()}, run)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     say(*sentences(found), f"{label.metric} of the head: {shown}")
     return run

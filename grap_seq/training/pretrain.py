@@ -50,11 +50,6 @@ def pretrain(config: Any) -> Path:
         ValueError: the config does not fit the data or the machine.
         SystemExit: the process was told to stop; `resume` goes on.
     """
-    if config.mode == "auxiliary" and config.weighting.name != "auxiliary":
-        raise ValueError(
-            f"mode={config.mode} with weighting={config.weighting.name}: auxiliary training is"
-            " mode=auxiliary, which chooses its own weighting"
-        )
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     interval = Interval.parse(config.checkpoint_every)
@@ -106,7 +101,7 @@ def pretrain(config: Any) -> Path:
         name = None if data.train.label is None else data.train.label.name
         used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
         more = {"gaps": times, "training": found, "labels": used.to_dict()}
-        save(module.model, description | more, run, prepared)
+        save(module.model, description | more, run)
     say(*sentences(found))
     if schema.labels:
         say(module.objective.weighting.summary())

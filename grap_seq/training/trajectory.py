@@ -40,7 +40,7 @@ def append(run: Path, rows: Sequence[dict[str, float]], after: int) -> None:
         earlier = pq.read_table(seal.check(run, FILE, remedy))
         tables.insert(0, earlier.filter(pc.field("step") <= after))
     if not tables:
-        path.unlink(missing_ok=True)
+        seal.remove(run, FILE)
         return
     with seal.write(run, FILE) as temporary:
         # Without pandas' description of the first columns, which may be fewer.

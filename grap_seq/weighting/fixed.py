@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from grap_seq import seal
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.rescale import equal_scale
 from grap_seq.weighting.statistics import GradientStatistics
@@ -27,7 +28,8 @@ class Fixed(Weighting):
 
     Raises:
         ValueError: weights for other losses, negative or not finite ones, or only zeros.
-        FileNotFoundError: the earlier run has no weights.parquet.
+            Or the earlier run's weights.parquet is damaged.
+        FileNotFoundError: the earlier run has none.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ def medians(run: Path) -> dict[str, float]:
             f"{path} does not exist: name the folder of a `grap-seq pretrain` run, or give a weight"
             " for each loss"
         )
+    seal.check(run, path.name, "restore it from a copy, or give a weight for each loss")
     # Imported here: it takes longer than torch, and most weightings have no use for it.
     import pandas as pd
 

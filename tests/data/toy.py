@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,8 +15,11 @@ import pyarrow.parquet as pq
 from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
-from grap_seq.files import sha256
-from grap_seq.schema import Field, Label, Schema
+from grap_seq.prep.manifest import Manifest, files_of
+from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.spec_parts import Numerical
+from grap_seq.prep.state import Scaler, State, Statistics
+from grap_seq.schema import SPLITS, Field, Label, Schema
 
 # "type" and "a.b" are ordinary column names that a torch ModuleDict would refuse; "owner" is one
 # that a batch could use for itself.
@@ -135,22 +137,84 @@ def write_prepared(
 ) -> Path:
     """Write a prepared folder with `parts` parquet parts a split."""
     folder.mkdir(parents=True, exist_ok=True)
-    schema.save(folder)
-    files = {}
     for split, rows in splits.items():
         (folder / split).mkdir(exist_ok=True)
         bounds = np.linspace(0, len(rows), parts + 1).astype(int)
         for number, (start, stop) in enumerate(pairwise(bounds)):
-            path = folder / split / f"part-{number:05d}.parquet"
             part = table(rows[start:stop])
-            pq.write_table(part if schema.labels else part.drop_columns("label"), path)
-            files[f"{split}/{path.name}"] = {"sha256": sha256(path), "rows": int(stop - start)}
-    state = {
-        "categorical": {f.name: list(range((f.size or 2) - 2)) for f in schema.categorical},
-        "numerical": {f.name: {} for f in schema.numerical},
-        "labels": [label.to_dict() for label in schema.labels],
-    }
-    (folder / "vocab.json").write_text(json.dumps(state))
-    counts = {split: {"sequences": len(rows)} for split, rows in splits.items()}
-    (folder / "manifest.json").write_text(json.dumps({"splits": counts, "files": files}))
+            pq.write_table(
+                part if schema.labels else part.drop_columns("label"),
+                folder / split / f"part-{number:05d}.parquet",
+            )
+    write_descriptions(folder, schema)
     return folder
+
+
+def write_descriptions(folder: Path, schema: Schema = SCHEMA, **changes: Any) -> None:
+    """schema.yaml, vocab.json and manifest.json of the parts that a folder has.
+
+    Args:
+        folder: with the parts.
+        schema: what they hold.
+        changes: what else the manifest says.
+    """
+    schema.save(folder)
+    state_of(schema).save(folder)
+    known: dict[str, Any] = {
+        "dataset": schema.name,
+        "splits": {split: _counts(folder / split, schema) for split in SPLITS},
+        "dropped": {},
+        "source": {},
+        "files": files_of(folder),
+        "spec_hash": "",
+        "schema_hash": schema.hash,
+        "versions": {},
+    }
+    Manifest(**known | changes).save(folder)
+
+
+def state_of(schema: Schema) -> State:
+    """Vocabularies a, b, c, ... and scalers that leave numbers as they are."""
+    plain = Statistics(-5.0, 5.0, 0.0, 1.0, 100)
+
+    def codes(fields: Sequence[Field]) -> dict[str, tuple[str | None, ...]]:
+        sizes = {f.name: (f.size or 2) - 2 for f in fields if f.kind == "categorical"}
+        return {name: tuple(map(chr, range(97, 97 + size))) for name, size in sizes.items()}
+
+    def scalers(fields: Sequence[Field]) -> dict[str, Scaler]:
+        return {f.name: Scaler(False, f.by, plain) for f in fields if f.kind == "numerical"}
+
+    return State(
+        spec=DatasetSpec(
+            schema.name,
+            schema.id,
+            "time",
+            time_unit=schema.time_unit,
+            categorical=tuple(codes(schema.fields)),
+            numerical={f.name: Numerical(by=f.by) for f in schema.numerical},
+            label=tuple(label.name for label in schema.labels),
+            label_time="asked" if schema.local_labels else None,
+            local_labels=schema.local_labels,
+            until=0.0 if schema.until else None,
+        ),
+        categorical=codes(schema.fields),
+        numerical=scalers(schema.fields),
+        static_categorical=codes(schema.static),
+        static_numerical=scalers(schema.static),
+        labels=schema.labels,
+        id_type="string",
+        time_kind="number",
+    )
+
+
+def _counts(folder: Path, schema: Schema) -> dict[str, Any]:
+    parts = [pq.read_table(path) for path in sorted(folder.glob("*.parquet"))]
+    label = schema.label()
+    codes = [code for part in parts if label for code in part["label"].to_pylist()]
+    known = [code for code in codes if code is not None]
+    return {
+        "sequences": sum(map(len, parts)),
+        "events": sum(len(row) for part in parts for row in part["event_time"]),
+        "labelled": len(known),
+        "classes": {name: known.count(i) for i, name in enumerate(label.classes if label else ())},
+    }

@@ -13,8 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from grap_seq.evaluation.leak import LabelsUsed, Part
-from grap_seq.files import sha256
+from grap_seq.evaluation.origin import Origin
+from grap_seq.prep.manifest import Manifest
 from grap_seq.schema import Field, Label, Metric, Schema
+from tests.data.toy import write_descriptions
+from tests.sealed import reseal
 
 SCHEMA = Schema(
     name="toy",
@@ -43,9 +46,8 @@ def write_part(folder: Path, number: int, rows: list[dict[str, Any]]) -> None:
     table = pa.Table.from_pylist(rows, schema=pa.schema(TYPES))
     path = folder / f"part-{number:05d}.parquet"
     pq.write_table(table, path)
-    manifest = folder.parent / "manifest.json"
-    files = json.loads(manifest.read_text()) if manifest.is_file() else {}
-    manifest.write_text(json.dumps(files | {f"{folder.name}/{path.name}": sha256(path)}))
+    if (folder.parent / "schema.yaml").is_file():
+        write_descriptions(folder.parent, Schema.load(folder.parent))
 
 
 def random_rows(
@@ -85,14 +87,13 @@ def prepared_folder(
     names = ("no", "yes") if classes == 2 else tuple(f"group {i}" for i in range(classes))
     metric: Metric = "auc" if classes == 2 else "accuracy"
     schema = Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (Label("churn", metric, names),))
-    folder.mkdir(parents=True, exist_ok=True)
-    schema.save(folder)
     first = 0
     for split, count in zip(("train", "val", "test"), counts, strict=True):
         rows = random_rows(rng, count, first=first, classes=classes, unlabelled=unlabelled)
         write_part(folder / split, 0, rows[: count // 2])
         write_part(folder / split, 1, rows[count // 2 :])
         first += count
+    write_descriptions(folder, schema)
     return folder
 
 
@@ -118,7 +119,23 @@ def write_embeddings(
         vectors[:, hidden] += rows.label.fillna(0).to_numpy("float32") * 1.5
         _write(run / "embeddings" / f"{split}.parquet", rows, vectors)
     used = LabelsUsed("churn", encoder, fraction, "probe")
-    (run / "model.json").write_text(json.dumps({"labels": used.to_dict()}))
+    (run / "model.json").write_text(json.dumps({"labels": used.to_dict(), "weights": "fake"}))
+    belong(run, prepared)
+
+
+def belong(run: Path, prepared: Path) -> None:
+    """Let what a run holds say that it is of its model and of these data, and record the files."""
+    model = run / "model.json"
+    weights = json.loads(model.read_text("utf-8"))["weights"] if model.is_file() else ""
+    origin = Origin(weights, Manifest.load(prepared).data).to_dict()
+    for path in (run / "embeddings").rglob("*.parquet"):
+        table = pq.read_table(path)
+        said = {k.decode(): v for k, v in (table.schema.metadata or {}).items()}
+        pq.write_table(table.replace_schema_metadata(said | origin), path)
+    for path in run.rglob("evaluation.json"):
+        content = json.loads(path.read_text("utf-8"))
+        path.write_text(json.dumps(content | {"made_of": origin}), "utf-8")
+    reseal(run)
 
 
 def _write(path: Path, rows: pd.DataFrame, vectors: npt.NDArray[np.float32]) -> None:

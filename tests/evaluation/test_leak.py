@@ -11,10 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq import seal
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.evaluation.protocol import evaluate
-from tests.evaluation.fake import prepared_folder, write_embeddings
+from tests.data.toy import write_descriptions
+from tests.evaluation.fake import SCHEMA, prepared_folder, write_embeddings
+from tests.sealed import reseal
 
 FAST = Boosting(binary=BoostingSettings(n_estimators=20, learning_rate=0.1, min_data_in_leaf=10))
 COUNTS = (600, 150, 450)
@@ -30,6 +33,7 @@ def prepared(tmp_path: Path) -> Path:
         labels = pa.array(rng.integers(2, size=len(table)), pa.int32())
         index = table.schema.get_field_index("label")
         pq.write_table(table.set_column(index, table.schema.field("label"), labels), part)
+    write_descriptions(prepared, SCHEMA)
     return prepared
 
 
@@ -48,6 +52,7 @@ def memorised(run: Path, prepared: Path, encoder: Part | None, fraction: float =
         frame[[f"emb_{i:04d}" for i in range(12)]] = noise
         new = table.from_pandas(frame, table.schema, preserve_index=False)
         pq.write_table(new.replace_schema_metadata(table.schema.metadata), path)
+    reseal(run)
     return run
 
 
@@ -106,7 +111,7 @@ def test_too_few_unseen_sequences_are_refused_with_a_remedy(tmp_path: Path) -> N
 def test_a_run_that_does_not_say_what_it_has_seen(prepared: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     write_embeddings(run, prepared)
-    (run / "model.json").write_text("{}")
+    seal.write_json(run, "model.json", {"weights": "fake"})
     with pytest.raises(ValueError, match="train the run again, or use folds=0"):
         evaluate(run, prepared, folds=3)
     assert evaluate(run, prepared, boosting=FAST, threads=1)["protocol"] == "holdout"

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from grap_seq import seal
 from grap_seq.evaluation import outcome
 from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
@@ -182,7 +183,9 @@ def test_nothing_after_the_label_is_seen() -> None:
 def run_of(prepared: Path, run: Path) -> Path:
     run.mkdir()
     used = LabelsUsed("label", None, 1.0, "last")
-    save(model_of(), {**DESCRIPTION, "labels": used.to_dict()}, run, prepared)
+    for name in ("schema.yaml", "vocab.json"):
+        seal.write_text(run, name, (prepared / name).read_text("utf-8"))
+    save(model_of(), {**DESCRIPTION, "labels": used.to_dict()}, run)
     EmbeddingModel(run).embed_folder(prepared)
     return run
 

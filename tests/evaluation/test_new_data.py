@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,10 @@ from safetensors.torch import load_file, save_file
 
 from grap_seq import cli, load
 from grap_seq.evaluation.model import EmbeddingModel
+from grap_seq.files import sha256
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.state import State
+from tests.sealed import reseal
 from tests.shop import purchases, write_shop
 
 SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=3", "select=last"]
@@ -70,5 +73,8 @@ def test_a_model_of_another_version_is_named(tmp_path: Path) -> None:
     tensors = load_file(path)
     del tensors["embedding.table_norm.weight"]
     save_file(tensors, path)
+    described = json.loads((path.parent / "model.json").read_text("utf-8"))
+    (path.parent / "model.json").write_text(json.dumps(described | {"weights": sha256(path)}))
+    reseal(path.parent)
     with pytest.raises(ValueError, match="trained by another version of grap_seq"):
         load(tmp_path / "run")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from grap_seq.data.fraction import chosen
 from grap_seq.evaluation.labelled import Labelled
 from grap_seq.evaluation.leak import LabelsUsed
+from grap_seq.evaluation.origin import Origin
 from grap_seq.evaluation.plan import FEW, divide, make_plan
 from grap_seq.schema import Label, Schema
 from tests.evaluation.fake import SCHEMA
@@ -36,6 +37,7 @@ def data_of(train: list[int], val: list[int], test: list[int], schema: Schema = 
         features={},
         poolings={},
         pooling="last",
+        origin=Origin("model", "data"),
     )
 
 

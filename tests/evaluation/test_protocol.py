@@ -15,13 +15,15 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import roc_auc_score
 
+from grap_seq import seal
 from grap_seq.evaluation import outcome
 from grap_seq.evaluation.binned import fit_score
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.protocol import evaluate, probe
 from grap_seq.evaluation.table import show
 from grap_seq.schema import Label, Schema
-from tests.evaluation.fake import SCHEMA, prepared_folder, write_embeddings, write_part
+from tests.data.toy import write_descriptions
+from tests.evaluation.fake import SCHEMA, belong, prepared_folder, write_embeddings, write_part
 
 SETTINGS = BoostingSettings(n_estimators=20, learning_rate=0.1, min_data_in_leaf=10)
 FAST = Boosting(binary=SETTINGS, multiclass=SETTINGS)
@@ -129,6 +131,7 @@ def test_same_seed_same_numbers_whatever_the_parts(
     for part in (prepared / "train").glob("*.parquet"):
         part.unlink()
     write_part(prepared / "train", 0, rows[::-1])
+    belong(run, prepared)
     assert run_evaluation(run, prepared, folds=3)["test"] == first["test"]
 
 
@@ -166,9 +169,10 @@ def test_class_missing_from_validation_is_said(tmp_path: Path) -> None:
     assert "No sequence of class yes" in console.export_text()
 
 
-def test_missing_embeddings_name_the_command(tmp_path: Path, prepared: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=f"grap-seq embed run={tmp_path}"):
-        evaluate(tmp_path, prepared)
+def test_missing_embeddings_name_the_command(run: Path, prepared: Path) -> None:
+    shutil.rmtree(run / "embeddings")
+    with pytest.raises(FileNotFoundError, match=f"grap-seq embed run={run}"):
+        evaluate(run, prepared)
 
 
 def test_embeddings_without_the_control_name_the_command(run: Path, prepared: Path) -> None:
@@ -215,7 +219,7 @@ def test_the_head_of_a_run(run: Path, prepared: Path) -> None:
     with pytest.raises(FileNotFoundError, match="mode=supervised"):
         run_evaluation(run, prepared, head=True)
     scores = {"label": "churn", "metric": "auc", "validation": 0.7, "test": 0.65}
-    (run / "head.json").write_text(json.dumps(scores))
+    seal.write_json(run, "head.json", scores)
     with pytest.raises(ValueError, match="use folds=0"):
         run_evaluation(run, prepared, head=True, folds=3)
     result = run_evaluation(run, prepared, head=True)
@@ -242,13 +246,14 @@ def test_a_number_as_label(tmp_path: Path, folds: int) -> None:
     run = tmp_path / "run"
     write_embeddings(run, prepared)
     label = Label("age", "mae", mean=40.0, std=20.0)
-    Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (label,)).save(prepared)
     for part in prepared.glob("*/*.parquet"):
         table = pq.read_table(part)
         codes = table.column("label").cast("float32")
         pq.write_table(
             table.set_column(table.schema.get_field_index("label"), "label", codes), part
         )
+    write_descriptions(prepared, Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields, (label,)))
+    belong(run, prepared)
     result = run_evaluation(run, prepared, folds=folds, boosting=Boosting(regression=SETTINGS))
     frame = pd.read_parquet(run / "predictions.parquet")
     assert set(frame.label) == {40.0, 60.0}
@@ -267,12 +272,15 @@ def test_seeds_must_be_a_number(run: Path, prepared: Path) -> None:
 
 def test_embeddings_of_other_sequences(run: Path, tmp_path: Path) -> None:
     other = prepared_folder(tmp_path / "other", counts=(210, 60, 120))
+    with pytest.raises(ValueError, match=r"train\.parquet was made of other data; .*prepared="):
+        evaluate(run, other)
+    belong(run, other)
     with pytest.raises(ValueError, match="embeddings for 210"):
         evaluate(run, other)
 
 
 def test_unlabelled_dataset(run: Path, prepared: Path) -> None:
-    Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields).save(prepared)
+    write_descriptions(prepared, Schema(SCHEMA.name, SCHEMA.id, "day", SCHEMA.fields))
     with pytest.raises(ValueError, match="has no labels"):
         evaluate(run, prepared)
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
-from grap_seq import cli
+from grap_seq import cli, seal
 from grap_seq.evaluation import outcome
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.labelled import load
@@ -21,8 +21,9 @@ from grap_seq.evaluation.protocol import evaluate
 from grap_seq.report import report
 from grap_seq.report.read import read
 from grap_seq.schema import SPLITS, Label, Schema
+from tests.data.toy import write_descriptions
 from tests.evaluation.fake import SCHEMA, prepared_folder, write_embeddings
-from tests.report.fake import write_manifest
+from tests.sealed import reseal
 
 SPEND = Label("spend", "r2", mean=100.0, std=8.0)
 SMALL = {"n_estimators": 40, "learning_rate": 0.1, "min_data_in_leaf": 10}
@@ -34,18 +35,18 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     """A run and its prepared folder; the number is the mean amount, and a tenth lacks it."""
     monkeypatch.setattr(outcome, "RESAMPLES", 20)
     prepared = prepared_folder(tmp_path / "data")
-    dataclasses.replace(SCHEMA, labels=(*SCHEMA.labels, SPEND)).save(prepared)
     for path in sorted(prepared.glob("*/part-*.parquet")):
         table = pq.read_table(path)
         amounts = table["amount"].to_pandas().map(np.nanmean).to_numpy("float32", copy=True)
         amounts[::10] = np.nan
         column = pa.array(amounts, pa.float32(), from_pandas=True)
         pq.write_table(table.append_column("label:spend", column), path)
+    write_descriptions(prepared, dataclasses.replace(SCHEMA, labels=(*SCHEMA.labels, SPEND)))
     write_embeddings(tmp_path / "run", prepared)
     settings = {"dataset": {"boosting": {"binary": SMALL, "regression": SMALL}}}
     content = json.dumps({**settings, "prepared": str(prepared)})
     (tmp_path / "run" / "config.yaml").write_text(content)
-    write_manifest(prepared)
+    reseal(tmp_path / "run")
     return tmp_path / "run", prepared
 
 
@@ -107,7 +108,7 @@ def test_the_command_scores_every_label(folders: tuple[Path, Path]) -> None:
 def test_a_head_is_that_of_its_label(folders: tuple[Path, Path], tmp_path: Path) -> None:
     run, prepared = folders
     head = {"label": "spend", "metric": "r2", "validation": 0.25, "test": 0.5}
-    (run / "head.json").write_text(json.dumps(head))
+    seal.write_json(run, "head.json", head)
     options = {"boosting": FAST, "threads": 1, "folds": 0, "seeds": 1, "head": True}
     found = [
         evaluate(run, prepared, label=name, output=tmp_path / name, **options)["head"]  # type: ignore[arg-type]
@@ -124,6 +125,7 @@ def test_a_constant_number_cannot_be_scored(folders: tuple[Path, Path], tmp_path
         place = table.column_names.index("label:spend")
         same = pa.array([0.5] * len(table), pa.float32())
         pq.write_table(table.set_column(place, "label:spend", same), path)
+    write_descriptions(prepared, schema)
     assert schema.labels[1] == SPEND
     with pytest.raises(ValueError, match="every labelled sequence has the same label 'spend'"):
         load(run, prepared, tmp_path, "spend")

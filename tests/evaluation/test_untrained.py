@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from grap_seq import config as configs
+from grap_seq import seal
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.model import EmbeddingModel, save
@@ -34,7 +35,9 @@ def test_the_control_is_the_model_that_training_began_with(tmp_path: Path, encod
             parameter.add_(1.0)
     run = tmp_path / "run"
     run.mkdir()
-    save(module.model, description, run, prepared)
+    for name in ("schema.yaml", "vocab.json"):
+        seal.write_text(run, name, (prepared / name).read_text("utf-8"))
+    save(module.model, description, run)
     model = EmbeddingModel(run)
     state = torch.get_rng_state()
     model.embed_folder(prepared)
@@ -46,4 +49,5 @@ def test_the_control_is_the_model_that_training_began_with(tmp_path: Path, encod
         assert own.iloc[:, 0].tolist() == control.iloc[:, 0].tolist()
         assert not np.allclose(own.filter(like="emb_"), vectors, atol=1e-2)
     elsewhere = model.embed_folder(prepared, output=tmp_path / "new")
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["test.parquet", "train.parquet"]
+    files = [".lock", "checksums.jsonl", "test.parquet", "train.parquet"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == files

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 import yaml
+
+from grap_seq.prep.manifest import Manifest, files_of
 
 SPEC: dict[str, Any] = {
     "name": "shop",
@@ -40,3 +43,9 @@ def content_of(folder: Path, *, manifest: bool = False) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and (manifest or path.name != "manifest.json")
     }
+
+
+def rewrite_manifest(folder: Path) -> None:
+    """Let manifest.json agree with files that a test has changed."""
+    manifest = Manifest.load(folder)
+    dataclasses.replace(manifest, files=files_of(folder)).save(folder)

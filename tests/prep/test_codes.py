@@ -11,6 +11,7 @@ import pytest
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.state import State, check_codes
 from grap_seq.schema import Schema
+from tests.sealed import reseal
 from tests.shop import SPEC, purchases
 
 
@@ -31,6 +32,7 @@ def run(shop: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for name in ("schema.yaml", "vocab.json"):
         shutil.copy(shop / name, folder)
+    reseal(folder)
     return folder
 
 

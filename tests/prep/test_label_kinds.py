@@ -22,6 +22,7 @@ from grap_seq.prep.transform import read_events
 from grap_seq.prep.validate import validate
 from grap_seq.schema import SPLITS, Label, Schema
 from tests.prep.helpers import SPEC, rows_of, write_source
+from tests.sealed import reseal
 
 BOTH: dict[str, Any] = {"label": ["sex", "age"], "metric": {"age": "mae"}, "labels": "labels.csv"}
 LABELS = "client,sex,age\n1,f,30\n2,m,50.5\n3,,\n"
@@ -210,4 +211,5 @@ def test_folders_of_an_earlier_version_are_read(tmp_path: Path) -> None:
     content = {"spec": spec, "categorical": {}, "numerical": {}, "label": {"classes": ["n", "y"]}}
     content |= {"id": {"type": "string"}, "time": {"kind": "number"}}
     (tmp_path / "vocab.json").write_text(json.dumps(content), "utf-8")
+    reseal(tmp_path)
     assert State.load(tmp_path).labels == (Label("left", "auc", ("n", "y")),)

@@ -22,7 +22,8 @@ from grap_seq.prep.synth import synth
 from grap_seq.prep.transform import encode
 from grap_seq.prep.validate import validate
 from grap_seq.schema import SPLITS, Schema
-from tests.prep.helpers import SPEC, content_of, rows_of
+from tests.prep.helpers import SPEC, content_of, rewrite_manifest, rows_of
+from tests.sealed import reseal
 
 CHANGES: dict[str, Any] = {
     "categorical": ["kind", "code"],
@@ -84,6 +85,7 @@ def test_a_run_serves_as_well(old: Path, tmp_path: Path) -> None:
     run.mkdir()
     for name in ("vocab.json", "schema.yaml"):
         shutil.copyfile(old / "out" / name, run / name)
+    reseal(run)
     prepare("table", tmp_path / "out", source=old / "raw" / "events.csv", like=run)
     assert content_of(tmp_path / "out") == content_of(old / "out")
 
@@ -205,6 +207,7 @@ def test_an_interrupted_run_continues_unless_the_vocabulary_changed(
     vocabulary = json.loads((like / "vocab.json").read_text("utf-8"))
     vocabulary["categorical"]["kind"].reverse()
     (like / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
+    rewrite_manifest(like)
     at_most(9)
     prepare("table", output, source=source, like=like)
     assert len(written) == 9

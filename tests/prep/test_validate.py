@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from grap_seq.files import sha256
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.validate import validate
-from tests.prep.helpers import write_source
+from tests.prep.helpers import rewrite_manifest, write_source
 
 PART = "train/part-00000.parquet"
 Row = dict[str, Any]
@@ -37,10 +36,7 @@ def _rewrite(folder: Path, change: Callable[[list[Row]], object]) -> None:
     rows = table.to_pylist()
     change(rows)
     pq.write_table(pa.Table.from_pylist(rows, table.schema), folder / PART)
-    path = folder / "manifest.json"
-    manifest = json.loads(path.read_text("utf-8"))
-    manifest["files"][PART]["sha256"] = sha256(folder / PART)
-    path.write_text(json.dumps(manifest), "utf-8")
+    rewrite_manifest(folder)
 
 
 def _set(name: str, event: int, value: float) -> Callable[[list[Row]], None]:
@@ -119,10 +115,14 @@ def test_descriptions_that_do_not_belong(folder: Path) -> None:
     content = json.loads(path.read_text("utf-8"))
     content["categorical"]["kind"].append("more")
     path.write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ValueError, match=r"vocab\.json: another checksum"):
+        validate(folder)
+    rewrite_manifest(folder)
     with pytest.raises(ValueError, match="vocabularies do not belong to schema"):
         validate(folder)
     schema = yaml.safe_load((folder / "schema.yaml").read_text("utf-8"))
     schema["time_unit"] = "week"
     (folder / "schema.yaml").write_text(yaml.safe_dump(schema), "utf-8")
+    rewrite_manifest(folder)
     with pytest.raises(ValueError, match=r"schema\.yaml was changed"):
         validate(folder)

@@ -11,8 +11,8 @@ import pandas as pd
 import yaml
 
 from grap_seq.evaluation.leak import LabelsUsed
-from grap_seq.schema import Schema
-from tests.evaluation.fake import prepared_folder, write_embeddings
+from tests.data.toy import write_descriptions
+from tests.evaluation.fake import SCHEMA, belong, prepared_folder, write_embeddings
 
 LOSSES = ("coles", "time", "shop", "amount", "score")
 ENDS = {"coles": 0.0, "time": 0.4, "shop": 3.0, "amount": 1.1, "score": 0.5}
@@ -50,7 +50,7 @@ def gap(mean: float, margin: float) -> dict[str, float]:
 def training(**changes: Any) -> dict[str, Any]:
     """What model.json says about `trajectory` and `metrics`; all of their steps are kept."""
     content = {"kept": 3, "step": 190, "trained": 3, "planned": 3, "by": "probe", "score": 0.72}
-    return {**content, "still_falling": None, **changes}
+    return {**content, "still_falling": None, "skipped": 0, "updates": 200, **changes}
 
 
 def label_curve() -> dict[str, Any]:
@@ -124,44 +124,18 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
     return {**content, **changes}
 
 
-def write_manifest(prepared: Path) -> None:
-    schema = Schema.load(prepared)
-    label = schema.label()
-    classes = () if label is None else label.classes
-    splits = {}
-    for split in ("train", "val", "test"):
-        frame = pd.read_parquet(prepared / split)
-        counts = frame["label"].value_counts()
-        splits[split] = {
-            "sequences": len(frame),
-            "events": int(frame["event_time"].map(len).sum()),
-            "labelled": int(frame["label"].notna().sum()),
-            "classes": {name: int(counts.get(i, 0)) for i, name in enumerate(classes)},
-        }
-    content = {
-        "dataset": schema.name,
-        "splits": splits,
-        "dropped": {"row without an id": 3},
-        "source": {},
-        "files": {},
-        "spec_hash": "",
-        "schema_hash": schema.hash,
-        "versions": {},
-        "warnings": [],
-    }
-    (prepared / "manifest.json").write_text(json.dumps(content))
-
-
 def finished_run(folder: Path) -> tuple[Path, Path]:
     """A run with every part, and its prepared folder."""
     prepared = prepared_folder(folder / "data", counts=(60, 20, 20))
-    write_manifest(prepared)
+    write_descriptions(prepared, SCHEMA, dropped={"row without an id": 3})
     run = folder / "run"
     write_embeddings(run, prepared)
     (run / "config.yaml").write_text(yaml.safe_dump({"weighting": {"name": "grap"}, "seed": 0}))
     (run / "environment.json").write_text(json.dumps({"python": "3.11", "seed": 0}))
+    model = {"training": training(), "weights": "fake"}
+    (run / "model.json").write_text(json.dumps(model))
     (run / "evaluation.json").write_text(json.dumps(evaluation()))
-    (run / "model.json").write_text(json.dumps({"training": training()}))
     metrics().to_csv(run / "metrics.csv", index=False)
     trajectory().to_parquet(run / "weights.parquet", index=False)
+    belong(run, prepared)
     return run, prepared

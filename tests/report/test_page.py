@@ -11,13 +11,14 @@ import pytest
 
 from grap_seq.report import report
 from grap_seq.schema import Schema
+from tests.data.toy import write_descriptions
+from tests.evaluation.fake import belong
 from tests.report.fake import (
     evaluation,
     finished_run,
     label_curve,
     metrics,
     trajectory,
-    write_manifest,
 )
 
 VOID = {"meta", "img", "source", "br", "link"}
@@ -64,6 +65,7 @@ def without_picture(run: Path) -> None:
 
 
 def render(run: Path, prepared: Path) -> Page:
+    belong(run, prepared)
     path = report(run, prepared)
     assert path == run / "report.html"
     html = path.read_text("utf-8")
@@ -135,11 +137,11 @@ def test_parts_missing(folders: tuple[Path, Path]) -> None:
 def test_constant_weights_no_validation_no_labels(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
     schema = Schema.load(prepared)
-    Schema(schema.name, schema.id, schema.time_unit, schema.fields).save(prepared)
     for file in (run / "embeddings").glob("*.parquet"):
         frame = pd.read_parquet(file)
         frame.assign(label=pd.array([None] * len(frame), dtype="Int32")).to_parquet(file)
-    write_manifest(prepared)
+    without = Schema(schema.name, schema.id, schema.time_unit, schema.fields)
+    write_descriptions(prepared, without)
     (run / "config.yaml").write_text("weighting: {name: equal}\n")
     steps = trajectory()
     for column in filter(lambda name: "/" in name, map(str, steps)):
@@ -176,15 +178,6 @@ def test_the_head_of_a_run(folders: tuple[Path, Path]) -> None:
     content = evaluation(head={"validation": 0.77, "test": 0.789})
     (run / "evaluation.json").write_text(json.dumps(content))
     assert "the run's own head 0.770 0.789" in render(run, prepared).text
-
-
-def test_an_evaluation_of_an_older_version_is_made_again(folders: tuple[Path, Path]) -> None:
-    run, prepared = folders
-    without_picture(run)
-    content = evaluation()
-    del content["label_curve"]
-    (run / "evaluation.json").write_text(json.dumps(content))
-    assert f"grap-seq evaluate run={run}" in render(run, prepared).text
 
 
 def test_not_a_run(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.report.fake import (
     metrics,
     training,
 )
+from tests.sealed import reseal
 
 
 def texts(figure: Figure) -> dict[str, Text]:
@@ -80,6 +81,7 @@ def test_the_curve_over_labels_has_a_line_and_a_band_for_every_row(tmp_path: Pat
     with pytest.raises(ValueError, match="label_fractions="):
         plot_label_curve(run)
     (run / "evaluation.json").write_text(json.dumps(evaluation(label_curve=label_curve())))
+    reseal(run)
     axes = plot_label_curve(run).axes[0]
     lines = {str(line.get_label()): line for line in axes.lines}
     assert set(lines) == {"embedding", "aggregates", "both", "untrained"}
@@ -103,6 +105,7 @@ def test_losses_have_a_panel_each(folders: tuple[Path, Path]) -> None:
 
 def test_losses_of_one_epoch_without_validation(tmp_path: Path) -> None:
     metrics(1, validation=False).to_csv(tmp_path / "metrics.csv", index=False)
+    reseal(tmp_path)
     figure = plot_losses(tmp_path, NARROW)
     assert "validation" not in texts(figure)
     figure.draw_without_rendering()
@@ -113,6 +116,7 @@ def shortened(tmp_path: Path) -> Path:
     """A run that kept its second epoch, of which the trajectory has half."""
     run, _ = finished_run(tmp_path)
     (run / "model.json").write_text(json.dumps({"training": training(kept=2, step=105)}))
+    reseal(run)
     return run
 
 

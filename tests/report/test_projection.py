@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from grap_seq.report.projection import groups, project
+from grap_seq.report.projection import Projection, groups, project
 from grap_seq.schema import Label
+from tests.evaluation.fake import belong, prepared_folder
 
 
 def write(
@@ -26,13 +28,22 @@ def write(
     frame.to_parquet(run / "embeddings" / f"{split}.parquet")
 
 
+def projected(run: Path, **options: int) -> Projection:
+    prepared = run / "data"
+    if not prepared.is_dir():
+        prepared_folder(prepared, counts=(4, 2, 2))
+    (run / "model.json").write_text(json.dumps({"weights": "fake"}))
+    belong(run, prepared)
+    return project(run, prepared, **options)
+
+
 def test_groups_stay_together(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
         labels: list[int | None] = [i % 2 for i in range(40)]
         vectors = rng.normal(size=(40, 5)) + 20 * np.array(labels, dtype=float)[:, None]
         write(tmp_path, split, vectors, labels)
-    projection = project(tmp_path)
+    projection = projected(tmp_path)
     assert projection.sequences == 80
     assert projection.points.shape == (80, 2)
     assert silhouette_score(projection.points, projection.labels) > 0.5
@@ -41,13 +52,13 @@ def test_groups_stay_together(tmp_path: Path) -> None:
 def test_sample_is_drawn_by_the_seed(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).normal(size=(50, 3))
     write(tmp_path, "train", vectors, [None] * 20 + [1] * 30)
-    first = project(tmp_path, points=12)
+    first = projected(tmp_path, points=12)
     assert len(first.points) == 12
     assert first.sequences == 50
     assert set(first.labels[~np.isnan(first.labels)]) == {1}
     assert np.isnan(first.labels).any()
-    np.testing.assert_array_equal(first.points, project(tmp_path, points=12).points)
-    assert (project(tmp_path, points=12, seed=1).points != first.points).any()
+    np.testing.assert_array_equal(first.points, projected(tmp_path, points=12).points)
+    assert (projected(tmp_path, points=12, seed=1).points != first.points).any()
 
 
 def test_points_are_coloured_by_classes_or_by_quarters_of_a_number() -> None:
@@ -67,7 +78,7 @@ def test_points_are_coloured_by_classes_or_by_quarters_of_a_number() -> None:
 
 def test_too_little_to_show(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="grap-seq embed run="):
-        project(tmp_path)
+        projected(tmp_path)
     write(tmp_path, "train", np.zeros((2, 3)), [0, 1])
     with pytest.raises(ValueError, match="at least three"):
-        project(tmp_path)
+        projected(tmp_path)

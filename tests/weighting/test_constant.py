@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from grap_seq.weighting import Equal, Fixed, Weighting
+from tests.sealed import reseal
 from tests.weighting.oracle import Node, Problem, assert_same, both_nodes, expected, rescaled
 
 
@@ -89,6 +90,7 @@ def test_weights_that_are_left_out() -> None:
 def test_medians_of_an_earlier_run(tmp_path: Path) -> None:
     trajectory = {"step": [1, 10, 20], "weight/a": [1.0, 2.0, 9.0], "weight/b": [1.0, 0.5, 0.0]}
     pd.DataFrame({**trajectory, "cosine/a": 0.1}).to_parquet(tmp_path / "weights.parquet")
+    reseal(tmp_path)
     weighting = Fixed(["b", "a"], tmp_path)
     assert weighting.named_weights() == {"b": 0.5, "a": 2.0}
     assert Fixed(["b", "a"], str(tmp_path)).named_weights() == {"b": 0.5, "a": 2.0}
