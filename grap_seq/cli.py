@@ -6,23 +6,18 @@ Commands import what they need when they run, so that help is immediate.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
-import tempfile
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from grap_seq import __version__, classes, config
+from grap_seq import __version__, classes, config, errors
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
 from grap_seq.usage import usage, usage_of
 
 Command = Callable[[list[str]], None]
-# Errors that the user can mend.
-MENDABLE = (ValueError, OSError, FloatingPointError, MemoryError)
 
 
 def _config_of(run: Path) -> dict[str, Any]:
@@ -40,7 +35,14 @@ def _config_of(run: Path) -> dict[str, Any]:
 def _prepared_of(run: Path, given: str | None) -> Path:
     # Read in every case: it says that `run` is a run folder before anything slow is imported.
     own = _config_of(run)["prepared"]
-    return Path(own if given is None else given)
+    prepared = Path(own if given is None else given)
+    # A run has a schema too, and no data.
+    if not (prepared / "manifest.json").is_file():
+        raise FileNotFoundError(
+            f"prepared={prepared} is not a prepared folder (no manifest.json); make it with"
+            " `grap-seq prepare`"
+        )
+    return prepared
 
 
 def _say(text: Any) -> None:
@@ -97,7 +99,7 @@ def _prepare(settings: Any) -> None:
 def pretrain(arguments: list[str]) -> None:
     """a prepared folder -> a run folder with a model and its weights"""
     settings = config.compose("pretrain", arguments)
-    if not (Path(settings.prepared) / "schema.yaml").is_file():
+    if not (Path(settings.prepared) / "manifest.json").is_file():
         if settings.dataset.name != "flights":
             raise FileNotFoundError(
                 f"{settings.prepared} is not a prepared folder; make it with"
@@ -259,17 +261,7 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        from grap_seq.terminal import visible
-
-        mendable = isinstance(error, MENDABLE)
-        if "--debug" in arguments:
-            traceback.print_exc()
-        else:
-            text = str(error) if mendable else _unexpected(error)
-            line = " ".join(part.strip() for part in text.splitlines())
-            line = visible(f"grap-seq {' '.join(arguments[:1])}: {line}")
-            print(line, file=sys.stderr)
-        sys.exit(2 if mendable else 1)
+        sys.exit(errors.report(error, " ".join(arguments[:1]), "--debug" in arguments))
 
 
 def run(arguments: list[str]) -> None:
@@ -302,14 +294,3 @@ def run(arguments: list[str]) -> None:
         print(usage_of(name))
         return
     COMMANDS[name](settings)
-
-
-def _unexpected(error: Exception) -> str:
-    """What to say about an error of ours, whose traceback goes into a file."""
-    handle, log = tempfile.mkstemp(prefix="grap-seq-", suffix=".log")
-    with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-        file.write("".join(traceback.format_exception(error)))
-    return (
-        f"unexpected {type(error).__name__}: {error}. This is an error of grap_seq; please report"
-        f" it with {log}, where the traceback is (--debug shows it)"
-    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from grap_seq import classes, kinds, resources, settings
+from grap_seq import classes, kinds, own_choices, resources, settings
 from grap_seq.names import nearest
 
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
@@ -42,32 +42,35 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     from omegaconf.errors import OmegaConfBaseException
 
     given = [_split(override) for override in overrides]
-    own = _own_folder(given)
+    own = next((own_choices.folder_of(value) for key, value in given if key == "configs"), None)
     given = [(key, value) for key, value in given if key != "configs"]
     given = _spelled_out(given) if command == "pretrain" else given
     groups = _groups_of(command)
     chosen = _chosen(groups, given, own)
+    files = own_choices.files(own, chosen)
+    selected = [f"{key}={value}" for key, value in chosen.items()]
     if own is not None:
         path = QuotedString(escaped(f"file://{own}"), Quote.single).with_quotes()
-        chosen.append(f"hydra.searchpath=[{path}]")
+        selected.append(f"hydra.searchpath=[{path}]")
     try:
         with initialize_config_dir(str(resources.folder("configs").resolve()), version_base="1.3"):
-            config = hydra_compose(command, chosen)
+            config = hydra_compose(command, selected)
+        unresolved: Any = OmegaConf.to_container(config, resolve=False)
+        own_choices.check(files, unresolved)
         defaults: Any = OmegaConf.to_container(config, resolve=True)
         known = _known(defaults)
         typed = [(key, text) for key, text in given if key not in groups]
         for key, text in typed:
+            _check_name(command, key, groups, known)
             value = _value(key, text)
-            names = [key, *_keys(value, f"{key}.")] if isinstance(value, dict) else [key]
-            for name in names:
-                if not _is_known(name, known):
-                    meant = _meant(name, groups, known)
-                    raise ValueError(f"{command} has no setting {name!r}: {meant}")
+            for name in _keys(value, f"{key}.") if isinstance(value, dict) else ():
+                _check_name(command, name, groups, known)
             # Set here, not by Hydra: composing once more with them takes as long as the first time.
             OmegaConf.update(config, key, value, force_add=True)
         values: Any = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        raise ValueError(f"{' '.join(overrides)}: {error}") from error
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
+        place = f" (with {', '.join(map(str, files.values()))})" if files else ""
+        raise ValueError(f"{error}{place}") from error
     missing = sorted(key for key, value in _keys(values).items() if value == "???")
     if missing:
         raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
@@ -116,7 +119,8 @@ def _value(key: str, text: str) -> Any:
 
     kind = settings.kind_of(key)
     if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
-        return escaped(os.path.expanduser(text) if kind is kinds.PATH else text)
+        path = kind in (kinds.PATH, kinds.FOLDER)
+        return escaped(os.path.expanduser(text) if path else text)
     try:
         parsed = OverridesParser.create().parse_override(f"{key}={text}")
     except (HydraException, RecursionError) as error:
@@ -133,11 +137,11 @@ def _value(key: str, text: str) -> Any:
     return parsed.value()
 
 
-def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> list[str]:
-    """Overrides of the groups.
+def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> dict[str, str]:
+    """The choices by group.
 
     Raises:
-        ValueError: an unknown choice, or two of one group.
+        ValueError: an unknown choice, two of one group, or a mode and a weighting that is not its.
     """
     chosen: dict[str, str] = {}
     for key, value in given:
@@ -147,45 +151,36 @@ def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -
             raise ValueError(f"{key}={value}: {nearest(value, choices(key, own))}")
         if chosen.setdefault(key, value) != value:
             raise ValueError(f"{key}={chosen[key]} and {key}={value}: give one of them")
-    return [f"{key}={value}" for key, value in chosen.items()]
+    mode, weighting = chosen.get("mode", "pretrain"), chosen.get("weighting")
+    if mode != "pretrain" and weighting not in (None, mode):
+        raise ValueError(
+            f"mode={mode} and weighting={weighting}: {mode} training chooses its own weighting;"
+            f" leave out one of them"
+        )
+    return chosen
 
 
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Every setting of a command with its default."""
     known = _keys(defaults)
     places = [key.removesuffix("boosting") for key in known if key.endswith("boosting")]
-    names = {part for key in settings.BOOSTING for part in (key, key.rpartition(".")[0])}
-    return dict.fromkeys((place + name for place in places for name in sorted(names)), 0) | known
+    return (
+        dict.fromkeys((place + name for place in places for name in settings.BOOSTING), 0) | known
+    )
 
 
-def _is_known(key: str, known: Mapping[str, Any]) -> bool:
+def _check_name(command: str, key: str, groups: list[str], known: Mapping[str, Any]) -> None:
     parts = key.split(".")
     above = [".".join(parts[:place]) for place in range(1, len(parts))]
-    return key in known or any(name in known and settings.is_open(name) for name in above)
-
-
-def _meant(key: str, groups: list[str], known: Mapping[str, Any]) -> str:
+    if key in known or any(name in known and settings.is_open(name) for name in above):
+        return
     leaves = [name for name, value in known.items() if not isinstance(value, dict)]
     flat = [*groups, *(name for name in leaves if "." not in name)]
-    return nearest(key, flat, nested=leaves)
+    raise ValueError(f"{command} has no setting {key!r}: {nearest(key, flat, nested=leaves)}")
 
 
 def _in(groups: list[str], key: str) -> bool:
     return key.partition(".")[0] in groups
-
-
-def _own_folder(given: list[tuple[str, str]]) -> Path | None:
-    """The folder of `configs=FOLDER`."""
-    for key, value in given:
-        if key == "configs":
-            folder = Path(value).expanduser()
-            if not folder.is_dir():
-                raise FileNotFoundError(
-                    f"configs={value}: no such folder; give one with YAML files in folders such as"
-                    " encoder, weighting or dataset"
-                )
-            return folder.resolve()
-    return None
 
 
 def experiments() -> dict[str, list[str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from os.path import isfile
+from pathlib import Path
 from typing import Any
 
 from grap_seq.names import nearest
@@ -116,6 +118,11 @@ ANYTHING = Kind("anything", lambda value: True)
 SWITCH = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("text", _is_text, as_typed=r".*")
 PATH = Kind("the path of a file or folder (one called null is ./null)", _is_text, as_typed=r".*")
+FOLDER = Kind(
+    "the path of a folder, which is no file nor in one (one called null is ./null)",
+    lambda value: _is_text(value) and not any(map(isfile, (value, *Path(value).parents))),
+    as_typed=r".*",
+)
 SIZE = Kind(
     "a size such as 2GB or 512MB",
     lambda value: (

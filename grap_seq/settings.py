@@ -9,12 +9,14 @@ package or of pytorch-lifestream have the kind of their default.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from grap_seq.kinds import (
     ANYTHING,
+    FOLDER,
     MAPPING,
     PATH,
     SIZE,
@@ -38,6 +40,7 @@ PART = number(0, 1, below=True)
 POSITIVE = number(0, above=True)
 # Threads and processes: a slip of the finger here brings a machine down.
 PROCESSES = whole(1, 1024)
+NONFINITE = r"stop|skip:([1-9]\d*)"
 DURATION = r"(\d*[1-9]\d*) ?(s|min|h)"
 # A folder, or numbers by the names of losses.
 WEIGHTS = Kind(
@@ -63,14 +66,15 @@ _BOOSTING = {
     "lambda_l2": number(0),
     "max_bin": whole(2, 65_535),
 }
+_GROUPS = ("binary", "multiclass", "regression")
 BOOSTING = {
-    f"boosting.{group}.{name}": kind
-    for group in ("binary", "multiclass", "regression")
-    for name, kind in _BOOSTING.items()
+    **{f"boosting.{group}": MAPPING for group in _GROUPS},
+    **{f"boosting.{group}.{name}": kind for group in _GROUPS for name, kind in _BOOSTING.items()},
 }
 KINDS: dict[str, Kind] = {
     # Files and folders.
-    **dict.fromkeys(("source", "output", "run", "prepared", "spec", "like"), PATH),
+    **dict.fromkeys(("source", "spec"), PATH),
+    **dict.fromkeys(("output", "run", "prepared", "like"), FOLDER),
     # Names.
     **dict.fromkeys(("name", "recipe", "class", "label", "method"), TEXT),
     "labels.name": TEXT.or_null(),
@@ -106,6 +110,11 @@ KINDS: dict[str, Kind] = {
     "schedule": choice("step", "cosine"),
     "warmup": PART,
     "clip": number(0).or_null(),
+    "nonfinite": Kind(
+        "stop, or skip:N to go on after up to N refused updates in a row, such as skip:2",
+        lambda value: re.fullmatch(NONFINITE, str(value)) is not None,
+        as_typed=NONFINITE,
+    ),
     "fraction": number(0, 1, above=True),
     "select": choice(AUTO, "probe", "loss", "last"),
     "accelerator": choice("cpu", "gpu"),
@@ -219,7 +228,12 @@ def check(
     found = sorted(_entries(values, defaults), key=lambda entry: entry[0] not in set(typed))
     for key, value, kind in found:
         if not (value is None and key in optional):
-            kind.check(f"{key}={value}", value)
+            kind.check(f"{key}={_typed(value)}", value)
+
+
+def _typed(value: Any) -> Any:
+    """A value as it is typed."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else value
 
 
 def _entries(

@@ -55,7 +55,7 @@ def test_clipping_is_switched_off_by_null_or_zero() -> None:
     assert config.compose("pretrain", ["clip=0"]).clip == 0
     with pytest.raises(ValueError, match=r"clip=-1: write a number from 0 to 1e\+30 or null"):
         config.compose("pretrain", ["clip=-1"])
-    with pytest.raises(ValueError, match="epochs=None: write a whole number"):
+    with pytest.raises(ValueError, match="epochs=null: write a whole number"):
         config.compose("pretrain", ["epochs=null"])
 
 

@@ -30,10 +30,12 @@ def build(description: Mapping[str, Any], *args: Any, without: tuple[str, ...] =
     """
     path = str(description["class"])
     target = find(path)
+    if not isinstance(target, type):
+        raise ValueError(f"class: {path!r} is no class; name one, such as my.module.Encoder")
     options = {k: v for k, v in description.items() if k not in ("name", "class", *without)}
     try:
         inspect.signature(target).bind(*args, **options)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the options {options}: {error}") from error
     return target(*args, **options)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 import duckdb
 import ibis
@@ -42,46 +44,66 @@ class DuckDB(Connection):
         self.backend.raw_sql("SET TimeZone = 'UTC'")
 
     def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
-        # Nothing is left to the engine's guess: a ragged row would change what it finds.
-        return self.backend.read_csv(
-            [str(path) for path in paths],
+        # Nothing is left to the engine's guess: a ragged row would change what it finds. DuckDB's
+        # own function and not Ibis's, which writes the names into SQL as the fields of a struct.
+        relation = self.backend.con.read_csv(
+            [_pattern(path) for path in paths],
             auto_detect=False,
             columns=dict.fromkeys(columns, "VARCHAR"),
             header=True,
-            delim=separator,
-            quote='"',
-            escape='"',
+            delimiter=separator,
+            quotechar='"',
+            escapechar='"',
             filename="__file",
+            hive_partitioning=False,
         )
+        name = f"csv_{uuid4().hex}"
+        relation.create_view(name)
+        return self.backend.table(name)
 
     def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
-        names = [str(path) for path in paths]
-        return self.backend.read_parquet(names, filename="__file", union_by_name=True)
+        return self.backend.read_parquet(
+            [_pattern(path) for path in paths],
+            filename="__file",
+            union_by_name=True,
+            # A folder called `amount=5` is no column of the files in it.
+            hive_partitioning=False,
+        )
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=ibis.row_number() + 1)
 
     def write(self, table: ir.Table, path: Path) -> None:
         with atomic_write(path) as temporary:
-            self.backend.to_parquet(table, temporary)
+            self._relation(table).write_parquet(str(temporary))
 
     def partition(self, table: ir.Table, path: Path, by: str) -> None:
         unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
         # Rows wait in memory for every folder's next row group: few, or 120 M events exceed 1 GB.
         self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * ROWS_WAITING}")
-        self.backend.to_parquet(table, unfinished, partition_by=by, row_group_size=ROWS_WAITING)
+        self._relation(table).write_parquet(
+            str(unfinished), partition_by=[by], row_group_size=ROWS_WAITING
+        )
         unfinished.rename(path)
 
     def held(self, table: ir.Table) -> ir.Table:
         return self.backend.create_table("events", table)
 
     def read_work(self, *paths: Path) -> ir.Table:
-        return self.backend.read_parquet([str(path) for path in paths], hive_partitioning=False)
+        names = [_pattern(path) for path in paths]
+        return self.backend.read_parquet(names, hive_partitioning=False)
 
     def in_order(self, path: Path) -> ir.Table:
-        table = self.backend.read_parquet(str(path), file_row_number=True)
+        options = {"file_row_number": True, "hive_partitioning": False}
+        table = self.backend.read_parquet(_pattern(path), **options)
         return table.rename(__position="file_row_number")
+
+    def _relation(self, table: ir.Table) -> duckdb.DuckDBPyRelation:
+        # Ibis's own to_parquet writes a path into SQL as Python would, not as SQL does.
+        self.backend._run_pre_execute_hooks(table)
+        relation: duckdb.DuckDBPyRelation = self.backend.con.sql(self.backend.compile(table))
+        return relation
 
     @contextmanager
     def clear_errors(self, doing: str) -> Iterator[None]:
@@ -110,3 +132,17 @@ class DuckDB(Connection):
                 ) from error
             text = " ".join(text.partition("Possible fixes")[0].split())
             raise ValueError(f"{doing}: {place}{text}; correct the file") from error
+
+
+def _pattern(path: Path) -> str:
+    """What DuckDB, which looks for wildcards in a path, reads as this path.
+
+    Raises:
+        ValueError: it has no way to write it.
+    """
+    pattern = glob.escape(str(path))
+    if pattern != str(path) and "\\" in pattern:
+        raise ValueError(
+            f"{path}: DuckDB reads no path with both a backslash and one of * ? [; rename it"
+        )
+    return pattern

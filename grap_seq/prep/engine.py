@@ -47,11 +47,14 @@ class Connection(ABC):
 
     @abstractmethod
     def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
-        """Files of one folder, each with a header: text columns and `__file`."""
+        """Files with one header: text columns and `__file`, the absolute path.
+
+        A path is a file's name, whatever is in it; no part of it is a pattern or a column.
+        """
 
     @abstractmethod
     def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
-        """Files of one folder: the columns of all, by name, and `__file`."""
+        """As `read_csv`: the columns of all files, by name, and `__file`."""
 
     @abstractmethod
     def numbered(self, table: ir.Table) -> ir.Table:

@@ -20,6 +20,7 @@ import yaml
 from grap_seq.names import nearest
 from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.state import State
+from grap_seq.prep.tables import is_glob
 from grap_seq.resources import folder
 
 if TYPE_CHECKING:
@@ -144,11 +145,17 @@ def _check_same(recipe: Recipe, like: Path) -> None:
 def _beside(source: Path | None) -> Path:
     if source is None:
         raise ValueError("dataset=table needs source=FILE (your CSV or parquet table)")
-    if not source.exists():
+    if not is_glob(source) and not source.exists():
         raise FileNotFoundError(f"no file or folder {source}; give the path of your table")
     return suggested_path(source)
 
 
 def suggested_path(source: Path) -> Path:
-    """Where the YAML description of a table is looked for: events.csv.gz -> events.yaml."""
+    """Where the YAML description of a table is looked for: events.csv.gz -> events.yaml.
+
+    Raises:
+        ValueError: the source is a pattern, beside which nothing stands.
+    """
+    if is_glob(source):
+        raise ValueError(f"source={source} needs spec=FILE, the table's YAML description")
     return source.with_name(source.name.split(".")[0] + ".yaml")

@@ -90,11 +90,11 @@ class Spark(Connection):
             multiLine=True,
             mode="FAILFAST",
         )
-        return self._source(frame, paths, F.monotonically_increasing_id())
+        return self._source(frame, F.monotonically_increasing_id())
 
     def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
         frame = self.session.read.parquet(*map(_pattern, paths), mergeSchema=True)
-        return self._source(frame, paths, F.col("_metadata.row_index"))
+        return self._source(frame, F.col("_metadata.row_index"))
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=table["__place"] + 1).drop("__place")
@@ -136,13 +136,11 @@ class Spark(Connection):
                 ) from error
             raise ValueError(f"{doing}: {text}; correct the file") from error
 
-    def _source(self, frame: DataFrame, paths: Sequence[Path], place: Any) -> ir.Table:
+    def _source(self, frame: DataFrame, place: Any) -> ir.Table:
         """Columns of the files, `__file`, and `__place`: the row's number from 0, if one file."""
-        folder = F.lit(f"{paths[0].parent}/")
-        name = F.url_decode(F.replace(F.col("_metadata.file_name"), F.lit("+"), F.lit("%2B")))
-        return self._table(
-            frame.select("*", F.concat(folder, name).alias("__file"), place.alias("__place"))
-        )
+        path = F.regexp_replace("_metadata.file_path", "^file:/*", "/")
+        path = F.url_decode(F.replace(path, F.lit("+"), F.lit("%2B")))
+        return self._table(frame.select("*", path.alias("__file"), place.alias("__place")))
 
     def _table(self, frame: DataFrame) -> ir.Table:
         # A name used twice would change what an earlier table reads.

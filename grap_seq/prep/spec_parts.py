@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -29,6 +30,12 @@ def _is_list(of: Kind) -> Any:
     return lambda value: isinstance(value, list | tuple) and all(of.accepts(one) for one in value)
 
 
+def _is_format(value: Any) -> bool:
+    # DuckDB's codes: those of strptime, parts without leading zeros, and fractions of seconds.
+    codes = r"([^%]|%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%])*"
+    return isinstance(value, str) and "%" in value and re.fullmatch(codes, value) is not None
+
+
 def _is_clip(value: Any) -> bool:
     if not isinstance(value, list | tuple) or len(value) != 2:
         return False
@@ -41,7 +48,7 @@ KINDS = {
     "name": Kind("a name", TEXT.accepts),
     "id": COLUMN,
     "time": COLUMN,
-    "time_format": Kind("a format such as '%d.%m.%Y %H:%M'", TEXT.accepts),
+    "time_format": Kind("a format such as '%d.%m.%Y %H:%M', in the codes of strftime", _is_format),
     "time_unit": choice(*SECONDS),
     **dict.fromkeys(("relative_time", "unique", "local_labels"), SWITCH),
     **dict.fromkeys(("tie_order", "categorical"), COLUMNS),

@@ -7,6 +7,7 @@ instead of ending the read with an engine's own message. Typed sources keep thei
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,22 +25,38 @@ if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection
 
 CSV = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+# What a pattern begins with.
+GLOB = "glob:"
 SEPARATORS = ",;\t|"
 BOMS = (b"\xff\xfe", b"\xfe\xff")
 PARQUET = (".parquet", ".pq")
 
 
+def is_glob(source: Path) -> bool:
+    """Whether a source is a pattern, and not the name of a file or folder."""
+    return str(source).startswith(GLOB)
+
+
 def table_files(source: Path) -> list[Path]:
-    """The file itself, or the parts in a folder sorted by name.
+    """The file itself, the parts in a folder, or the files of a pattern; sorted by path.
+
+    Args:
+        source: a path, of which nothing is a pattern, or `glob:` and a pattern of Python's `glob`,
+            such as `glob:data/*/part-*.parquet`; `**` stands for any folders.
 
     Raises:
         FileNotFoundError: nothing there.
-        ValueError: neither CSV nor parquet, or both in one folder.
+        ValueError: neither CSV nor parquet, or both.
     """
-    if not source.exists():
-        raise FileNotFoundError(f"no file or folder {source}; give the path of your table")
     paths = [source]
-    if source.is_dir():
+    if is_glob(source):
+        found = glob.glob(str(source).removeprefix(GLOB), recursive=True)
+        paths = sorted(path for path in map(Path, found) if path.is_file())
+        if not paths:
+            raise FileNotFoundError(f"no file matches {source}; correct the pattern")
+    elif not source.exists():
+        raise FileNotFoundError(f"no file or folder {source}; give the path of your table")
+    elif source.is_dir():
         paths = sorted(p for p in source.iterdir() if p.name.endswith(CSV + PARQUET))
         if not paths:
             raise FileNotFoundError(f"{source} holds no .csv or .parquet file")
@@ -92,13 +109,13 @@ def _header(paths: list[Path]) -> tuple[str, list[str]]:
         except (gzip.BadGzipFile, EOFError) as error:
             raise ValueError(f"{path} is no complete gzip file; fetch it again") from error
         try:
-            lines.append(line.decode("utf-8-sig").strip())
+            lines.append(line.decode("utf-8-sig").rstrip("\r\n"))
         except UnicodeDecodeError as error:
             raise ValueError(
                 f"{path}: the header is not UTF-8; convert the file, for example with "
                 f"`iconv -f {'UTF-16' if line[:2] in BOMS else 'LATIN1'} -t UTF-8`"
             ) from error
-        if not lines[-1]:
+        if not lines[-1].strip():
             raise ValueError(f"{path} has no header line; its first line must name the columns")
         if lines[-1] != lines[0]:
             raise ValueError(f"{path} has other columns than {paths[0]}; give all parts one header")

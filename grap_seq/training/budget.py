@@ -17,9 +17,17 @@ def with_epochs(config: Any, steps: int) -> Any:
     Args:
         config: of `pretrain` or `finetune`.
         steps: optimiser steps of an epoch.
+
+    Raises:
+        ValueError: `min_epochs` above `max_epochs`.
     """
     config = config.copy()
     if config.epochs == AUTO:
+        if config.min_epochs > config.max_epochs:
+            raise ValueError(
+                f"min_epochs={config.min_epochs} and max_epochs={config.max_epochs}: give the"
+                " smaller number as min_epochs"
+            )
         wanted = max(config.min_epochs, -(-config.min_steps // steps))
         config.epochs = min(wanted, config.max_epochs)
         short = f", fewer than min_steps={config.min_steps:,}: max_epochs is {config.max_epochs}"

@@ -9,6 +9,7 @@ Nothing is written elsewhere, such as to the system's temporary folder.
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -64,11 +65,12 @@ class CheckpointFiles(CheckpointIO):
         """Read a checkpoint: tensors and plain values, never objects."""
         if not self._ours(path):
             return {}
-        content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        return content
+        return _read(path, map_location)
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Checkpoints are removed by those that follow."""
+        """Checkpoints are removed by those that follow; processes leave an empty folder."""
+        if not self._ours(path):
+            Path(path).parent.rmdir()
 
     def _ours(self, path: Any) -> bool:
         return Path(path).parent == self.run / FOLDER
@@ -111,7 +113,16 @@ def newest(run: Path, settings: str) -> dict[str, Any] | None:
 
 def load(run: Path, record: dict[str, Any]) -> dict[str, Any]:
     """Content of a checkpoint that `newest` has found, on the CPU."""
-    content: dict[str, Any] = torch.load(run / record["file"], "cpu", weights_only=True)
+    return _read(run / record["file"], "cpu")
+
+
+def _read(path: Any, map_location: Any) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location, weights_only=True)
+    except UnpicklingError as error:
+        raise ValueError(
+            f"{path} is none of grap_seq's checkpoints: it holds objects, whose code is not run"
+        ) from error
     return content
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, loader
@@ -49,9 +50,19 @@ class PretrainData(lightning.LightningDataModule):
         super().__init__()
         self.train, self.val = (Sequences(prepared, split, label) for split in ("train", "val"))
         self._seen, self.labelled = self.train.with_labels(fraction), labelled
+        if fraction < 1:
+            self._check_labels(fraction)
         self.policy, self.batch_size, self.seed = policy, batch_size, seed
         self.max_padding, self.workers = max_padding, workers
         self._stopped = (0, 0)
+
+    def _check_labels(self, fraction: float) -> None:
+        given, seen = self.train.examples().labels, self._seen.examples().labels
+        if len(np.unique(seen)) < 2:
+            raise ValueError(
+                f"labels.fraction={fraction:g} leaves {len(seen):,} of {len(given):,} training"
+                " labels, and two that differ are needed; give a larger one"
+            )
 
     def steps(self, world: int = 1, accumulate: int = 1) -> int:
         """Optimiser steps of an epoch of so many processes, with as many batches a step."""

@@ -50,11 +50,6 @@ def pretrain(config: Any) -> Path:
         ValueError: the config does not fit the data or the machine.
         SystemExit: the process was told to stop; `resume` goes on.
     """
-    if config.mode == "auxiliary" and config.weighting.name != "auxiliary":
-        raise ValueError(
-            f"mode={config.mode} with weighting={config.weighting.name}: auxiliary training is"
-            " mode=auxiliary, which chooses its own weighting"
-        )
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
     interval = Interval.parse(config.checkpoint_every)

@@ -23,6 +23,7 @@ from torch import Tensor, distributed
 from grap_seq import seal
 from grap_seq.batch import Batch
 from grap_seq.distributed import world_size
+from grap_seq.settings import NONFINITE
 
 # Sequences that a message names.
 NAMED = 5
@@ -42,21 +43,11 @@ class Nonfinite:
     run: Path | None = None
 
     @classmethod
-    def parse(cls, text: Any, run: Path | None = None) -> Nonfinite:
-        """From the setting: `stop`, or `skip:N`.
-
-        Raises:
-            ValueError: anything else.
-        """
-        if text == "stop":
-            return cls(0, run)
-        found = re.fullmatch(r"skip:([1-9]\d*)", str(text))
-        if found is None:
-            raise ValueError(
-                f"nonfinite={text}: choose stop, or skip:N to go on after up to N refused updates"
-                " in a row, such as skip:2"
-            )
-        return cls(int(found[1]), run)
+    def parse(cls, text: str, run: Path | None = None) -> Nonfinite:
+        """What a valid `nonfinite` means."""
+        found = re.fullmatch(NONFINITE, text)
+        assert found is not None
+        return cls(int(found[1] or 0), run)
 
 
 @dataclass(frozen=True)

@@ -129,6 +129,8 @@ def _resumed(run: Path, config: Any) -> Start:
     seal.write_json(run, "environment.json", about | {"resumed": again})
     step = "the beginning: it had no checkpoint yet" if record is None else f"step {record['step']}"
     say(f"{run} goes on from {step}.")
+    if raised and stored["schedule"] == "cosine":
+        say("Its learning rate rises to where it is at this step of the longer schedule.")
     return Start(settings, record)
 
 

@@ -7,7 +7,7 @@ Algorithm 1, equation 15, Table 5 (normalizations).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -75,14 +75,14 @@ class GraP(Weighting):
         every: int = 1,
     ) -> None:
         super().__init__(names)
-        for value, choices in (
-            (normalization, ("gradnorm", "sum", "none")),
-            (rescale, ("equal", "unit")),
-            (units, ("loss", "gradient")),
-            (downstream_norm, ("none", "batch")),
+        for option, value, choices in (
+            ("normalization", normalization, get_args(Normalization)),
+            ("rescale", rescale, get_args(Rescale)),
+            ("units", units, get_args(Units)),
+            ("downstream_norm", downstream_norm, get_args(DownstreamNorm)),
         ):
             if value not in choices:
-                raise ValueError(f"GraP has no option {value!r}; choose one of {choices}")
+                raise ValueError(f"{option}={value}: choose one of {', '.join(choices)}")
         if not 0 <= smoothing < 1:
             raise ValueError(f"smoothing={smoothing}: a decay lies in [0, 1)")
         if every < 1:

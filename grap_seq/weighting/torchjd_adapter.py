@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grap_seq.names import nearest
 from grap_seq.seeds import derived_seed
 from grap_seq.weighting.gramian import GramianWeighting
 
@@ -58,7 +59,7 @@ class TorchJD(GramianWeighting):
         choices = methods()
         kind = choices.get(method.replace("_", "").lower())
         if kind is None:
-            raise ValueError(f"TorchJD has no method {method!r}; choose one of {sorted(choices)}")
+            raise ValueError(f"method={method}: {nearest(method, choices)}, as TorchJD has them")
         try:
             self.method = kind(**(options or {}))
         except ImportError as error:

@@ -131,6 +131,25 @@ def test_killed_run_continues_and_bad_rows_are_counted(
     assert len(rows_of(output)) == 5
 
 
+def test_a_pattern_on_purpose_and_names_that_are_sql(tmp_path: Path) -> None:
+    names = ["'; DROP TABLE x; --", '`"when', "[/red] ki.nd", "am*ou?nt, \\"]
+    for part, row in (("dt=1", [1, 0, "'", 1.5]), ("dt=2", [2, 1, "`", 2.5])):
+        (tmp_path / part).mkdir()
+        table = pa.table({name: [cell] for name, cell in zip(names, row, strict=True)})
+        pq.write_table(table, tmp_path / part / "p.parquet")
+    spec = {**SPEC, "id": names[0], "time": names[1], "categorical": names[2:3]}
+    spec["numerical"] = names[3:]
+    (tmp_path / "spec.yaml").write_text(json.dumps(spec))
+    arguments: dict[str, Any] = {
+        "source": Path(f"glob:{tmp_path}/dt=*/*.parquet"),
+        "spec": tmp_path / "spec.yaml",
+    }
+    for chosen in ("duckdb", "spark"):
+        prepare("table", tmp_path / chosen, engine=chosen, **arguments)
+    assert_same(tmp_path / "duckdb", tmp_path / "spark")
+    assert [row[names[0]] for row in rows_of(tmp_path / "spark")] == [1, 2]
+
+
 def _stop(*_: Any, **__: Any) -> None:
     raise KeyboardInterrupt
 

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+import os
+import re
+import sys
+from collections.abc import Callable, Container
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import lightning
+import pandas as pd
 import pytest
 import torch
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors import safe_open
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from grap_seq import cli, seal
 from grap_seq import config as configs
-from grap_seq import seal
 from grap_seq.batch import Batch
 from grap_seq.objectives.composite import CompositeObjective
 from grap_seq.objectives.means import Mean
+from grap_seq.objectives.next_event import NumberHead
+from grap_seq.training.base import TOLD
+from grap_seq.training.finetune import supervised
 from grap_seq.training.module import PretrainModule
+from grap_seq.training.pretrain import pretrain
 from grap_seq.training.refusal import Nonfinite, Part, Refusal, tensors_of
+from tests.processes import in_two_processes, together
+from tests.shop import TIMES
 from tests.training.test_module import batch, fit, module
 
 SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "trainer.threads=1", "batch_size=8"]
@@ -32,6 +44,10 @@ CHANGES: dict[str, Change] = {
     "inf": lambda loss: loss * torch.inf,
     "value": lambda loss: loss + torch.inf,
 }
+
+
+def _same(loss: Tensor) -> Tensor:
+    return loss
 
 
 class BatchNormLoss(nn.Module):
@@ -56,9 +72,9 @@ def changed(model: PretrainModule, changes: dict[int, Change], name: str = "amou
 
     def changing(*arguments: Any) -> Mean:
         loss, count = forward(*arguments)
-        return Mean(changes.get(next(numbers), lambda same: same)(loss), count)
+        return Mean(changes.get(next(numbers), _same)(loss), count)
 
-    head.forward = changing  # type: ignore[method-assign]
+    head.forward = changing
 
 
 class States(lightning.Callback):
@@ -135,13 +151,16 @@ def test_statistics_of_no_method_remember_it(shop: Path, weighting: str, encoder
     )
 
 
-def test_what_a_setting_says(tmp_path: Path) -> None:
+def test_what_the_setting_says(tmp_path: Path) -> None:
     assert Nonfinite.parse("stop") == Nonfinite(0)
     assert Nonfinite.parse("skip:12", tmp_path) == Nonfinite(12, tmp_path)
-    assert Nonfinite.parse(configs.compose("pretrain", []).nonfinite) == Nonfinite()
-    for wrong in ("skip", "skip:0", "skip:-1", "skip:two", "skip:2 ", "", None, 3, "Stop"):
-        with pytest.raises(ValueError, match="choose stop, or skip:N"):
-            Nonfinite.parse(wrong)
+    for command in ("pretrain", "finetune"):
+        default = configs.compose(command, ["run=r"]).nonfinite
+        assert Nonfinite.parse(default) == Nonfinite(2)
+        assert configs.compose(command, ["run=r", "nonfinite=stop"]).nonfinite == "stop"
+    for wrong in ("skip", "skip:0", "skip:-1", "skip:two", "null", "3", "Stop"):
+        with pytest.raises(ValueError, match=r"nonfinite=.*: write stop, or skip:N"):
+            configs.compose("pretrain", [f"nonfinite={wrong}"])
 
 
 def part(losses: dict[str, float], *sequences: Any, place: str = "process0/batch0") -> Part:
@@ -209,11 +228,11 @@ def test_the_batch_can_be_read_without_pickle(shop: Path, tmp_path: Path) -> Non
         )
 
 
-class HostReads(TorchDispatchMode):
+class HostReads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch: no types
     """Counts the values that the host waits for."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.count = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -232,3 +251,208 @@ def test_the_host_waits_for_one_value_a_step(shop: Path) -> None:
         optimizer = torch.optim.Adam(model.clipped_parameters())
         model.configure_gradient_clipping(optimizer, 1.0)
     assert reads.count == weighs + 1
+
+
+class Failing:
+    """Loss of a number that is not finite in some calls of a run, counted from 0.
+
+    Args:
+        calls: these calls.
+    """
+
+    def __init__(self, calls: Container[int]) -> None:
+        self.calls, self.number, self.forward = calls, -1, NumberHead.forward
+
+    def __call__(self, *arguments: Any) -> Mean:
+        loss, count = self.forward(*arguments)
+        # Validation is in between.
+        self.number += torch.is_grad_enabled()
+        return Mean(loss * torch.nan if self.number in self.calls else loss, count)
+
+
+def settings(shop: Path, run: Path, *more: str) -> Any:
+    chosen = [f"prepared={shop}", f"run={run}", "objective.targets=[next]", "select=last"]
+    return configs.compose("pretrain", [*SMALL, *TIMES, *chosen, "log_every=1", *more])
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, calls: Container[int]) -> None:
+    failed = Failing(calls)
+    monkeypatch.setattr(NumberHead, "forward", lambda *arguments: failed(*arguments))
+
+
+def test_a_run_counts_what_it_skips_and_says_so(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where gradients are accumulated, and where the run is stopped and goes on."""
+    # Six batches an epoch, in twos: update 2, and of updates 4 and 6 one batch each.
+    failing(monkeypatch, {2, 3, 7, 10})
+    run = tmp_path / "run"
+    for steps in (5, -1):
+        pretrain(
+            settings(
+                shop,
+                run,
+                *("epochs=2", "accumulate=2", "resume=true", f"trainer.max_steps={steps}"),
+            )
+        )
+    metrics = pd.read_csv(run / "metrics.csv")
+    assert metrics["step"].tolist() == [3, 6]
+    assert metrics["skipped_updates"].tolist() == [1, 2]
+    # What was left out is in no mean.
+    assert metrics.filter(like="loss/").notna().all(axis=None)
+    assert metrics["gradient_norm"].notna().all()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "update 2 (epoch 1) was refused: not finite: amount (sequences" in out
+    assert "1 updates skipped: gradients were not finite" in out
+    assert "3 of 6 updates were skipped: their losses or gradients were not finite." in out
+    found = json.loads((run / "model.json").read_text())["training"]
+    assert (found["skipped"], found["updates"]) == (3, 6)
+    saved = sorted(path.name for path in (run / "refused").iterdir())
+    assert saved == [f"step-{step:06}.safetensors" for step in (2, 4, 6)]
+    with safe_open(run / "refused" / saved[1], "pt") as file:
+        facts = json.loads(file.metadata()["batches"])
+    # Of an update of two batches the bad one is saved, by the number that it has in its epoch.
+    assert list(facts) == ["process0/batch1"]
+    ids = {str(value) for value in range(80)}
+    assert {str(one) for one in facts["process0/batch1"]["sequences"]} < ids
+
+
+def test_counts_go_on_behind_a_stop(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(monkeypatch, {1, 2, 3})
+    run = tmp_path / "run"
+    pretrain(settings(shop, run, "epochs=2", "trainer.max_steps=3"))
+    with pytest.raises(FloatingPointError, match=r"update 4 .*: amount .*number 3 in a row"):
+        pretrain(settings(shop, run, "epochs=2", "resume=true"))
+
+
+@pytest.mark.parametrize("mode", ["pretrain", "supervised"])
+def test_an_epoch_without_an_update_ends_the_run(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    run = tmp_path / "run"
+    chosen = settings(shop, run, "epochs=3", "nonfinite=skip:1000", f"mode={mode}", "lr=1e-3")
+    if mode == "pretrain":
+        failing(monkeypatch, range(6, 12))
+    else:
+        monkeypatch.setattr(
+            "grap_seq.training.supervised.label_loss",
+            lambda label, outputs, codes: (outputs.sum() * torch.nan, torch.ones(())),
+        )
+    train, epoch = (pretrain, 2) if mode == "pretrain" else (supervised, 1)
+    with pytest.raises(FloatingPointError, match=rf"all \d updates of epoch {epoch} were refused"):
+        train(chosen)
+    assert not (run / "model.safetensors").exists()
+    assert len(list((run / "refused").iterdir())) <= TOLD
+    assert pd.read_csv(run / "metrics.csv")["skipped_updates"].tolist() == [0, 6][-epoch:]
+
+
+@pytest.mark.parametrize("where", ["parameter", "running_var"])
+def test_a_model_that_is_none_any_more_is_not_saved(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """After the last update of an epoch no loss tells."""
+
+    def break_it(self: PretrainModule, *arguments: Any) -> None:
+        if self.global_step == 12:
+            names = {"parameter": "block.3.weight", "running_var": "block.1.running_var"}
+            embedding = self.model.embedding
+            tensor = dict([*embedding.named_parameters(), *embedding.named_buffers()])[names[where]]
+            tensor.data.view(-1)[0] = torch.inf
+
+    monkeypatch.setattr(PretrainModule, "on_train_batch_end", break_it, raising=False)
+    run = tmp_path / "run"
+    with pytest.raises(FloatingPointError, match="parameters are not finite at the end of epoch 2"):
+        pretrain(settings(shop, run, "epochs=3"))
+    assert not (run / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "sentence"),
+    [
+        (["lr=1e6"], "the losses of epoch 1 are [0-9,]{9,} times those of the first batch"),
+        (["lr=1e6", "mode=supervised"], "times those of the first batch: the run has diverged"),
+        (
+            ["lr=1e6", "encoder=transformer"],
+            "not finite are all losses, because the embeddings are not .sequences .*safetensors",
+        ),
+        (["lr=1e29"], "number 3 in a row. Lower lr"),
+    ],
+)
+def test_a_diverged_run_says_so_and_fails(
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    chosen: list[str],
+    sentence: str,
+) -> None:
+    run = tmp_path / "run"
+    given = [*SMALL, *TIMES, f"prepared={shop}", f"run={run}", "epochs=3", *chosen]
+    monkeypatch.setattr(sys, "argv", ["grap-seq", "pretrain", *given])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert re.search(sentence, capsys.readouterr().err)
+    assert not (run / "model.safetensors").exists()
+
+
+def test_losses_that_rise_far_are_told_though_the_run_goes_on(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretrain(settings(shop, tmp_path / "run", "epochs=1", "lr=1"))
+    assert "times those of the first batch: lower lr." in capsys.readouterr().out
+
+
+def _in_one_of_two(rank: int, shop: Path, change: str, allowed: int) -> dict[str, Any]:
+    """Training by DDP, where the loss of a batch is not finite in the second process alone."""
+    os.environ |= {"LOCAL_RANK": str(rank), "GLOO_SOCKET_IFNAME": "lo"}
+    model, states = module(shop), States()
+    model.nonfinite = Nonfinite(allowed, shop.parent / f"refused-{change}-{allowed}")
+    if rank == 1:
+        changed(model, {1: CHANGES[change]})
+    batches = [batch(shop, row + rank, row + rank + 2) for row in range(0, 16, 4)]
+    error = ""
+    try:
+        fit(
+            model,
+            batches,
+            callbacks=[states],
+            strategy="ddp",
+            devices=2,
+            plugins=[LightningEnvironment()],
+            use_distributed_sampler=False,
+            barebones=False,
+        )
+    except FloatingPointError as raised:
+        error = str(raised)
+    counts = [model.refused, model.skipped, model.refused_in_all]
+    # What the second update left, and how much each of those behind it changed.
+    left, after = states.states[1], [*states.states[2:], {**states.states[1], **model.state_dict()}]
+    moved = [len(same(left, after[0])), *(len(same(*pair)) for pair in pairwise(after[:-1]))]
+    return {"error": error, "counts": counts, "moved": moved, "state": after[-1]}
+
+
+@together
+@pytest.mark.parametrize(("change", "allowed"), [("value", 2), ("nan", 0)])
+def test_all_processes_refuse_what_one_finds(
+    shop: Path, tmp_path: Path, change: str, allowed: int
+) -> None:
+    found = in_two_processes(_in_one_of_two, tmp_path, shop, change, allowed)
+    assert found[0]["error"] == found[1]["error"]
+    assert found[0]["counts"] == found[1]["counts"]
+    assert same(found[0]["state"], found[1]["state"]) == set()
+    run = shop.parent / f"refused-{change}-{allowed}"
+    with safe_open(run / "refused" / "step-000002.safetensors", "pt") as file:
+        assert list(json.loads(file.metadata()["batches"])) == ["process1/batch1"]
+    if allowed:
+        assert (found[0]["error"], found[0]["counts"]) == ("", [0, 1, 1])
+        refused, *others = found[0]["moved"]
+        assert refused == 0
+        assert min(others) == max(others) > 50
+    else:
+        assert found[0]["moved"] == [0]
+        assert "update 2 (epoch 1) was refused: not finite: amount (sequences 0, 1)" in str(
+            found[0]["error"]
+        )

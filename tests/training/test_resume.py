@@ -61,3 +61,24 @@ def test_killed_and_resumed_run_is_bit_equal(shop: Path, tmp_path: Path) -> None
     )
     pd.testing.assert_frame_equal(expected_metrics, got_metrics)
     assert len(got_metrics) == EPOCHS
+
+
+def test_a_finished_run_is_trained_on_as_if_it_had_been_longer(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a rate that does not depend on how long the run is to be."""
+    whole, longer = tmp_path / "whole", tmp_path / "longer"
+    cli.pretrain([*arguments(shop, whole), "schedule=step"])
+    few = [argument for argument in arguments(shop, longer) if not argument.startswith("epochs")]
+    few.append("schedule=step")
+    cli.pretrain([*few, "epochs=2"])
+    before = (longer / "model.safetensors").read_bytes()
+    capsys.readouterr()
+    cli.pretrain([*few, "epochs=2", "resume=true"])
+    assert "is finished" in capsys.readouterr().out
+    assert (longer / "model.safetensors").read_bytes() == before
+    cli.pretrain([*few, f"epochs={EPOCHS}", "resume=true"])
+    expected, got = (load_file(run / "model.safetensors") for run in (whole, longer))
+    assert not [name for name, tensor in expected.items() if not tensor.equal(got[name])]
+    assert f"epochs: {EPOCHS}" in (longer / "config.yaml").read_text().splitlines()
+    assert len(pd.read_csv(longer / "metrics.csv")) == EPOCHS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from grap_seq import config as configs
 from grap_seq import seal
 from grap_seq.training.checkpoint_files import CheckpointFiles, name_of
+from grap_seq.training.pretrain import pretrain
 from grap_seq.training.run_folder import Start, opened
 
 
@@ -260,3 +262,18 @@ def test_there_is_nothing_to_go_on_with(
     # Killed before its first checkpoint.
     assert begin(shop, run, "resume=true").record is None
     assert "the beginning" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("trainer", ["cpu", "ddp2_cpu"])
+def test_nothing_is_written_to_the_temporary_folder(
+    shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trainer: str
+) -> None:
+    empty = tmp_path / "temporary"
+    empty.mkdir()
+    monkeypatch.setenv("TMPDIR", str(empty))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    small = ["dataset.hidden=8", "event_width=8", "epochs=1", "trainer.threads=1"]
+    pretrain(settings(shop, tmp_path / "run", f"trainer={trainer}", *small))
+    # Multiprocessing puts a socket there.
+    left = [path for path in empty.rglob("*") if not path.name.startswith(("pymp-", "listener-"))]
+    assert not left

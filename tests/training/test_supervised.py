@@ -93,7 +93,7 @@ def test_clipping_is_the_pretrained_runs_unless_it_is_switched_off(tmp_path: Pat
         configs.save(configs.compose("pretrain", [stored]), tmp_path / "config.yaml")
         chosen = settings_of(configs.compose("finetune", [f"run={tmp_path}", override]))
         assert chosen.clip == expected
-    with pytest.raises(ValueError, match="clip=-1: write a number from 0"):
+    with pytest.raises(ValueError, match="clip=-1: write a number from 0 "):
         settings_of(configs.compose("finetune", [f"run={tmp_path}", "clip=-1"]))
 
 
@@ -233,7 +233,7 @@ def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Pat
     ):
         with pytest.raises(ValueError, match=f"{wrong}: .*{remedy}"):
             tuned(runs["gru"], output, wrong)
-    with pytest.raises(ValueError, match="mode=auxiliary with weighting=grap"):
+    with pytest.raises(ValueError, match="mode=auxiliary and weighting=grap"):
         cli.pretrain([*BASE, f"prepared={shop}", "mode=auxiliary", "weighting=grap"])
     source = write_shop(tmp_path, 40)
     spec = tmp_path / "events.yaml"
@@ -246,7 +246,7 @@ def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Pat
         tuned(runs["gru"], output, unlabelled)
     spec.write_text(spec.read_text().replace("label: null", "label: churned\nmetric: accuracy"))
     prepare("table", tmp_path / "other", source=source)
-    with pytest.raises(ValueError, match=r"another schema than .*prepare it with like="):
+    with pytest.raises(ValueError, match=r"another schema than .*prepare it with .*like="):
         tuned(runs["gru"], output, f"prepared={tmp_path / 'other'}")
     with pytest.raises(FileNotFoundError, match=r"no config\.yaml"):
         cli.finetune([f"run={tmp_path / 'absent'}"])

@@ -46,16 +46,18 @@ def step(problem: Problem, weights: Tensor, **options: Any) -> tuple[Tensor, Ten
     return encoder, weighting.weights.grad, weighting.weights.detach()
 
 
-def assert_same_update(found: Tensor, wanted: Tensor, problem: Problem) -> None:
-    """Equal up to rounding of the terms of f's gradient, p / n and (w.p) C w / n^3.
+def assert_same_update(found: Tensor, wanted: Tensor, problem: Problem, weights: Tensor) -> None:
+    """Equal up to rounding of the terms of f's gradient, p_k / n and (w.p) (C w)_k / n^3.
 
     They may cancel down to nothing (with one loss they always do), and what rounding leaves then
-    depends on the order of the sums: on the order of the losses, on the number of threads.
+    depends on the order of the sums: on the order of the losses, on where memory lies. An inner
+    product g_k.d is rounded as |g_k||d| is, however small it comes out itself, and n^2 = w.C w as
+    (sum_k w_k |g_k|)^2 is. Measured over 3,000 problems: 6e-16 of that.
     """
     rows, down = problem.stacked()
-    norms = rows.norm(dim=1)
-    terms = float((rows @ down).abs().max() / norms[norms > 0].min())
-    torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12 * terms)
+    norms, length = rows.norm(dim=1), (weights @ rows).norm()
+    terms = norms * down.norm() / length * (weights @ norms / length) ** 4
+    assert ((found - wanted).abs() <= 1e-14 * terms).all()
 
 
 @given(SIZES, FACTORS)
@@ -108,10 +110,10 @@ def test_the_order_of_the_losses_does_not_matter(size: Size, random: Random) -> 
         [problem.scales[j] for j in heads],
     )
     encoder, gradient, _ = step(problem, weights)
-    other, other_gradient, _ = step(permuted, weights[order])
+    other, other_gradient, used = step(permuted, weights[order])
     largest = float(encoder.abs().max())
     torch.testing.assert_close(other, encoder, rtol=1e-9, atol=1e-12 * largest)
-    assert_same_update(other_gradient, gradient[order], permuted)
+    assert_same_update(other_gradient, gradient[order], permuted, used)
 
 
 @given(SIZES, FACTORS)

@@ -40,7 +40,7 @@ def test_every_method_without_required_options_runs(method: str) -> None:
 
 
 def test_arguments() -> None:
-    with pytest.raises(ValueError, match=r"no method 'adam'; choose one of \['alignedmtl'"):
+    with pytest.raises(ValueError, match=r"method=adam: .*alignedmtl"):
         TorchJD(["a"], "adam")
     with pytest.raises(ValueError, match=r"cagrad does not take the options \{'d': 1\}"):
         TorchJD(["a"], "cagrad", options={"d": 1})
