@@ -134,6 +134,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return own, other
 
 
+def test_validate_checks_every_file_of_a_run(
+    made: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = _copy(made[0], tmp_path)
+
+    def validate(folder: Path) -> None:
+        _call("validate", f"run={folder / 'run'}")
+
+    validate(at)
+    assert "files are as they were written" in capsys.readouterr().out
+    for file in FILES:
+        path = _path(at / "run", FILES[file])
+        whole = path.read_bytes()
+        _flip(path, path)
+        _fails(validate, at, path, capsys)
+        path.write_bytes(whole)
+    (at / "run" / "head.json").unlink()
+    _fails(validate, at, at / "run" / "head.json", capsys)
+
+
 def test_files_are_as_open_to_others_as_the_user_says(made: tuple[Path, Path]) -> None:
     for path in made[0].rglob("*"):
         wanted = 0o750 if path.is_dir() else 0o640
