@@ -39,8 +39,9 @@ def locked(folder: Path, shared: bool = False, names: Sequence[str] = EVERYTHING
         raise
     with file:
         _acquire(file, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        # What it said is of one that has ended.
+        file.truncate(0)
         if not shared:
-            file.truncate(0)
             started = datetime.now(timezone.utc).isoformat(" ", "seconds")
             file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
             file.flush()
