@@ -25,8 +25,11 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from benchmarks.memory import resident
+from benchmarks.prepared_folder import describe
+from grap_seq import seal
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.leak import LabelsUsed
+from grap_seq.evaluation.origin import Origin
 from grap_seq.evaluation.protocol import evaluate
 from grap_seq.files import write_json
 from grap_seq.schema import LABEL, TIME, Field, Label, Schema
@@ -47,13 +50,10 @@ SCHEMA = Schema(
 def write(folder: Path, rows: int, columns: int) -> tuple[Path, Path]:
     """A run and its prepared folder."""
     run, prepared = folder / "run", folder / "data"
-    (run / "embeddings" / "untrained").mkdir(parents=True)
+    run.mkdir()
     prepared.mkdir()
-    SCHEMA.save(prepared)
-    (prepared / "manifest.json").write_text("{}")
-    used = LabelsUsed("leaves", None, 1.0, "last")
-    (run / "model.json").write_text(json.dumps({"labels": used.to_dict()}))
     rng, first = np.random.default_rng(0), 0
+    labelled: dict[str, tuple[Any, Any]] = {}
     for split, share in SHARES.items():
         count = round(share * rows)
         ids, labels = np.arange(first, first + count), rng.integers(2, size=count)
@@ -68,17 +68,28 @@ def write(folder: Path, rows: int, columns: int) -> tuple[Path, Path]:
         label = pa.array(labels, pa.int32())
         part = pa.table({"client": ids, **table, LABEL: label})
         pq.write_table(part, prepared / split / "part-00000.parquet", row_group_size=2000)
-        for target in (run / "embeddings", run / "embeddings" / "untrained"):
-            _write_embeddings(target / f"{split}.parquet", ids, labels, columns, rng)
+        labelled[split] = ids, labels
+    used = LabelsUsed("leaves", None, 1.0, "last")
+    seal.write_json(run, "model.json", {"labels": used.to_dict(), "weights": "random"})
+    origin = Origin("random", describe(prepared, SCHEMA).data)
+    for split, (ids, labels) in labelled.items():
+        for target in ("embeddings", "embeddings/untrained"):
+            with seal.write(run, f"{target}/{split}.parquet") as path:
+                _write_embeddings(path, ids, labels, columns, origin, rng)
     return run, prepared
 
 
 def _write_embeddings(
-    path: Path, ids: Any, labels: Any, columns: int, rng: np.random.Generator
+    path: Path,
+    ids: Any,
+    labels: Any,
+    columns: int,
+    origin: Origin,
+    rng: np.random.Generator,
 ) -> None:
     names = [f"emb_{number:04d}" for number in range(columns)]
     kinds = {"client": pa.int64(), LABEL: pa.int32(), **dict.fromkeys(names, pa.float32())}
-    metadata = {"parts": json.dumps({"last": columns}), "eval_length": "1200"}
+    metadata = {"parts": json.dumps({"last": columns}), "eval_length": "1200", **origin.to_dict()}
     schema = pa.schema(list(kinds.items()), metadata)
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, len(ids), ROW_GROUP):

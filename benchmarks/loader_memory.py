@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.memory import resident
+from benchmarks.prepared_folder import describe
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
@@ -37,8 +38,6 @@ def write_split(folder: Path, rows: int) -> None:
     """A prepared training split of `rows` sequences with 120 events each, part by part."""
     schema = Schema("random", "client", "day", (Field("score", "numerical"),))
     (folder / "train").mkdir(parents=True)
-    schema.save(folder)
-    (folder / "manifest.json").write_text("{}")
     rng = np.random.default_rng(0)
     part = 10_000
     offsets = pa.array(np.arange(0, part * EVENTS + 1, EVENTS, dtype=np.int32))
@@ -54,6 +53,7 @@ def write_split(folder: Path, rows: int) -> None:
         )
         path = folder / "train" / f"part-{number:05d}.parquet"
         pq.write_table(table, path, row_group_size=2000)
+    describe(folder, schema)
 
 
 def measure(folder: Path, queue: multiprocessing.Queue[tuple[float, ...]]) -> None:

@@ -60,3 +60,23 @@ def test_a_line_that_a_full_disk_has_cut_harms_no_other(tmp_path: Path) -> None:
         temporary.touch()
     assert [seal.problem(tmp_path, name) for name in ("f.txt", "h.txt")] == [None, None]
     assert seal.records(tmp_path)["h.txt"][-1]["step"] == 3
+
+
+def test_problems_of_all_files_are_listed(tmp_path: Path) -> None:
+    for name in ("a/b.txt", "c.txt", "d.txt", "e.txt"):
+        seal.write_text(tmp_path, name, name)
+    assert seal.problems(tmp_path) == []
+    (tmp_path / "a" / "b.txt").write_text("")
+    (tmp_path / "c.txt").unlink()
+    seal.remove(tmp_path, "d.txt")
+    found = [line.partition(":")[0] for line in seal.problems(tmp_path)]
+    assert found == ["a/b.txt", "c.txt"]
+
+
+def test_a_file_is_whole_also_if_its_removal_was_killed(tmp_path: Path) -> None:
+    seal.write_text(tmp_path, "f.txt", "hello")
+    seal.remove(tmp_path, "f.txt")
+    assert seal.problem(tmp_path, "f.txt") == "is missing"
+    (tmp_path / "f.txt").write_text("hello")
+    assert seal.problem(tmp_path, "f.txt") is None
+    seal.remove(tmp_path, "other.txt")

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from grap_seq.files import write_json
 from grap_seq.prep.clean import TimeKind
 from grap_seq.prep.spec import DatasetSpec
-from grap_seq.prep.verify import check_file
+from grap_seq.prep.verify import check_file, verify
 from grap_seq.schema import Field, Label, Metric, Schema
 
 # Differences that a message names.
@@ -169,8 +169,9 @@ def check_codes(prepared: Path, run: Path) -> None:
 
     Raises:
         FileNotFoundError: one of them has no schema.yaml or vocab.json.
-        ValueError: they differ; says in what.
+        ValueError: they differ, says in what; or a file is damaged.
     """
+    verify(prepared)
     remedy = (
         f"prepare it with `grap-seq prepare ... like={run}`, or name the right folder with"
         " prepared="

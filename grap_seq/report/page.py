@@ -65,9 +65,9 @@ def _page(run: Path, prepared: Path) -> str:
     files, schema = read(run), Schema.load(prepared)
     _check_origin(run, prepared, files)
     sections: list[tuple[str, Callable[[], Any]]] = [
+        ("embeddings", lambda: _picture(run, prepared, schema)),
         ("weights", lambda: _weights(run, files)),
         ("losses", lambda: _losses(run, files)),
-        ("embeddings", lambda: _picture(run, prepared, schema)),
     ]
     content = {key: section() for key, section in track(sections, "drawing", transient=True)}
     environment = Environment(

@@ -245,3 +245,13 @@ def test_the_error_bar_counts_sequences_and_not_labels() -> None:
     )
     assert result.test == 0.8
     assert result.std == pytest.approx((0.8 * 0.2 / 40) ** 0.5, rel=0.2)
+
+
+def test_damaged_embeddings_of_labels_are_named(prepared: Path, tmp_path: Path) -> None:
+    run = run_of(prepared, tmp_path / "run")
+    path = run / "embeddings" / "labels" / "test.parquet"
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:900] + bytes([whole[900] ^ 1]) + whole[901:], b""):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"labels/test\.parquet is damaged.*grap-seq embed"):
+            load(run, prepared, tmp_path)
