@@ -82,8 +82,8 @@ def finetune(config: Any) -> Path:
         ValueError: other data than the run's, no label, or options that do not fit.
     """
     source = load(config.pretrained)
-    check_codes(Path(config.prepared), Path(config.pretrained))
     _labelled(Path(config.prepared))
+    check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
     lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
