@@ -160,6 +160,7 @@ def test_a_columns_name_is_data(
 
 @pytest.mark.parametrize("key", ["id", "time", "label", "categorical"])
 def test_a_zero_byte_in_a_name_is_refused_in_a_sentence(key: str, tmp_path: Path) -> None:
-    source = write_source(tmp_path, **{key: ["a\0b"] if key == "categorical" else "a\0b"})
-    with pytest.raises(ValueError, match=r"column 'a\\x00b' has a zero byte; rename it"):
+    changes: dict[str, Any] = {key: ["a\0b"] if key == "categorical" else "a\0b"}
+    source = write_source(tmp_path, **changes)
+    with pytest.raises(ValueError, match=rf"events\.yaml: {key}.*a\\x00b.*: write "):
         prepare("table", tmp_path / "out", source=source)
