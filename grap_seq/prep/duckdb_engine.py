@@ -140,6 +140,8 @@ def _pattern(path: Path) -> str:
     Raises:
         ValueError: it has no way to write it.
     """
+    # A folder that one stands in would become part of the pattern, and `~a` somebody's home.
+    path = path.absolute()
     pattern = glob.escape(str(path))
     if pattern != str(path) and "\\" in pattern:
         raise ValueError(
