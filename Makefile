@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint audit bench clean
 
 install: $(VENV)/.installed
 
@@ -26,10 +26,14 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy grap_seq benchmarks tests data_prep
 
+# Known vulnerabilities of what constraints.txt pins, in an environment of its own.
+audit:
+	$(PYTHON) .ci/audit.py
+
 bench: install
 	$(BIN)/python benchmarks/pretrain_cost.py
 	$(BIN)/python benchmarks/loader_memory.py
 	$(BIN)/python benchmarks/weighting_cost.py --quick
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-audit .mypy_cache .pytest_cache .ruff_cache

@@ -118,7 +118,7 @@ def pretrain(arguments: list[str]) -> None:
 def finetune(arguments: list[str]) -> None:
     """a run -> a run whose encoder has learned the label"""
     settings = config.compose("finetune", arguments)
-    _config_of(Path(settings.run))
+    _prepared_of(Path(settings.run), settings.prepared)
     from grap_seq.training.finetune import finetune as train
     from grap_seq.training.finetune import settings_of
 

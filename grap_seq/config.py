@@ -119,8 +119,12 @@ def _value(key: str, text: str) -> Any:
 
     kind = settings.kind_of(key)
     if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
-        path = kind in (kinds.PATH, kinds.FOLDER)
-        return escaped(os.path.expanduser(text) if path else text)
+        if kind in (kinds.PATH, kinds.FOLDER):
+            text = os.path.expanduser(text)
+        if kind is kinds.FOLDER and (":" in text or text.startswith("~")):
+            # Libraries take `a:b` for an address, and once more `~a` for a home.
+            text = os.path.abspath(text)
+        return escaped(text)
     try:
         parsed = OverridesParser.create().parse_override(f"{key}={text}")
     except (HydraException, RecursionError) as error:

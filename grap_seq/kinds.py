@@ -70,9 +70,9 @@ def number(
     low: float = -HUGE, high: float = HUGE, *, above: bool = False, below: bool = False
 ) -> Kind:
     """Numbers in [low, high], without `low` where they are above it, and `high` likewise."""
-    bounds = f"{'above' if above else 'from'} {low:g} {'and below' if below else 'to'} {high:g}"
+    first, last = "above " if above else "", "below " if below else ""
     return Kind(
-        f"a number {bounds}",
+        f"a number from {first}{low:g} to {last}{high:g}",
         lambda value: (
             type(value) in (int, float)
             # No comparison holds for NaN.

@@ -27,7 +27,9 @@ def locked(folder: Path, shared: bool = False, names: Sequence[str] = EVERYTHING
 
     Raises:
         FileExistsError: another process holds it; the message says which, where, and since when.
+        ValueError: it has links, through which writing would end elsewhere.
     """
+    _refuse_links(folder, names)
     try:
         file = (folder / FILE).open("a+", encoding="utf-8")
     except OSError:
@@ -45,6 +47,16 @@ def locked(folder: Path, shared: bool = False, names: Sequence[str] = EVERYTHING
             file.flush()
             remove_leftovers(folder, names)
         yield
+
+
+def _refuse_links(folder: Path, names: Sequence[str]) -> None:
+    # A stranger's folder may have one in the place of any file, the lock included.
+    for path in (folder / FILE, *(path for name in names for path in folder.glob(name))):
+        if path.is_symlink():
+            raise ValueError(
+                f"{path} is a link: what is written through it would end elsewhere; put the file or"
+                " folder itself there, or copy the whole folder with `cp -rL`"
+            )
 
 
 def _acquire(file: IO[str], folder: Path, kind: int) -> None:

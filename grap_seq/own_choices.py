@@ -24,10 +24,13 @@ def folder_of(value: str) -> Path:
         FileNotFoundError: no such folder.
     """
     folder = Path(value).expanduser()
-    if not value or not folder.is_dir():
+    # Nothing would be the folder that one stands in.
+    there = value != "" and folder.is_dir()
+    if not there or not any(path.parent.name in EXAMPLES for path in folder.glob("*/*.yaml")):
+        problem = "no choices in it" if there else "no such folder"
         raise FileNotFoundError(
-            f"configs={value}: no such folder; give one with YAML files in folders such as"
-            " encoder, weighting or dataset"
+            f"configs={value}: {problem}; give a folder with YAML files in folders such as encoder,"
+            " weighting or dataset"
         )
     return folder.resolve()
 

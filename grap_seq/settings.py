@@ -126,7 +126,7 @@ KINDS: dict[str, Kind] = {
     "compile": SWITCH,
     "adapters": choice(AUTO, "lora", "full"),
     "rank": WIDTH,
-    "alpha": number(0),
+    "alpha": number(0, 1e6),
     # Data and model.
     "max_time_gap": POSITIVE.or_word(AUTO),
     "time_scale": POSITIVE.or_word(AUTO),
@@ -243,7 +243,7 @@ def _entries(
     found = []
     for name, value in values.items():
         key, default = f"{prefix}{name}", defaults.get(name)
-        kind = None if own and name != "class" else kind_of(key)
+        kind = None if own and name not in ("name", "class") else kind_of(key)
         if kind is None:
             kind = MAPPING if is_open(key) else like(default)
         found.append((key, value, kind))

@@ -50,6 +50,12 @@ def test_the_command_of_the_page_trains_all_three(mine: Path, shop: Path, tmp_pa
     classes.allowed.clear()
     with pytest.raises(ValueError, match=r"'mine\.Convolutions' is none of grap_seq's own"):
         load(run)
+    with pytest.raises(ValueError, match="--allow-class"):
+        cli.run(["embed", f"run={run}"])
+    (option,) = re.findall(r"`(--allow-class \S+)`", PAGE)
+    cli.run(["embed", *option.split(), f"run={run}", f"output={tmp_path / 'vectors'}"])
+    assert (tmp_path / "vectors" / "train.parquet").is_file()
+    classes.allowed.clear()
     (allowed,) = re.findall(r"allow_classes=(\[.*?\])", PAGE)
     assert load(run, json.loads(allowed)).embed(purchases(5)).shape == (5, 24)
 

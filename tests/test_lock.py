@@ -64,3 +64,24 @@ def test_what_a_killed_process_left_unfinished_is_removed(tmp_path: Path) -> Non
     (tmp_path / "a" / "model.json.tmp-123").touch()
     with locked(tmp_path):
         assert not list((tmp_path / "a").iterdir())
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("name", [".lock", "checksums.jsonl", "deep/embeddings", "report.html"])
+def test_nothing_is_written_through_a_link(name: str, shared: bool, tmp_path: Path) -> None:
+    mine, folder = tmp_path / "mine", tmp_path / "folder"
+    for target in (mine / "file", mine / "nothing", mine):
+        mine.mkdir(exist_ok=True)
+        (mine / "file").write_text("precious")
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.symlink_to(target)
+        with pytest.raises(ValueError, match="is a link: what is written"), locked(folder, shared):
+            pass
+        assert [(p.name, p.read_text()) for p in mine.iterdir()] == [("file", "precious")]
+        path.unlink()
+    # The folder itself may be one, and files beside those that are ours.
+    (tmp_path / "alias").symlink_to(folder)
+    (folder / "theirs").symlink_to(mine)
+    with locked(tmp_path / "alias", names=["train.parquet"]):
+        pass

@@ -70,3 +70,35 @@ def test_a_stored_reference_is_text(
     text = "".join(p.read_text("utf-8") for p in tuned.iterdir() if p.suffix in (".yaml", ".json"))
     assert "${oc.env:SECRET}" in text
     assert "swordfish" not in text
+
+
+def test_links_in_a_run_lead_nowhere(
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("file", "train.parquet", "evaluation.json"):
+        (mine / name).write_text("precious")
+    before = {path.name: path.read_text() for path in mine.iterdir()}
+    links = {".lock": "file", "checksums.jsonl": "file", "embeddings": ".", "report.html": "file"}
+    for name, target in links.items():
+        run = tmp_path / f"with {name}"
+        shutil.copytree(trained, run)
+        (run / name).unlink(missing_ok=True)
+        (run / name).symlink_to(mine / target)
+        for arguments in (
+            ("embed", f"run={run}"),
+            ("embed", f"run={run}", f"output={tmp_path / 'other'}"),
+            ("evaluate", f"run={run}"),
+            ("report", f"run={run}"),
+            ("pretrain", *SMALL, f"run={run}", "resume=true"),
+            ("pretrain", *SMALL, f"run={run}", "overwrite=true"),
+        ):
+            monkeypatch.setattr("sys.argv", ["grap-seq", *arguments])
+            with pytest.raises(SystemExit, match="2"):
+                cli.main()
+            assert len(capsys.readouterr().err.splitlines()) == 1
+        assert {path.name: path.read_text() for path in mine.iterdir()} == before

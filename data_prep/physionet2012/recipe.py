@@ -6,9 +6,6 @@ joined in memory and parsed at once: opening 8,000 tables one by one takes many 
 
 from __future__ import annotations
 
-import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.csv as csv
+
+from grap_seq.prep.archives import contents
 
 SETS = ("a", "b")
 HEADER = b"Time,Parameter,Value"
@@ -72,22 +71,9 @@ def _members(path: Path) -> Iterator[tuple[str, bytes]]:
         for record in sorted(path.glob("*.txt")):
             yield record.name, record.read_bytes()
         return
-    try:
-        if path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                for name in archive.namelist():
-                    if name.endswith(".txt"):
-                        yield Path(name).name, archive.read(name)
-        else:
-            with tarfile.open(path, "r:gz") as tar:
-                for member in tar:
-                    file = tar.extractfile(member)
-                    if file is not None and member.name.endswith(".txt"):
-                        yield Path(member.name).name, file.read()
-    except (EOFError, OSError, tarfile.TarError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(
-            f"{path} is truncated or damaged ({error}); remove it and {REMEDY}"
-        ) from error
+    for name, content in contents(path, REMEDY):
+        if name.endswith(".txt"):
+            yield Path(name).name, content
 
 
 def _records(path: Path) -> pa.Table:

@@ -56,6 +56,8 @@ NOTHING = {
 }
 # A broken connection loses the block that was under way, so blocks are small.
 BLOCK = 1 << 14
+# No file of `SOURCES` is nearly as large; a server that never ends would fill the disk.
+LARGEST = 1 << 30
 # Seconds without a byte, and how often a broken connection is taken up again.
 TIMEOUT, ATTEMPTS = 30, 5
 
@@ -128,7 +130,7 @@ def _fetch(address: str, path: Path, checksum: str, progress: Progress) -> None:
     """Fetch one file into `<path>.part`, continuing what is there, and rename it when it is right.
 
     Raises:
-        ValueError: complete, but not what the checksum says.
+        ValueError: complete, but not what the checksum says, or larger than `LARGEST`.
     """
     if path.is_file() and sha256(path) == checksum:
         return
@@ -167,6 +169,9 @@ def _continue(address: str, part: Path, progress: Progress, task: TaskID) -> Non
         with part.open("ab" if have else "wb") as file:
             for block in answer.iter_content(BLOCK):
                 file.write(block)
+                if file.tell() > LARGEST:
+                    part.unlink()
+                    raise ValueError(f"{address} has more than {LARGEST:,} bytes: not fetched")
                 progress.advance(task, len(block))
         if length and part.stat().st_size < have + length:
             raise requests.ConnectionError(f"{address}: the connection ended early")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tarfile
-import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
 from rich.filesize import decimal
 
+from grap_seq.files import sha256
+from grap_seq.prep.archives import leads_out, unpack
 from grap_seq.terminal import say
 
 
@@ -39,16 +39,19 @@ MIRRORS = {
     "mbd_mini": Mirror("ai-lab/MBD-mini", ("ptls.tar.gz", "targets.tar.gz")),
 }
 ARCHIVE = ".tar.gz"
+AGAIN = "run the same command again"
 
 
 def fetch_mirror(dataset: str, output: Path) -> Path:
     """Fetch the files of a dataset with a mirror into `output`, and unpack archives there.
 
-    The hub's own library continues what an earlier run left and checks what arrives.
+    The hub's own library continues what an earlier run left. Files are those of one commit, and
+    have the SHA-256 that the repository lists for them (for all but small text files it does).
 
     Raises:
         ConnectionError: the hub cannot be reached; the message says how to go on without it.
-        ValueError: the repository lacks a file, or an archive is damaged.
+        ValueError: the repository lacks a file or has one whose name leads elsewhere, one has
+            another SHA-256 than it says, or an archive is damaged or unsafe.
     """
     # Imported late: other commands should not wait for it.
     from huggingface_hub import HfApi
@@ -58,10 +61,10 @@ def fetch_mirror(dataset: str, output: Path) -> Path:
     api = HfApi()
     try:
         info = api.dataset_info(mirror.repository, files_metadata=True)
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-        names = _chosen(mirror, list(sizes))
-        size = decimal(sum(sizes[name] for name in names))
-        say(f"{mirror.address}: {len(names)} files, {size}")
+        files = {file.rfilename: file for file in info.siblings or ()}
+        names = _chosen(mirror, list(files))
+        size = decimal(sum(files[name].size or 0 for name in names))
+        say(f"{mirror.address}: {len(names)} files, {size}, commit {info.sha}")
         for name in names:
             if name.endswith(ARCHIVE) and _unpacked(output / name).exists():
                 continue
@@ -72,6 +75,13 @@ def fetch_mirror(dataset: str, output: Path) -> Path:
                 revision=info.sha,
                 local_dir=output,
             )
+            lfs = files[name].lfs
+            if lfs is not None and sha256(output / name) != lfs.sha256:
+                (output / name).unlink()
+                raise ValueError(
+                    f"{name} arrived with another SHA-256 than {mirror.address} lists and was "
+                    f"removed; {AGAIN}"
+                )
     except (HTTPError, OSError) as error:
         reason = " ".join(str(error).split())
         archives = " and unpack it" if any(p.endswith(ARCHIVE) for p in mirror.patterns) else ""
@@ -95,6 +105,10 @@ def _chosen(mirror: Mirror, names: list[str]) -> list[str]:
                 f"{mirror.address} no longer holds {pattern}; look there for its files"
             )
         chosen += found
+    for name in chosen:
+        # A pattern's * takes any number of folders, up as well as down.
+        if leads_out(name):
+            raise ValueError(f"{mirror.address} names a file {name!r}, which leads elsewhere")
     return chosen
 
 
@@ -109,16 +123,12 @@ def _unpack(archive: Path) -> None:
     place = archive.with_name(f"{target.name}.unpacking")
     shutil.rmtree(place, ignore_errors=True)
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            # The filter refuses paths that lead out of the folder, links and devices.
-            tar.extractall(place, filter="data")
+        unpack(archive, place, AGAIN)
         if not (place / target.name).is_dir():
-            raise ValueError(f"it holds no folder {target.name}")
-    except (tarfile.TarError, EOFError, zlib.error, ValueError) as error:
+            raise ValueError(f"{archive} holds no folder {target.name}; remove it and {AGAIN}")
+    except ValueError:
         shutil.rmtree(place, ignore_errors=True)
-        raise ValueError(
-            f"{archive} cannot be unpacked ({error}); remove it and run the same command again"
-        ) from error
+        raise
     (place / target.name).rename(target)
     shutil.rmtree(place)
     archive.unlink()

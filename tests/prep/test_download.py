@@ -131,6 +131,15 @@ def test_server_without_ranges_starts_again(server: Server, tmp_path: Path) -> N
     assert _complete(tmp_path)
 
 
+def test_a_server_without_an_end_does_not_fill_the_disk(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LARGEST", 100_000)
+    with pytest.raises(ValueError, match=r"big\.bin has more than 100,000 bytes: not fetched"):
+        download("movielens", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
 def test_wrong_content_is_removed(server: Server, tmp_path: Path) -> None:
     server.files["big.bin"] = b"changed"
     with pytest.raises(ValueError, match=r"big\.bin arrived with another SHA-256"):

@@ -32,6 +32,7 @@ class Hub(ThreadingHTTPServer):
     files: dict[str, bytes]
     fetched: list[tuple[str, int]]
     cuts: list[int]
+    sums: dict[str, str]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -48,7 +49,16 @@ class Handler(BaseHTTPRequestHandler):
         hub = self.server
         path = self.path.partition("?")[0]
         if path == f"/api/datasets/{hub.repository}":
-            files = [{"rfilename": n, "size": len(c)} for n, c in sorted(hub.files.items())]
+            files = [
+                {
+                    **{"rfilename": name, "size": len(content), "blobId": "0" * 40},
+                    "lfs": {
+                        "sha256": hub.sums.get(name, hashlib.sha256(content).hexdigest()),
+                        **{"size": len(content), "pointerSize": 1},
+                    },
+                }
+                for name, content in sorted(hub.files.items())
+            ]
             info = {"id": hub.repository, "sha": COMMIT, "siblings": files}
             self._send(200, json.dumps(info).encode(), {}, body)
             return
@@ -90,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with Hub(("127.0.0.1", 0), Handler) as server:
-        server.files, server.fetched, server.cuts = {}, [], []
+        server.files, server.fetched, server.cuts, server.sums = {}, [], [], {}
         monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         monkeypatch.setattr(
             constants,
@@ -170,22 +180,47 @@ def test_archives_are_unpacked_once(hub: Hub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "message"),
     [
-        _archive({"ptls/a": b"", "../../escaped": b""}),
-        _archive({"other/a": b""}),
-        _archive({"ptls/a": PART})[:-100],
-        b"no archive",
+        (_archive({"ptls/a": b"", "../../escaped": b""}), "is refused: .*leads out of its folder"),
+        (_archive({"other/a": b""}), "holds no folder ptls"),
+        (_archive({"ptls/a": PART})[:-100], "is truncated or damaged"),
+        (b"no archive", "is truncated or damaged"),
     ],
     ids=["leads out", "other folder", "cut", "no archive"],
 )
-def test_wrong_archives_are_refused(hub: Hub, tmp_path: Path, content: bytes) -> None:
+def test_wrong_archives_are_refused(hub: Hub, tmp_path: Path, content: bytes, message: str) -> None:
     hub.repository = MIRRORS["mbd_mini"].repository
     hub.files = {"ptls.tar.gz": content, "targets.tar.gz": b""}
-    with pytest.raises(ValueError, match=r"ptls\.tar\.gz cannot be unpacked .*remove it and run"):
+    with pytest.raises(ValueError, match=rf"ptls\.tar\.gz {message}.*; remove it and run"):
         download("mbd_mini", tmp_path / "deep" / "raw")
     assert [path.name for path in tmp_path.rglob("escaped")] == []
     assert not (tmp_path / "deep" / "raw" / "ptls").exists()
+
+
+def test_names_that_lead_out_are_refused_before_anything_is_fetched(
+    hub: Hub, tmp_path: Path
+) -> None:
+    hub.repository = MIRRORS["alfabattle"].repository
+    good = {"train_transactions/a": b"", "test_transactions/a": b"", "train_target.csv": b""}
+    for name in ("train_transactions/../../../escaped", "train_transactions//../../escaped"):
+        hub.files = {**good, name: b"x"}
+        with pytest.raises(ValueError, match="escaped', which leads elsewhere"):
+            download("alfabattle", tmp_path / "deep" / "raw")
+    assert hub.fetched == []
+    assert [path.name for path in tmp_path.rglob("*escaped*")] == []
+
+
+def test_what_arrives_has_the_sum_that_is_listed(hub: Hub, tmp_path: Path) -> None:
+    hub.repository = MIRRORS["churn"].repository
+    hub.files = {"train.csv.gz": b"theirs", "test.csv.gz": b"small"}
+    hub.sums = {"train.csv.gz": hashlib.sha256(b"others").hexdigest()}
+    with pytest.raises(ValueError, match=r"train\.csv\.gz arrived with another SHA-256"):
+        download("churn", tmp_path)
+    assert not (tmp_path / "train.csv.gz").exists()
+    hub.sums.clear()
+    download("churn", tmp_path)
+    assert (tmp_path / "train.csv.gz").read_bytes() == b"theirs"
 
 
 def test_missing_files_and_repositories(hub: Hub, tmp_path: Path) -> None:

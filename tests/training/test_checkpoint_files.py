@@ -25,7 +25,7 @@ class Payload:
         return os.mknod, (str(self.mark),)
 
 
-WRITERS = {
+WRITERS: dict[str, Any] = {
     "checkpoint": torch.save,
     "legacy": lambda content, path: torch.save(content, path, _use_new_zipfile_serialization=False),
     "pickle": lambda content, path: path.write_bytes(pickle.dumps(content)),

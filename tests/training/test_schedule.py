@@ -112,7 +112,7 @@ def test_warmup_rises_linearly_and_the_rest_follows_behind() -> None:
     ("argument", "message"),
     [
         ("schedule=linear", "schedule=linear: did you mean 'cosine'"),
-        ("warmup=1.0", "warmup=1.0: write a number from 0 and below 1"),
+        ("warmup=1.0", "warmup=1.0: write a number from 0 to below 1"),
     ],
 )
 def test_other_schedules_are_refused(argument: str, message: str) -> None:
