@@ -135,7 +135,7 @@ class DuckDB(Connection):
 
 
 def _pattern(path: Path) -> str:
-    """What DuckDB, which looks for wildcards in a path, reads as this path.
+    """What DuckDB, which looks for wildcards and homes in a path, reads as this path.
 
     Raises:
         ValueError: it has no way to write it.
@@ -147,4 +147,4 @@ def _pattern(path: Path) -> str:
         raise ValueError(
             f"{path}: DuckDB reads no path with both a backslash and one of * ? [; rename it"
         )
-    return pattern
+    return f"./{pattern}" if pattern.startswith("~") else pattern

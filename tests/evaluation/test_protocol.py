@@ -208,9 +208,9 @@ def test_output_leaves_the_runs_own_evaluation_alone(
     run: Path, prepared: Path, tmp_path: Path
 ) -> None:
     run_evaluation(run, prepared)
-    before = {path: path.read_bytes() for path in run.glob("*.*")}
+    before = {path: path.read_bytes() for path in run.glob("[!.]*.*")}
     result = run_evaluation(run, prepared, folds=3, output=tmp_path / "folds")
-    assert {path: path.read_bytes() for path in run.glob("*.*")} == before
+    assert {path: path.read_bytes() for path in run.glob("[!.]*.*")} == before
     assert json.loads((tmp_path / "folds" / "evaluation.json").read_text()) == result
     assert (tmp_path / "folds" / "predictions.parquet").is_file()
 
