@@ -19,6 +19,7 @@ from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.prep.state import check_codes
+from grap_seq.prep.verify import verify
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
@@ -82,8 +83,8 @@ def finetune(config: Any) -> Path:
         ValueError: other data than the run's, no label, or options that do not fit.
     """
     source = load(config.pretrained)
-    check_codes(Path(config.prepared), Path(config.pretrained))
     _labelled(Path(config.prepared))
+    check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
     layered = isinstance(source.model.encoder, TransformerEncoder)
     lora = config.adapters == "lora" or (config.adapters == "auto" and layered)
@@ -134,6 +135,7 @@ def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Para
 
 
 def _labelled(prepared: Path) -> Schema:
+    verify(prepared)
     schema = Schema.load(prepared)
     if not schema.labels:
         raise ValueError(
