@@ -537,6 +537,7 @@ def test_malformed_choices_of_the_users_own_are_named(
 NAMES = [
     *("my file (1)", "a,b", "a=b", "it's", "[x]{y}", "данные 数据 ✈", "$HOME ${x} ${oc.env:HOME}"),
     *("#a;b&c|d!", "-dash", "~tilde", "100% %s", "12345", "true", "null", "a:b@c", "{a: 1}"),
+    *("*?", "back\\slash", "new\nline", "x\ty", "\x1b[31m"),
     *(" spaces  inside ", "é" * 50, "'q'", '"q"', "<b>&amp;", "`x`", "==", "a..b"),
 ]
 """Seldom together in a name, and once all of them."""

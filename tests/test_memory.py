@@ -60,7 +60,7 @@ def test_embedding(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (column,) = pq.read_table(run / "embeddings" / "train.parquet", columns=["emb_0000"])
     last = embed_rows(plain.model, Sequences(shop, "train"), np.array([row]), eval_length=2)
     assert column[row].as_py() == pytest.approx(last[0, 0], abs=1e-6)
-    for wrong, message in (("0", "at least 1"), ("x", "a whole number")):
+    for wrong, message in (("0", "a whole number from 1"), ("x", "a whole number")):
         with pytest.raises(ValueError, match=f"eval_length={wrong}: .*{message}"):
             cli.embed([f"run={run}", f"eval_length={wrong}"])
     monkeypatch.setattr(GRUEncoder, "encode", allocate_too_much)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from grap_seq import seal
 from grap_seq.onednn import BOUNDS
 
 # The program, stopped at the first import of torch to say what the environment is there.
@@ -29,7 +30,8 @@ runpy.run_module("grap_seq", run_name="__main__")
 
 @pytest.mark.parametrize("own", [{}, {"LRU_CACHE_CAPACITY": "7"}, dict.fromkeys(BOUNDS, "7")])
 def test_torch_finds_the_bounds_or_the_users_own(tmp_path: Path, own: dict[str, str]) -> None:
-    (tmp_path / "config.yaml").write_text("prepared: nowhere")
+    (tmp_path / "manifest.json").touch()
+    seal.write_text(tmp_path, "config.yaml", f"prepared: {tmp_path}")
     others = {name: value for name, value in os.environ.items() if name not in BOUNDS}
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM, "embed", f"run={tmp_path}"],

@@ -135,14 +135,16 @@ class DuckDB(Connection):
 
 
 def _pattern(path: Path) -> str:
-    """What DuckDB, which looks for wildcards in a path, reads as this path.
+    """What DuckDB, which looks for wildcards and homes in a path, reads as this path.
 
     Raises:
         ValueError: it has no way to write it.
     """
+    # A folder that one stands in would become part of the pattern, and `~a` somebody's home.
+    path = path.absolute()
     pattern = glob.escape(str(path))
     if pattern != str(path) and "\\" in pattern:
         raise ValueError(
             f"{path}: DuckDB reads no path with both a backslash and one of * ? [; rename it"
         )
-    return pattern
+    return f"./{pattern}" if pattern.startswith("~") else pattern

@@ -28,7 +28,9 @@ from grap_seq.prep.spec import DatasetSpec
 if TYPE_CHECKING:
     from grap_seq.prep.engine import Connection
 
-REMEDY = "fix it or pass strict=false to drop such rows and count them"
+REMEDY = "fix it or pass strict=false to drop such rows (of a number: the cell) and count them"
+NUMBER = "numbers are written as 1234.5, and a missing one is an empty cell: "
+TIME = "`time_format` in the description says how times are written: "
 
 
 class Problems:
@@ -53,11 +55,13 @@ class Problems:
         reason: str,
         column: str | None = None,
         remedy: str | None = None,
+        hint: str = "",
     ) -> None:
         """Count `rows`, or raise for the first of them, with the cell in `column`.
 
         `whole` is the table of which they are a part. Both have `__position` (in the order of the
         source) and `__file`; `__row` is the number within the file, where the recipe knows it.
+        `hint` stands before the remedy.
         """
         count = self.connection.to_pyarrow(rows.count()).as_py()
         if not count:
@@ -75,7 +79,7 @@ class Problems:
         value = f": {bad[column]!r}" if column is not None else ""
         more = f" (the first of {count:,})" if count > 1 else ""
         remedy = self.remedy if remedy is None else remedy
-        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {remedy}")
+        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {hint}{remedy}")
 
 
 def check_events(
@@ -87,22 +91,24 @@ def check_events(
     """
     time, id_column = cleaned["event_time"], cleaned[spec.id]
     usable = id_column.notnull() & time.notnull() & ~time.isnan()
-    checks: list[tuple[str, ir.BooleanValue, str | None]] = [
-        (f"no id in column '{spec.id}'", id_column.isnull(), None),
-        (f"no time in column '{spec.time}'", id_column.notnull() & time.isnull(), None),
-        (f"unreadable time in column '{spec.time}'", id_column.notnull() & time.isnan(), "__bad"),
+    unread = id_column.notnull() & time.isnan()
+    form = "" if spec.time_format else TIME
+    checks: list[tuple[str, ir.BooleanValue, str | None, str]] = [
+        (f"no id in column '{spec.id}'", id_column.isnull(), None, ""),
+        (f"no time in column '{spec.time}'", id_column.notnull() & time.isnull(), None, ""),
+        (f"unreadable time in column '{spec.time}'", unread, "__bad", form),
     ]
     for name in (*spec.numerical, *spec.ties):
         reason = f"no finite number in column '{spec.ties.get(name, name)}'"
-        checks.append((reason, usable & cleaned[name].isnan(), "__bad"))
+        checks.append((reason, usable & cleaned[name].isnan(), "__bad", NUMBER))
     # One scan counts all reasons: for a clean table that is all.
     counts = cleaned.aggregate(
-        **{str(place): condition.sum() for place, (_, condition, _) in enumerate(checks)}
+        **{str(place): condition.sum() for place, (_, condition, *_) in enumerate(checks)}
     )
     found = connection.to_pyarrow(counts).to_pylist()[0]
-    for place, (reason, condition, column) in enumerate(checks):
+    for place, (reason, condition, column, hint) in enumerate(checks):
         if found[str(place)]:
-            problems.report(cleaned, cleaned.filter(condition), reason, column)
+            problems.report(cleaned, cleaned.filter(condition), reason, column, hint=hint)
     if spec.unique:
         rows = _numbered(_usable(cleaned, spec), spec)
         again = rows.filter(rows["__copy"] > 0).drop("__copy")

@@ -210,9 +210,6 @@ class DatasetSpec:
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
-        for name in (*used, *self.label):
-            if "\0" in name:
-                raise ValueError(f"{where}: column {name!r} has a zero byte; rename it")
         for name in self.label:
             if name in (*used, *self.tie_order):
                 raise ValueError(

@@ -14,7 +14,7 @@ import yaml
 from grap_seq import seal
 
 Content = TypeVar("Content")
-EVALUATION = "evaluation.json"
+EVALUATION, LABELS = "evaluation.json", "labels"
 # What makes a file that training does not.
 COMMANDS = {EVALUATION: "evaluate"}
 
@@ -68,7 +68,7 @@ def read(run: Path) -> RunFiles:
         # What came later is not in the model.
         trajectory = trajectory[trajectory["step"] <= training["step"]]
     config = _read(run, "config.yaml", lambda path: path.read_text("utf-8"))
-    further = sorted((run / "labels").glob(f"*/{EVALUATION}"))
+    further = sorted((run / LABELS).glob(f"*/{EVALUATION}"))
     return RunFiles(
         name=run.resolve().name,
         config=None if config is None else yaml.safe_load(config),
@@ -107,6 +107,9 @@ def _read(run: Path, name: str, parse: Callable[[Path], Content]) -> Content | N
 def _checked(run: Path, name: str) -> Path:
     made = COMMANDS.get(Path(name).name, "pretrain")
     remedy = f"restore it from a copy, or make it again with `grap-seq {made} run={run}`"
+    if run.parent.name == LABELS and not (run / seal.FILE).exists():
+        # The evaluation of a further label is a file of the run.
+        run, name = run.parents[1], f"{LABELS}/{run.name}/{name}"
     return seal.check(run, name, remedy)
 
 

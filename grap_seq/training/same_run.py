@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from grap_seq import seal
 from grap_seq.files import sha256
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.verify import verify
 
 # Settings that may differ: where things are, how far to train, what to do when it is disturbed.
 FREE = (
@@ -90,11 +90,10 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def data_of(config: Any) -> str:
     """Hash of what a run is made from: a prepared folder, and the run that is fine-tuned."""
-    files = Manifest.load(Path(config.prepared)).files
-    sums = {name: facts["sha256"] for name, facts in files.items()}
+    parts = [verify(Path(config.prepared)).data]
     if "pretrained" in config:
-        sums["pretrained"] = sha256(Path(config.pretrained) / "model.safetensors")
-    return hashlib.sha256(json.dumps(sums, sort_keys=True).encode()).hexdigest()
+        parts.append(sha256(Path(config.pretrained) / "model.safetensors"))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def check_data(run: Path, config: Any) -> dict[str, Any]:

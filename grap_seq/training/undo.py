@@ -24,7 +24,7 @@ class Undo:
     def keep(self) -> None:
         """Copy the buffers as they are before the first batch of an update."""
         buffers = dict(self.module.named_buffers())
-        if not self.copies:
+        if self.copies.keys() != buffers.keys():
             self.copies = {name: torch.empty_like(buffer) for name, buffer in buffers.items()}
         # What optimisers copy with: one call for all of them.
         torch._foreach_copy_(list(self.copies.values()), list(buffers.values()))

@@ -34,9 +34,15 @@ BAD_ROWS = {
     ),
     "unreadable time": (
         HEADER + "1,0,a,1\n2,0,a,1\n2,soon,a,1\n",
-        r"events\.csv, row 3: unreadable time in column 'when': 'soon'",
+        r"events\.csv, row 3: unreadable time in column 'when': 'soon'; `time_format` in the description",
         "unreadable time in column 'when'",
         2,
+    ),
+    "decimal comma": (
+        HEADER + '1,0,a,1\n2,0,a,"7,5"\n2,1,a,1\n',
+        r"events\.csv, row 2: no finite number in column 'amount': '7,5'; .* written as 1234\.5",
+        "no finite number in column 'amount'",
+        3,
     ),
     "no number": (
         HEADER + "1,0,a,1\n2,0,a,'7'\n2,1,a,1\n",

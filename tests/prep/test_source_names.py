@@ -39,8 +39,11 @@ def clients(folder: Path) -> list[str]:
     return [str(row["client"]) for row in rows_of(folder)]
 
 
-@pytest.mark.parametrize("kind", ["csv", "parquet"])
-@pytest.mark.parametrize("name", FOLDERS)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [(name, "csv") for name in FOLDERS]
+    + [(name, "parquet") for name in ("glob[1]", "st*r", "it's", "amount=7")],
+)
 def test_a_path_is_no_pattern(tmp_path: Path, name: str, kind: str) -> None:
     labels = "labels=1.csv" if "\\" in name else "lab[e]l*s.csv"
     for folder, table in ((name, GOOD), (FOLDERS[name], "client,when,kind,amount\n9,0,a,1\n")):
@@ -114,7 +117,7 @@ column = (
 )
 
 
-@settings(max_examples=16)
+@settings(max_examples=10)
 @given(
     names=st.lists(column, min_size=6, max_size=6, unique_by=str.lower),
     text=st.booleans(),
@@ -153,3 +156,11 @@ def test_a_columns_name_is_data(
         *(["'", '"'], [";", "'"], ["a", "b"], [";", "a"]),
     ]
     assert [row["label"] for row in rows] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("key", ["id", "time", "label", "categorical"])
+def test_a_zero_byte_in_a_name_is_refused_in_a_sentence(key: str, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {key: ["a\0b"] if key == "categorical" else "a\0b"}
+    source = write_source(tmp_path, **changes)
+    with pytest.raises(ValueError, match=rf"events\.yaml: {key}.*a\\x00b.*: write "):
+        prepare("table", tmp_path / "out", source=source)
