@@ -19,6 +19,7 @@ from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.prep.state import check_codes
+from grap_seq.prep.verify import verify
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
@@ -134,6 +135,7 @@ def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Para
 
 
 def _labelled(prepared: Path) -> Schema:
+    verify(prepared)
     schema = Schema.load(prepared)
     if not schema.labels:
         raise ValueError(
