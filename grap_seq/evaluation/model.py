@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
@@ -32,6 +32,9 @@ from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.verify import verify
 from grap_seq.schema import SPLITS, Schema
 from grap_seq.terminal import progress
+
+if TYPE_CHECKING:
+    from grap_seq.prep.state import State
 
 WEIGHTS = "model.safetensors"
 
@@ -139,7 +142,7 @@ class EmbeddingModel:
         """
         from grap_seq.prep.transform import encode
 
-        rows = encode(events, self.run, until)
+        rows = encode(events, self._vocabulary(), until)
         sequences = Sequences.from_table(self.schema, rows)
         tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
         frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
@@ -183,6 +186,7 @@ class EmbeddingModel:
         ]
         with target.held(names):
             data = verify(prepared).data
+            self._vocabulary()
             check_codes(prepared, self.run)
             for prefix, model in models.items():
                 for split in SPLITS:
@@ -194,6 +198,15 @@ class EmbeddingModel:
                     name = prefix + embedding_file(split, labels=True)
                     self._write(label_tables(*options), labels, target, name, data)
         return target.folder
+
+    def _vocabulary(self) -> State:
+        """What codes events for the model, which model.json knows by its hash."""
+        from grap_seq.prep.state import State
+
+        state = State.load(self.run)
+        if state.codes != self.description["codes"]:
+            raise ValueError(f"{self.run}/vocab.json is not the one of the model; {REMEDY}")
+        return state
 
     def _untrained(self) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):

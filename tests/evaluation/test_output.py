@@ -28,7 +28,7 @@ from grap_seq.files import sha256
 from grap_seq.report import report
 from tests.prep.helpers import rewrite_manifest
 from tests.sealed import reseal
-from tests.shop import TIMES
+from tests.shop import TIMES, purchases
 
 SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "trainer.threads=1", *TIMES]
 FAST = Boosting(binary=BoostingSettings(n_estimators=5, min_data_in_leaf=5))
@@ -112,6 +112,18 @@ def test_a_model_and_its_description_belong_together(run: Path) -> None:
     reseal(run)
     with pytest.raises(ValueError, match=r"model\.json belongs to other weights than model\.saf"):
         load(run)
+
+
+def test_a_model_and_its_vocabulary_belong_together(run: Path, shop: Path) -> None:
+    """As if data prepared anew had been copied into the run."""
+    content = json.loads((run / "vocab.json").read_text("utf-8"))
+    content["categorical"]["kind"].reverse()
+    (run / "vocab.json").write_text(json.dumps(content))
+    reseal(run)
+    model = load(run)
+    for call in (lambda: model.embed(purchases(3)), lambda: model.embed_folder(shop)):
+        with pytest.raises(ValueError, match=r"vocab\.json is not the one of the model"):
+            call()
 
 
 def test_what_a_killed_evaluation_leaves_is_removed(run: Path, shop: Path, tmp_path: Path) -> None:
@@ -208,7 +220,8 @@ import sys
 from grap_seq import cli
 run, prepared, out = sys.argv[1:]
 cli.embed([f"run={run}", f"prepared={prepared}", f"output={out}/embeddings"])
-cli.evaluate([f"run={run}", f"prepared={prepared}", f"output={out}/scores", "folds=0", "seeds=1"])
+few = ["folds=0", "seeds=1", "threads=1", "boosting={binary: {n_estimators: 5}}"]
+cli.evaluate([f"run={run}", f"prepared={prepared}", f"output={out}/scores", *few])
 """
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.state import State, check_codes
+from grap_seq.prep.transform import encode
 from grap_seq.schema import Schema
 from tests.sealed import reseal
 from tests.shop import SPEC, purchases
@@ -65,6 +66,16 @@ def test_a_time_counted_otherwise_is_refused(run: Path, tmp_path: Path) -> None:
     other = _prepared(tmp_path / "other", purchases(80), SPEC + "relative_time: true\n")
     with pytest.raises(ValueError, match="in the relative_time;"):
         check_codes(other, run)
+
+
+def test_a_damaged_vocabulary_codes_nothing(shop: Path, run: Path, tmp_path: Path) -> None:
+    for folder in (run, Path(shutil.copytree(shop, tmp_path / "copied"))):
+        path = folder / "vocab.json"
+        path.write_bytes(path.read_bytes().replace(b"food", b"fool"))
+        with pytest.raises(ValueError, match=r"vocab\.json .*another checksum"):
+            _prepared(tmp_path / f"like-{folder.name}", purchases(9), like=folder)
+        with pytest.raises(ValueError, match=r"vocab\.json .*another checksum"):
+            encode(purchases(9), folder)
 
 
 def test_other_fields_are_another_schema(run: Path, tmp_path: Path) -> None:
