@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from typing import Any
@@ -10,6 +11,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
+from grap_seq.distributed import leave
 from grap_seq.orphans import die_with_parent
 
 LOOPBACK = "127.0.0.1"
@@ -52,3 +54,4 @@ class LoopbackDDP(DDPStrategy):
             world_size=self.world_size,
             timeout=timeout,
         )
+        atexit.register(leave)
