@@ -34,7 +34,7 @@ BAD_ROWS = {
     ),
     "unreadable time": (
         HEADER + "1,0,a,1\n2,0,a,1\n2,soon,a,1\n",
-        r"events\.csv, row 3: unreadable time in column 'when': 'soon'; `time_format` in the description",
+        r"events\.csv, row 3: unreadable time in column 'when': 'soon'; `time_format` in the",
         "unreadable time in column 'when'",
         2,
     ),

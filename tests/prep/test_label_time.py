@@ -151,7 +151,7 @@ def test_times_of_another_kind_are_refused(tmp_path: Path) -> None:
         ({"label": "churned", "local_labels": True}, "column with the time of each"),
         ({"label": "churned", "label_time": "when"}, "also the label or an input column"),
         ({"label": "churned", "label_time": "amount"}, "also the label or an input column"),
-        ({**SEVERAL, "local_labels": "yes"}, "local_labels: .*write true or false"),
+        ({**SEVERAL, "local_labels": "yes"}, r"local_labels: .*: write true or false"),
         ({"categorical": ["label_position"]}, "preparation uses itself"),
     ],
 )
