@@ -9,11 +9,15 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from grap_seq import cli, load, seal
+from grap_seq import cli, config, load, seal
+from grap_seq.config import compose
 from tests.shop import SPEC, purchases
 
 pytestmark = pytest.mark.xdist_group("damage")
@@ -79,9 +83,16 @@ FILES = {
 }
 
 
+@cache
+def _composed(command: str, *settings: str) -> Any:
+    """Most of the time of a call that fails is Hydra's, and the calls are few different ones."""
+    return compose(command, settings)
+
+
 def _call(command: str, *settings: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["grap-seq", command, *settings])
+        patch.setattr(config, "compose", lambda *given: deepcopy(_composed(given[0], *given[1])))
         cli.main()
 
 
@@ -205,8 +216,8 @@ def test_every_damaged_file_of_a_run_that_is_read_is_named(
 ) -> None:
     own, other = made
     for file in FILES.keys() - NOT_READ[command].keys():
-        for kind, damage in DAMAGES.items():
-            at = _copy(own, tmp_path / file / kind)
+        for damage in DAMAGES.values():
+            at = _copy(own, tmp_path)
             path, foreign = (_path(folder / "run", FILES[file]) for folder in (at, other))
             damage(path, foreign)
             assert path.read_bytes() != _path(own / "run", FILES[file]).read_bytes()
@@ -231,12 +242,13 @@ def test_every_damaged_file_of_a_prepared_folder_is_named(
     own, other = made
     call, unread = OF_FOLDERS[command]
     for file in set(PREPARED) - set(unread):
-        for kind, damage in DAMAGES.items():
-            at = _copy(own, tmp_path / file / kind)
+        for damage in DAMAGES.values():
+            at = _copy(own, tmp_path)
             path, foreign = (_path(f / "prepared", PREPARED[file]) for f in (at, other))
             damage(path, foreign)
             _fails(call, at, path, capsys)
 
 
 def _copy(own: Path, folder: Path) -> Path:
+    shutil.rmtree(folder / "at", ignore_errors=True)
     return Path(shutil.copytree(own, folder / "at"))
