@@ -14,6 +14,7 @@ from typing import IO
 from grap_seq.files import EVERYTHING, remove_leftovers
 
 FILE = ".lock"
+OWNER = "process "
 
 
 @contextmanager
@@ -27,6 +28,7 @@ def locked(folder: Path, shared: bool = False, names: Sequence[str] = EVERYTHING
 
     Raises:
         FileExistsError: another process holds it; the message says which, where, and since when.
+            Or `.lock` is a file of the user's.
         ValueError: it has links, through which writing would end elsewhere.
     """
     _refuse_links(folder, names)
@@ -39,11 +41,16 @@ def locked(folder: Path, shared: bool = False, names: Sequence[str] = EVERYTHING
         raise
     with file:
         _acquire(file, folder, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+        file.seek(0)
+        if file.read(len(OWNER)) not in ("", OWNER):
+            raise FileExistsError(
+                f"{folder / FILE} is no lock of grap_seq; move it, or choose another folder"
+            )
         # What it said is of one that has ended.
         file.truncate(0)
         if not shared:
             started = datetime.now(timezone.utc).isoformat(" ", "seconds")
-            file.write(f"process {os.getpid()} on {socket.gethostname()}, since {started}")
+            file.write(f"{OWNER}{os.getpid()} on {socket.gethostname()}, since {started}")
             file.flush()
             remove_leftovers(folder, names)
         yield

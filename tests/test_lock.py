@@ -85,3 +85,10 @@ def test_nothing_is_written_through_a_link(name: str, shared: bool, tmp_path: Pa
     (folder / "theirs").symlink_to(mine)
     with locked(tmp_path / "alias", names=["train.parquet"]):
         pass
+
+
+def test_a_file_of_the_users_is_no_lock(tmp_path: Path) -> None:
+    (tmp_path / ".lock").write_text("years of work")
+    with pytest.raises(FileExistsError, match=r"\.lock is no lock of grap_seq"), locked(tmp_path):
+        pass
+    assert (tmp_path / ".lock").read_text() == "years of work"

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from grap_seq import seal
 from grap_seq.files import sha256
 from grap_seq.prep.verify import verify
+from grap_seq.training.trajectory import FILE
 
 # Settings that may differ: where things are, how far to train, what to do when it is disturbed.
 FREE = (
@@ -105,7 +106,7 @@ def check_data(run: Path, config: Any) -> dict[str, Any]:
     Raises:
         ValueError: other data, or a damaged file of the run.
     """
-    for name in ("schema.yaml", "vocab.json"):
+    for name in ("schema.yaml", "vocab.json", *([FILE] if (run / FILE).is_file() else [])):
         seal.check(run, name, RESTORE)
     path = seal.check(run, "environment.json", RESTORE)
     about: dict[str, Any] = json.loads(path.read_text("utf-8"))
