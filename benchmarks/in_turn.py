@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from grap_seq.onednn import BOUNDS
+from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
 
 HERE = Path(__file__).resolve().parents[1]
 # Events of the artificial data: enough for sequences of the real mean length.

@@ -40,8 +40,8 @@ from rich.table import Table
 
 from benchmarks.memory import resident
 from grap_seq.files import sha256, write_json
+from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
 
 RESULTS = Path(__file__).parent / "results" / "prepare_scale.json"
 FIELDS = 18

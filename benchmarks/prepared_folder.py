@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from grap_seq.files import write_json
-from grap_seq.prep.manifest import Manifest, files_of
+from grap_seq.prep.folder.manifest import Manifest, files_of
 from grap_seq.schema import Schema
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from benchmarks.prepared_folder import describe
 from grap_seq.files import write_json
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import TIME, Field, Schema
 
 RESULTS = Path(__file__).parent / "results" / "verify_folder.json"

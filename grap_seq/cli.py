@@ -63,7 +63,7 @@ def prepare(arguments: list[str]) -> None:
     settings = config.compose("prepare", [a for a in arguments if a != "--suggest"])
     source = None if settings.source is None else Path(settings.source)
     if suggesting:
-        from grap_seq.prep.suggest import suggest
+        from grap_seq.prep.describe.suggest import suggest
 
         if source is None:
             raise ValueError("--suggest looks at a table: name it with source=FILE")
@@ -197,7 +197,7 @@ def report(arguments: list[str]) -> None:
 def download(arguments: list[str]) -> None:
     """raw files of an open dataset, from their owner or a mirror"""
     settings = config.compose("download", arguments)
-    from grap_seq.prep.download import download as fetch
+    from grap_seq.prep.fetch.download import download as fetch
 
     folder = fetch(settings.dataset.name, Path(settings.output))
     _say(f"Next: {_next('prepare', dataset=settings.dataset.name, source=folder)}")
@@ -206,7 +206,7 @@ def download(arguments: list[str]) -> None:
 def synth(arguments: list[str]) -> None:
     """artificial raw files in a dataset's schema"""
     settings = config.compose("synth", arguments)
-    from grap_seq.prep.synth import synth as write
+    from grap_seq.prep.fetch.synth import synth as write
 
     folder = write(settings.dataset.name, Path(settings.output), settings.rows, settings.seed)
     _say(f"Next: {_next('prepare', dataset=settings.dataset.name, source=folder)}")
@@ -215,8 +215,8 @@ def synth(arguments: list[str]) -> None:
 def validate(arguments: list[str]) -> None:
     """whether a prepared folder, or a run, is complete and undamaged"""
     settings = config.compose("validate", arguments)
-    from grap_seq.prep.validate import validate as check
-    from grap_seq.prep.validate import validate_run
+    from grap_seq.prep.folder.validate import validate as check
+    from grap_seq.prep.folder.validate import validate_run
 
     if settings.run is not None:
         files = validate_run(Path(settings.run))

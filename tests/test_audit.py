@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from grap_seq.prep.recipes import load
+from grap_seq.prep.describe.recipes import load
 
 audit = load("audit", Path(__file__).parents[1] / ".ci" / "audit.py")
 GOOD: dict[str, Any] = {"name": "rich", "version": "15.0.0", "vulns": []}

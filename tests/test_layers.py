@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -28,3 +29,16 @@ def test_models_losses_and_weightings_import_no_data(room: str) -> None:
     for path in (*files, PACKAGE / "batch.py", PACKAGE / "layout.py", PACKAGE / "schema.py"):
         wrong = {name for name in imports(path) if name.startswith(FORBIDDEN)}
         assert not wrong, f"{path.name} imports {wrong}"
+
+
+def test_no_two_files_of_preparation_import_each_other() -> None:
+    """Imports for types alone count too."""
+    root = PACKAGE.parent
+    files = {
+        ".".join(path.relative_to(root).with_suffix("").parts): path
+        for path in (PACKAGE / "prep").rglob("*.py")
+    }
+    graph = {name: imports(path) & files.keys() for name, path in files.items()}
+    assert sum(map(len, graph.values())) > 50
+    # Fails with the cycle, if there is one.
+    list(TopologicalSorter(graph).static_order())

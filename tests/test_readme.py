@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grap_seq import cli, config
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.describe.spec import DatasetSpec
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from grap_seq import cli, config, seal
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.schema import Schema
 
 SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "select=last"]

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grap_seq.prep.synth import blocks, lengths, write_csv
+from grap_seq.prep.fetch.synth import blocks, lengths, write_csv
 
 MEAN_LENGTH = 882.36
 GROUPS, DAYS, BINS = 204, 730, 4

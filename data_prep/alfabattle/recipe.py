@@ -12,10 +12,12 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from grap_seq.prep.clean import as_number, as_text
-from grap_seq.prep.murmur import spark_hash
-from grap_seq.prep.sources import labelled_parts, read_columns, source_folder
-from grap_seq.prep.tables import is_text, table_files
+from grap_seq.prep.describe.recipes import load
+from grap_seq.prep.read.sources import labelled_parts, read_columns, source_folder
+from grap_seq.prep.read.tables import is_text, table_files
+from grap_seq.prep.stages.clean import as_number, as_text
+
+spark_hash = load("grap_seq_murmur", Path(__file__).with_name("murmur.py")).spark_hash
 
 CATEGORIES = (
     *("mcc", "currency", "operation_kind", "card_type", "operation_type", "operation_type_group"),

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from grap_seq.prep.synth import blocks, lengths, write_csv
+from grap_seq.prep.fetch.synth import blocks, lengths, write_csv
 
 MEAN_LENGTH = 302.48
 # Codes of each column, all of them from 1 but the hour's.

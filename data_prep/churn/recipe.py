@@ -12,10 +12,10 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from grap_seq.prep.clean import as_text
-from grap_seq.prep.sources import find_table, need_table, read_columns, source_folder
-from grap_seq.prep.splits import tail_split
-from grap_seq.prep.tables import is_text, table_files
+from grap_seq.prep.read.sources import find_table, need_table, read_columns, source_folder
+from grap_seq.prep.read.tables import is_text, table_files
+from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.splits import tail_split
 
 COLUMNS = ("cl_id", "TRDATETIME", "MCC", "channel_type", "currency", "trx_category", "amount")
 LABEL = "target_flag"

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from grap_seq.prep.archives import content
+from grap_seq.prep.read.archives import content
 
 FILES = ("flights.csv.zip", "planes.csv")
 COLUMNS = (

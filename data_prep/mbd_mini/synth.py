@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from grap_seq.prep.synth import blocks, lengths
+from grap_seq.prep.fetch.synth import blocks, lengths
 
 MEAN_LENGTH = 372.0
 FOLDS = 5

@@ -13,10 +13,10 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from grap_seq.prep.clean import as_text
-from grap_seq.prep.sources import need_table, read_rows, source_folder
-from grap_seq.prep.splits import tail_split
-from grap_seq.prep.tables import table_files
+from grap_seq.prep.read.sources import need_table, read_rows, source_folder
+from grap_seq.prep.read.tables import table_files
+from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.splits import tail_split
 
 ADMISSIONS, PATIENTS = "ADMISSIONS", "PATIENTS"
 # Columns that are used; a row that lacks one of them is left out.

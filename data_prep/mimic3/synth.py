@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grap_seq.prep.synth import blocks, lengths, write_csv
+from grap_seq.prep.fetch.synth import blocks, lengths, write_csv
 
 MEAN_LENGTH = 707.0
 DIAGNOSES = np.array(["4280", "0389", "5849", "42731", "41401", "V3000", "2724", "25000", "53081"])

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from grap_seq.prep.synth import blocks, lengths
+from grap_seq.prep.fetch.synth import blocks, lengths
 
 MEAN_LENGTH = 106.0
 FILMS, GENRES = 300, 19

@@ -7,7 +7,7 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from grap_seq.prep.tables import is_text, read_table, table_files
+from grap_seq.prep.read.tables import is_text, read_table, table_files
 
 
 def files(source: Path | None) -> list[Path]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from grap_seq.prep.synth import blocks, lengths, write_csv
+from grap_seq.prep.fetch.synth import blocks, lengths, write_csv
 
 MEAN_LENGTH = 1225.7
 CATEGORIES = 300

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from grap_seq import seal
 from grap_seq.files import sha256
-from grap_seq.prep.manifest import MANIFEST
-from grap_seq.prep.verify import CACHE, Memory, cache_of
+from grap_seq.prep.folder.manifest import MANIFEST
+from grap_seq.prep.folder.verify import CACHE, Memory, cache_of
 
 
 def mapped(folder: Path, split: str) -> Path | None:

@@ -18,7 +18,7 @@ import pyarrow as pa
 from grap_seq.data.fraction import chosen
 from grap_seq.data.labels import Array, Examples, LocalLabels
 from grap_seq.data.mapped import mapped
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import LABEL, TIME, UNLABELLED, UNTIL, Field, Schema
 
 

@@ -29,12 +29,12 @@ from grap_seq.evaluation.output import Output
 from grap_seq.files import sha256
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import SPLITS, Schema
 from grap_seq.terminal import progress
 
 if TYPE_CHECKING:
-    from grap_seq.prep.state import State
+    from grap_seq.prep.folder.state import State
 
 WEIGHTS = "model.safetensors"
 
@@ -45,7 +45,7 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
     Raises:
         ValueError: a parameter is not finite.
     """
-    from grap_seq.prep.state import State
+    from grap_seq.prep.folder.state import State
 
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     _check_finite(tensors, run)
@@ -171,7 +171,7 @@ class EmbeddingModel:
             FileExistsError: another process is at work in one of the folders, or `output` has
                 files of these names that are not ours.
         """
-        from grap_seq.prep.state import check_codes
+        from grap_seq.prep.folder.state import check_codes
 
         own = self.run / "embeddings"
         target = Output(self.run, own if output is None else output)
@@ -201,7 +201,7 @@ class EmbeddingModel:
 
     def _vocabulary(self) -> State:
         """What codes events for the model, which model.json knows by its hash."""
-        from grap_seq.prep.state import State
+        from grap_seq.prep.folder.state import State
 
         state = State.load(self.run)
         if state.codes != self.description["codes"]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from grap_seq import seal
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.verify import verify
 
 REMEDY = "restore it from a copy, continue the run with resume=true, or train it again"
 

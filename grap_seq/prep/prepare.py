@@ -18,16 +18,16 @@ from typing import Any
 import ibis.expr.types as ir
 from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
-from grap_seq.prep.engine import connect, versions
-from grap_seq.prep.labels import label_path, label_rows
-from grap_seq.prep.manifest import Manifest, differences, files_of
-from grap_seq.prep.output import check_output, continue_or_clear, locked, replace
-from grap_seq.prep.parts import part_paths, write_bucket
-from grap_seq.prep.recipes import Recipe, load_recipe
-from grap_seq.prep.spec import DatasetSpec
-from grap_seq.prep.stages import Work
-from grap_seq.prep.state import State
-from grap_seq.prep.unseen import count_unseen
+from grap_seq.prep.describe.recipes import Recipe, load_recipe
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.engines.connect import connect, versions
+from grap_seq.prep.folder.manifest import Manifest, differences, files_of
+from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
+from grap_seq.prep.folder.state import State
+from grap_seq.prep.folder.unseen import count_unseen
+from grap_seq.prep.stages.labels import label_path, label_rows
+from grap_seq.prep.stages.parts import part_paths, write_bucket
+from grap_seq.prep.stages.work import Work
 from grap_seq.schema import SPLITS
 from grap_seq.terminal import progress
 

@@ -16,25 +16,25 @@ import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from grap_seq.prep.clean import as_number, as_text, check_time_kind, clean, time_kind
-from grap_seq.prep.encoding import encode_events, encode_static
-from grap_seq.prep.engine import connect
-from grap_seq.prep.facts import facts_of_ids, require_facts, with_facts
-from grap_seq.prep.grouping import group_events, with_id
-from grap_seq.prep.labels import read_labels
-from grap_seq.prep.lists import explode
-from grap_seq.prep.problems import Problems, check_events
-from grap_seq.prep.recipes import load_recipe
-from grap_seq.prep.state import State
-from grap_seq.prep.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.until import UNTIL as OBSERVED
-from grap_seq.prep.until import check_observed, common_until, with_until
+from grap_seq.prep.describe.recipes import load_recipe
+from grap_seq.prep.engines.connect import connect
+from grap_seq.prep.folder.state import State
+from grap_seq.prep.read.lists import explode
+from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
+from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind
+from grap_seq.prep.stages.encoding import encode_events, encode_static
+from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
+from grap_seq.prep.stages.grouping import group_events, with_id
+from grap_seq.prep.stages.labels import read_labels
+from grap_seq.prep.stages.problems import Problems, check_events
+from grap_seq.prep.stages.until import UNTIL as OBSERVED
+from grap_seq.prep.stages.until import check_observed, common_until, with_until
 from grap_seq.schema import UNTIL
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from grap_seq.prep.engine import Connection
+    from grap_seq.prep.engines.base import Connection
 
 # Below this many events a column of unseen values is no sign of a different coding.
 MIN_EVENTS_TO_WARN = 20

@@ -14,7 +14,7 @@ from rich.progress import track
 from grap_seq import __version__, seal
 from grap_seq.evaluation.origin import Origin
 from grap_seq.lock import locked
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.verify import verify
 from grap_seq.report import verdict, words
 from grap_seq.report.calibration import plot_calibration
 from grap_seq.report.label_curve import plot_label_curve

@@ -18,8 +18,8 @@ from grap_seq.evaluation.model import load, save
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
-from grap_seq.prep.state import check_codes
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.state import check_codes
+from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters

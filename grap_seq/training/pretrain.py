@@ -19,7 +19,7 @@ from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number
 from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.objectives.composite import COLES, CompositeObjective, loss_names
-from grap_seq.prep.state import State
+from grap_seq.prep.folder.state import State
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 from grap_seq.training.budget import with_epochs

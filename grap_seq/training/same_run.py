@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from grap_seq import seal
 from grap_seq.files import sha256
-from grap_seq.prep.verify import verify
+from grap_seq.prep.folder.verify import verify
 from grap_seq.training.trajectory import FILE
 
 # Settings that may differ: where things are, how far to train, what to do when it is disturbed.

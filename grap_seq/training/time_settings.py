@@ -12,7 +12,7 @@ from typing import Any
 
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
-from grap_seq.prep.spec_parts import SECONDS
+from grap_seq.prep.describe.spec_parts import SECONDS
 from grap_seq.settings import AUTO
 from grap_seq.terminal import say
 

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
-from grap_seq.prep.manifest import Manifest, files_of
-from grap_seq.prep.spec import DatasetSpec
-from grap_seq.prep.spec_parts import Numerical
-from grap_seq.prep.state import Scaler, State, Statistics
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.describe.spec_parts import Numerical
+from grap_seq.prep.folder.manifest import Manifest, files_of
+from grap_seq.prep.folder.state import Scaler, State, Statistics
 from grap_seq.schema import SPLITS, Field, Label, Schema
 
 # "type" and "a.b" are ordinary column names that a torch ModuleDict would refuse; "owner" is one

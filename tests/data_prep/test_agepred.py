@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.splits import tail_split
+from grap_seq.prep.stages.splits import tail_split
 from tests.data_prep.copies import SHARED, copy_golden, every_packing_agrees, prepared
 from tests.prep.helpers import rows_of
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq.prep.murmur import spark_hash
+from data_prep.alfabattle.murmur import spark_hash
+from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
 from tests.data_prep.copies import copy_golden, every_packing_agrees, prepared
 from tests.prep.helpers import rows_of
 

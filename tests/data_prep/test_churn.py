@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.splits import tail_split
+from grap_seq.prep.stages.splits import tail_split
 from tests.data_prep.copies import copy_golden, every_packing_agrees, golden, prepared
 
 NAME = "churn"

@@ -10,9 +10,9 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.folder.manifest import Manifest
+from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.state import State
 from grap_seq.schema import Schema
 
 # One process of `make test` runs them all: the flights are prepared once.

@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.describe.recipes import names
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.recipes import names
 from grap_seq.resources import folder
 from tests.data_prep.copies import write_folds
 

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.fetch.synth import synth
+from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
-from grap_seq.prep.validate import validate
 from grap_seq.schema import Schema
 from tests.data_prep.copies import golden, write_folds
 from tests.prep.helpers import content_of, rows_of

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq.prep.engine import connect
+from grap_seq.prep.describe.recipes import load_recipe
+from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.recipes import load_recipe
-from grap_seq.prep.splits import tail_split
+from grap_seq.prep.stages.splits import tail_split
 from tests.data_prep.copies import SHARED, copy_golden, every_packing_agrees, golden, prepared
 
 NAME = "mimic3"

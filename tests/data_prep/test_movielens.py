@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.state import State
 from tests.data_prep import recbole
 from tests.data_prep.copies import SHARED, copy_golden, golden, prepared
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.prep.prepare import prepare
 from grap_seq.resources import folder
 from tests.prep.helpers import content_of

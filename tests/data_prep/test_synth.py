@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from grap_seq import cli, config
-from grap_seq.prep.synth import ROWS_PER_BLOCK, blocks, lengths, synth
+from grap_seq.prep.fetch.synth import ROWS_PER_BLOCK, blocks, lengths, synth
 from grap_seq.resources import folder
 from grap_seq.schema import SPLITS, Schema
 from tests.prep.helpers import content_of

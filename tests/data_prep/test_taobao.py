@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
 from tests.data_prep.copies import copy_golden, every_packing_agrees, prepared
 
 NAME = "taobao"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.evaluation.origin import Origin
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.schema import Field, Label, Metric, Schema
 from tests.data.toy import write_descriptions
 from tests.sealed import reseal

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from grap_seq import cli, load
 from grap_seq.evaluation.model import EmbeddingModel
 from grap_seq.files import sha256
+from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.state import State
 from tests.sealed import reseal
 from tests.shop import purchases, write_shop
 

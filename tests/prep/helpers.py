@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import yaml
 
-from grap_seq.prep.manifest import Manifest, files_of
+from grap_seq.prep.folder.manifest import Manifest, files_of
 
 SPEC: dict[str, Any] = {
     "name": "shop",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.describe.spec import DatasetSpec
 
 
 @dataclass

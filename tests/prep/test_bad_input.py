@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.state import State
 from tests.prep.helpers import GOOD, rows_of, write_source
 
 HEADER = "client,when,kind,amount\n"

@@ -14,12 +14,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.folder.manifest import Manifest
+from grap_seq.prep.folder.state import State
+from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.spec import DatasetSpec
-from grap_seq.prep.state import State
 from grap_seq.prep.transform import read_events
-from grap_seq.prep.validate import validate
 from grap_seq.schema import SPLITS, Label, Schema
 from tests.prep.helpers import SPEC, rows_of, write_source
 from tests.sealed import reseal

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.spec import DatasetSpec
 from grap_seq.prep.transform import read_events
-from grap_seq.prep.validate import validate
 from grap_seq.schema import Schema
 from tests.prep.helpers import SPEC, rows_of, write_source
 

@@ -15,12 +15,12 @@ import pytest
 import yaml
 from rich.console import Console
 
-from grap_seq.prep import stages
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.fetch.synth import synth
+from grap_seq.prep.folder.manifest import Manifest
+from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.synth import synth
+from grap_seq.prep.stages import work as stages
 from grap_seq.prep.transform import encode
-from grap_seq.prep.validate import validate
 from grap_seq.schema import SPLITS, Schema
 from tests.prep.helpers import SPEC, content_of, rewrite_manifest, rows_of
 from tests.sealed import reseal

@@ -17,10 +17,10 @@ import yaml
 from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
-from grap_seq.prep import stages
-from grap_seq.prep.manifest import Manifest
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.spec import DatasetSpec
+from grap_seq.prep.stages import work as stages
 from grap_seq.schema import Schema
 from tests.prep import reference
 from tests.prep.helpers import SPEC, content_of, rows_of, write_source
@@ -199,7 +199,8 @@ def test_killed_run_continues_with_the_same_bytes(
     output = tmp_path / "out"
     code = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from grap_seq.prep import parts, prepare, stages\n"
+        "from grap_seq.prep import prepare\nfrom grap_seq.prep.stages import parts\n"
+        "from grap_seq.prep.stages import work as stages\n"
         "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
         f"stages.VALUES_PER_BUCKET = 600\n{patch}\n"
         "prepare.prepare('table', Path(sys.argv[2]), source=Path(sys.argv[1]), threads=1)\n"

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.state import State
 from grap_seq.prep.transform import encode, read_events
 from tests.prep.helpers import GOOD, write_source
 

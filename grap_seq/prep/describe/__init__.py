@@ -1,0 +1,1 @@
+"""What a dataset is: its description, a proposal for one, and the recipes."""

@@ -1,0 +1,1 @@
+"""What computes: DuckDB or Spark, behind one interface."""

@@ -1,0 +1,79 @@
+"""The engine under the Ibis expressions: what a preparation asks of one.
+
+The other modules are plain Ibis and call a `Connection` for the rest: reading sources, work files,
+errors. What only one engine understands is in its own module, `duckdb` or `spark`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+
+
+@ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]  # Ibis has no types.
+def epoch_microseconds(time: dt.Timestamp(scale=6)) -> dt.int64:  # type: ignore[valid-type]  # Ibis reads data types from the annotations.
+    """Microseconds since 1970-01-01, exact for dates before it too."""
+
+
+@ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator]  # As above.
+def parse_time(text: dt.string, form: dt.string) -> dt.Timestamp(scale=6):  # type: ignore[valid-type]  # As above.
+    """Time of a text in a strptime format, null where it does not fit."""
+
+
+class Connection(ABC):
+    """An engine at work: an Ibis backend, and what Ibis has no words for."""
+
+    backend: Any
+
+    def to_pyarrow(self, expression: ir.Expr) -> Any:
+        """Result of an expression: a table, a column or a scalar."""
+        return self.backend.to_pyarrow(expression)
+
+    def disconnect(self) -> None:
+        self.backend.disconnect()
+
+    @abstractmethod
+    def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
+        """Files with one header: text columns and `__file`, the absolute path.
+
+        A path is a file's name, whatever is in it; no part of it is a pattern or a column.
+        """
+
+    @abstractmethod
+    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
+        """As `read_csv`: the columns of all files, by name, and `__file`."""
+
+    @abstractmethod
+    def numbered(self, table: ir.Table) -> ir.Table:
+        """A table read from one file, with the row's number in it from 1 as `__row`."""
+
+    @abstractmethod
+    def write(self, table: ir.Table, path: Path) -> None:
+        """Write a work file, which is whole or absent also after a kill."""
+
+    @abstractmethod
+    def partition(self, table: ir.Table, path: Path, by: str) -> None:
+        """As `write`, one folder `<by>=<value>` of parquet files for every value of a column."""
+
+    @abstractmethod
+    def held(self, table: ir.Table) -> ir.Table:
+        """The same table computed once, in memory or where the engine puts what exceeds it."""
+
+    @abstractmethod
+    def read_work(self, *paths: Path) -> ir.Table:
+        """Work files that `write` wrote, or files from the folders of `partition`."""
+
+    @abstractmethod
+    def in_order(self, path: Path) -> ir.Table:
+        """A work file with `__position`, which grows in the order in which its rows were read."""
+
+    @abstractmethod
+    def clear_errors(self, doing: str) -> AbstractContextManager[None]:
+        """Turn the engine's errors into ours, with what to do about them."""

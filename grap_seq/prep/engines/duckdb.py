@@ -1,0 +1,150 @@
+"""DuckDB, embedded and out of core: the default engine."""
+
+from __future__ import annotations
+
+import glob
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import duckdb
+import ibis
+import ibis.expr.types as ir
+
+from grap_seq.files import atomic_write
+from grap_seq.prep.engines.base import Connection
+
+# Of each folder of a partition.
+ROWS_WAITING = 8192
+
+
+class DuckDB(Connection):
+    """An in-memory database that spills to `temporary` beyond `memory_limit`.
+
+    Raises:
+        ValueError: a limit that DuckDB does not understand.
+    """
+
+    def __init__(self, memory_limit: str, threads: int | None, temporary: Path | None) -> None:
+        settings = {"memory_limit": memory_limit}
+        if threads is not None:
+            settings["threads"] = str(threads)
+        if temporary is not None:
+            settings["temp_directory"] = str(temporary)
+        try:
+            self.backend = ibis.duckdb.connect(**settings)
+        except (duckdb.ParserException, duckdb.InvalidInputException) as error:
+            raise ValueError(
+                f"memory_limit={memory_limit} threads={threads}: {error}; write for example "
+                "memory_limit=2GB threads=2"
+            ) from error
+        self.backend.raw_sql("SET TimeZone = 'UTC'")
+
+    def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
+        # Nothing is left to the engine's guess: a ragged row would change what it finds. DuckDB's
+        # own function and not Ibis's, which writes the names into SQL as the fields of a struct.
+        relation = self.backend.con.read_csv(
+            [_pattern(path) for path in paths],
+            auto_detect=False,
+            columns=dict.fromkeys(columns, "VARCHAR"),
+            header=True,
+            delimiter=separator,
+            quotechar='"',
+            escapechar='"',
+            filename="__file",
+            hive_partitioning=False,
+        )
+        name = f"csv_{uuid4().hex}"
+        relation.create_view(name)
+        return self.backend.table(name)
+
+    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
+        return self.backend.read_parquet(
+            [_pattern(path) for path in paths],
+            filename="__file",
+            union_by_name=True,
+            # A folder called `amount=5` is no column of the files in it.
+            hive_partitioning=False,
+        )
+
+    def numbered(self, table: ir.Table) -> ir.Table:
+        return table.mutate(__row=ibis.row_number() + 1)
+
+    def write(self, table: ir.Table, path: Path) -> None:
+        with atomic_write(path) as temporary:
+            self._relation(table).write_parquet(str(temporary))
+
+    def partition(self, table: ir.Table, path: Path, by: str) -> None:
+        unfinished = path.with_name(f"{path.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # Rows wait in memory for every folder's next row group: few, or 120 M events exceed 1 GB.
+        self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * ROWS_WAITING}")
+        self._relation(table).write_parquet(
+            str(unfinished), partition_by=[by], row_group_size=ROWS_WAITING
+        )
+        unfinished.rename(path)
+
+    def held(self, table: ir.Table) -> ir.Table:
+        return self.backend.create_table("events", table)
+
+    def read_work(self, *paths: Path) -> ir.Table:
+        names = [_pattern(path) for path in paths]
+        return self.backend.read_parquet(names, hive_partitioning=False)
+
+    def in_order(self, path: Path) -> ir.Table:
+        options = {"file_row_number": True, "hive_partitioning": False}
+        table = self.backend.read_parquet(_pattern(path), **options)
+        return table.rename(__position="file_row_number")
+
+    def _relation(self, table: ir.Table) -> duckdb.DuckDBPyRelation:
+        # Ibis's own to_parquet writes a path into SQL as Python would, not as SQL does.
+        self.backend._run_pre_execute_hooks(table)
+        relation: duckdb.DuckDBPyRelation = self.backend.con.sql(self.backend.compile(table))
+        return relation
+
+    @contextmanager
+    def clear_errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            raise MemoryError(f"{doing}: {error}; raise memory_limit or lower threads") from error
+        except duckdb.IOException as error:
+            if "GZIP" in str(error):
+                path = str(error).rpartition(": ")[2]
+                raise ValueError(
+                    f"{path}: the compressed file ends early; fetch it again"
+                ) from error
+            raise OSError(f"{doing}: {error}") from error
+        except duckdb.Error as error:
+            # Of a CSV error only file, line and reason are of use here: its advice is about
+            # settings that preparation fixes.
+            text = str(error)
+            file = re.search(r"^\s*file = (.*)$", text, re.MULTILINE)
+            place = f"{file[1]}: " if file else ""
+            line = re.search(r"CSV Error on Line: (\d+)", text)
+            if line and "not utf-8" in text:
+                raise ValueError(
+                    f"{place}line {line[1]} is not UTF-8; convert the file, for example with "
+                    "`iconv -f LATIN1 -t UTF-8`"
+                ) from error
+            text = " ".join(text.partition("Possible fixes")[0].split())
+            raise ValueError(f"{doing}: {place}{text}; correct the file") from error
+
+
+def _pattern(path: Path) -> str:
+    """What DuckDB, which looks for wildcards and homes in a path, reads as this path.
+
+    Raises:
+        ValueError: it has no way to write it.
+    """
+    # A folder that one stands in would become part of the pattern, and `~a` somebody's home.
+    path = path.absolute()
+    pattern = glob.escape(str(path))
+    if pattern != str(path) and "\\" in pattern:
+        raise ValueError(
+            f"{path}: DuckDB reads no path with both a backslash and one of * ? [; rename it"
+        )
+    return f"./{pattern}" if pattern.startswith("~") else pattern

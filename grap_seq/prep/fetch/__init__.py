@@ -1,0 +1,1 @@
+"""Raw files from the network, or artificial ones."""

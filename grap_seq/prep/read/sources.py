@@ -1,0 +1,109 @@
+"""Raw files of a named dataset: found by name and read by column, whatever the case of either.
+
+Copies of one dataset differ in packing (CSV, CSV.gz, parquet, a folder of parts) and in the case of
+their headers; a recipe asks for a table and its columns and need not know which copy it has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.types as ir
+
+from grap_seq.names import nearest
+from grap_seq.prep.read.tables import CSV, PARQUET, read_table, table_files
+
+if TYPE_CHECKING:
+    from grap_seq.prep.engines.base import Connection
+
+
+def source_folder(source: Path | None, dataset: str, remedy: str) -> Path:
+    """The folder of raw files.
+
+    Raises:
+        ValueError: none given.
+        FileNotFoundError: it is no folder.
+    """
+    if source is None:
+        raise ValueError(f"dataset={dataset} needs source=FOLDER; {remedy}")
+    if not source.is_dir():
+        raise FileNotFoundError(f"no folder {source}; {remedy}")
+    return source
+
+
+def find_table(folder: Path, stem: str) -> Path | None:
+    """The file or folder of parts named `stem`, such as `train` for train.csv.gz; None if absent.
+
+    Raises:
+        ValueError: two of them, of which one would be read and the other silently not.
+    """
+    names = {f"{stem}{ending}".lower() for ending in ("", *CSV, *PARQUET)}
+    found = sorted(path for path in folder.iterdir() if path.name.lower() in names)
+    if len(found) > 1:
+        listing = ", ".join(path.name for path in found)
+        raise ValueError(f"{folder} holds {listing}; keep one of them")
+    return found[0] if found else None
+
+
+def need_table(folder: Path, stem: str, remedy: str) -> Path:
+    """As `find_table`; FileNotFoundError where it is absent."""
+    path = find_table(folder, stem)
+    if path is None:
+        raise FileNotFoundError(
+            f"{folder} has no {stem} (a folder of parts, {stem}.csv, .csv.gz or .parquet); {remedy}"
+        )
+    return path
+
+
+def labelled_parts(
+    folder: Path, train: str, labels: str, unlabelled: str, remedy: str
+) -> dict[str, Path]:
+    """Tables of a dataset whose labelled sequences have their own: "train", "target", "test".
+
+    "test" is the unlabelled table; it may be absent, and where it is there, so may the other two.
+
+    Raises:
+        FileNotFoundError: transactions without labels, or labels without transactions.
+    """
+    parts = {}
+    test = find_table(folder, unlabelled)
+    if test is None or find_table(folder, train) is not None:
+        parts["train"] = need_table(folder, train, remedy)
+        parts["target"] = need_table(folder, labels, remedy)
+    return parts if test is None else {**parts, "test": test}
+
+
+def read_columns(connection: Connection, path: Path, names: Sequence[str]) -> ir.Table:
+    """The named columns, spelled as in `names`, and `__file`.
+
+    Raises:
+        ValueError: a column is missing.
+    """
+    return _columns(read_table(connection, path), path, names, ("__file",))
+
+
+def _columns(table: ir.Table, path: Path, names: Sequence[str], also: Sequence[str]) -> ir.Table:
+    given = {name.lower(): name for name in table.columns}
+    for name in names:
+        if name.lower() not in given:
+            known = [column for column in table.columns if not column.startswith("__")]
+            raise ValueError(f"{path}: no column '{name}'; {nearest(name, known)}")
+    return table.select(*also, **{name: table[given[name.lower()]] for name in names})
+
+
+def read_rows(connection: Connection, path: Path, names: Sequence[str]) -> ir.Table:
+    """As `read_columns`, with the row's number in its file as `__row`.
+
+    For recipes that leave rows out or sort them into several tables: a bad row is then still named
+    by its place in the source.
+    """
+    parts = []
+    for file in table_files(path):
+        table = read_table(connection, file)
+        if "__row" not in table.columns:
+            table = connection.numbered(table)
+        parts.append(_columns(table, file, names, ("__file", "__row")))
+    return ibis.union(*parts) if len(parts) > 1 else parts[0]

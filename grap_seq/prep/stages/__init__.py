@@ -1,0 +1,1 @@
+"""From raw events to coded sequences, a stage after the other."""

@@ -1,0 +1,80 @@
+"""Up to when each history was observed: `until` of a description, as event_time of each sequence.
+
+A date, a number or "newest" holds for all sequences; a column holds for each its own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import ibis
+import ibis.expr.types as ir
+
+from grap_seq.prep.describe.spec import NEWEST, DatasetSpec
+from grap_seq.prep.describe.spec_parts import SECONDS
+from grap_seq.prep.stages.clean import TimeKind
+from grap_seq.prep.stages.problems import Problems
+
+if TYPE_CHECKING:
+    from grap_seq.prep.engines.base import Connection
+
+# Working column, as `DatasetSpec.facts` calls it.
+UNTIL = "__until"
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+REMEDY = (
+    "a date without a clock time is its first moment, so that events of that day need the next one;"
+    " give a later one (of new data: until=DATE)"
+)
+
+
+def common_until(
+    spec: DatasetSpec, kind: TimeKind, events: ir.Table, connection: Connection
+) -> float:
+    """The one moment of all sequences, as event_time, where `until` is no column.
+
+    Args:
+        kind: how the events' times are written.
+        events: usable events, for "newest".
+
+    Raises:
+        ValueError: a date where times are numbers, or a number where they are dates.
+    """
+    until = spec.until
+    assert until is not None
+    if until == NEWEST:
+        return float(connection.to_pyarrow(events["event_time"].max()).as_py())
+    moment = spec.moment(until) if isinstance(until, str) else None
+    if (moment is None) != (kind == "number"):
+        wanted = "a number like them" if kind == "number" else "a date"
+        raise ValueError(
+            f"{spec.name}: until is {until!r}, and the times in column '{spec.time}' are "
+            f"{'numbers' if kind == 'number' else 'dates'}; give {wanted}"
+        )
+    if moment is None:
+        assert not isinstance(until, str)
+        return float(until)
+    known = moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+    # As `as_time` does: whole microseconds, divided once.
+    return (known - EPOCH) // timedelta(microseconds=1) / (1_000_000.0 * SECONDS[spec.time_unit])
+
+
+def with_until(events: ir.Table, until: float) -> ir.Table:
+    """Events with one `__until` for all; a column's own come from `with_facts`."""
+    # A number in a query would go through a decimal literal and could lose its last bit.
+    return events.cross_join(ibis.memtable({UNTIL: [until]}))
+
+
+def observed(events: ir.Table) -> ir.Table:
+    """Of events with `__until` those that were observed."""
+    return events.filter((events["event_time"] <= events["__until"]).fill_null(False))
+
+
+def check_observed(events: ir.Table, spec: DatasetSpec, problems: Problems) -> None:
+    """Count or raise for events with `__until`, maybe null, that were not observed."""
+    missing = events.filter(events["__until"].isnull())
+    reason = f"event of an id without a date in column '{spec.until_column}'"
+    problems.report(events, missing, reason, spec.id)
+    late = events.filter((events["event_time"] > events["__until"]).fill_null(False))
+    what = f"until: {spec.until}" if spec.until_column is None else f"column '{spec.until_column}'"
+    problems.report(events, late, f"event after the date in {what}", spec.id, REMEDY)

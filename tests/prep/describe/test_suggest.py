@@ -1,0 +1,132 @@
+"""Suggested descriptions: what is guessed, and that it can be prepared as it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.describe.spec_parts import Numerical, Static
+from grap_seq.prep.describe.suggest import suggest
+from grap_seq.prep.prepare import prepare
+
+
+def _bank(rows: int = 400) -> pd.DataFrame:
+    random = np.random.default_rng(1)
+    client = random.integers(0, 40, rows)
+    days = pd.Timestamp("2023-01-01") + pd.to_timedelta(random.integers(0, 300, rows), unit="D")
+    return pd.DataFrame(
+        {
+            "row_id": np.arange(rows),
+            "client_id": client,
+            "booked": days.strftime("%d.%m.%Y"),
+            "mcc": random.integers(4000, 4100, rows),
+            "channel": random.choice(np.array(["web", "shop", None]), rows),
+            "amount": random.lognormal(3, 3, rows).round(2),
+            "balance": random.normal(0, 1, rows),
+            "region": np.array(["n", "s", "w"])[client % 3],
+            "age": 20.5 + client,
+            "churn_flag": client % 2,
+            "empty": np.nan,
+        }
+    )
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_bank_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / f"bank.{kind}"
+    table = _bank()
+    table.to_csv(source, index=False) if kind == "csv" else table.to_parquet(source, index=False)
+    path = suggest(source)
+    assert path == tmp_path / "bank.yaml"
+    spec = DatasetSpec.load(path)
+    assert (spec.id, spec.time, spec.time_format) == ("client_id", "booked", "%d.%m.%Y")
+    assert spec.categorical == ("mcc", "channel")
+    assert spec.static == Static(("region",), {"age": Numerical()})
+    assert {name: options.log for name, options in spec.numerical.items()} == {
+        "amount": True,
+        "balance": False,
+    }
+    assert spec.label == ("churn_flag",)
+    text = path.read_text("utf-8")
+    share = table["channel"].isna().mean()
+    assert f"- channel   # 2 values, {share:.1%} missing" in text
+    assert "# calendar: [hour, weekday, month]" in text
+    assert "Left out (empty, another time, or different in every row): row_id, empty" in text
+    assert "churn_flag" in capsys.readouterr().out
+    with pytest.raises(FileExistsError, match=r"bank\.yaml exists"):
+        suggest(source)
+    assert path.read_text("utf-8") == text
+
+
+def test_suggestion_can_be_prepared_as_it_stands(tmp_path: Path) -> None:
+    _bank().to_csv(tmp_path / "bank.csv", index=False)
+    suggest(tmp_path / "bank.csv")
+    manifest = prepare("table", tmp_path / "out", source=tmp_path / "bank.csv")
+    assert sum(split["labelled"] for split in manifest.splits.values()) == 40
+
+
+@pytest.mark.parametrize(
+    ("times", "unit"),
+    [
+        (pd.date_range("2024-01-01", periods=200, freq="D").astype(str), "day"),
+        (pd.date_range("2024-01-01", periods=200, freq="h").astype(str), "hour"),
+        (pd.date_range("2024-01-01", periods=200, freq="min").astype(str), "minute"),
+        (np.arange(200) + 1_600_000_000, "second"),
+        (np.arange(200), "day"),
+    ],
+)
+def test_unit_of_time(tmp_path: Path, times: pd.Index, unit: str) -> None:
+    table = pd.DataFrame({"user": np.arange(200) % 9, "time": times, "page": ["a", "b"] * 100})
+    table.to_csv(tmp_path / "clicks.csv", index=False)
+    path = suggest(tmp_path / "clicks.csv", tmp_path / "other.yaml")
+    spec = DatasetSpec.load(path)
+    assert (path.name, spec.id, spec.time, spec.time_unit) == ("other.yaml", "user", "time", unit)
+    assert spec.label == ()
+
+
+def test_odd_column_names_survive(tmp_path: Path) -> None:
+    table = _bank().rename(
+        columns={"region": "no: #1", "amount": "yes", "client_id": "client's id"}
+    )
+    table.to_csv(tmp_path / "odd.csv", index=False)
+    content = yaml.safe_load(suggest(tmp_path / "odd.csv").read_text("utf-8"))
+    assert content["id"] == "client's id"
+    assert content["static"]["categorical"] == ["no: #1"]
+    assert "yes" in content["numerical"]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (pd.DataFrame({"a": [], "b": []}), "the table has no events"),
+        (pd.DataFrame({"a": ["x", "y"], "b": ["z", "z"]}), "no column looks like a time"),
+        (pd.DataFrame({"a": ["x", "y"], "day": [1, 2]}), "no column looks like an id"),
+    ],
+)
+def test_tables_that_cannot_be_described(tmp_path: Path, table: pd.DataFrame, message: str) -> None:
+    table.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(ValueError, match=message):
+        suggest(tmp_path / "t.csv")
+    assert not (tmp_path / "t.yaml").exists()
+
+
+def test_names_with_line_breaks_and_codes_make_a_description(tmp_path: Path) -> None:
+    names = ["who\nlabel: x", "time\x1b[2J", "kind\n# ", "amount: {a: 1}", "row\nlabel: evil"]
+    rows = range(60)
+    table = {
+        names[0]: [row % 6 for row in rows],
+        names[1]: [f"2024-01-{row // 6 + 1:02d}" for row in rows],
+        names[2]: [("a", "b")[row % 2] for row in rows],
+        names[3]: [row * 1.5 for row in rows],
+        names[4]: [f"key{row}" for row in rows],
+    }
+    source = tmp_path / "events\n.parquet"
+    pd.DataFrame(table).to_parquet(source)
+    spec = DatasetSpec.load(suggest(source))
+    assert (spec.id, spec.time) == (names[0], names[1])
+    assert {*spec.categorical, *spec.numerical, *spec.label} <= set(names[2:4])
