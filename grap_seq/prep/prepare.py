@@ -18,7 +18,6 @@ from typing import Any
 from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
-from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.engines.connect import connect, versions
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of
 from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
