@@ -1,98 +1,85 @@
-"""Cleaned events to coded sequences. `prepare` and `encode` share these expressions.
+"""Cleaned values to codes and standardised numbers. `prepare` and `encode` share these functions.
 
-Vocabularies and scalers enter as small tables to join with: numbers written into a query would go
-through an engine's decimal literals and could lose their last bit.
+The engine hands the events of a bucket over once, and its own arithmetic ends there: what is coded
+is the same whichever engine has read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import ibis
-import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from grap_seq.prep.folder.state import Scaler, State, Statistics
+from grap_seq.prep.folder.state import Scaler, State
+
+# An Arrow array, in one piece or several.
+Column = Any
+Values = NDArray[np.float64]
+Codes = NDArray[np.int32]
+Numbers = NDArray[np.float32]
 
 
-def code(events: ir.Table, name: str, values: Sequence[str | None]) -> ir.Table:
-    """Replace column `name` by its codes: 1..n in the order of `values`, n + 1 for all others."""
-    known = [(value, number) for number, value in enumerate(values, 1) if value is not None]
-    vocabulary = ibis.memtable(
-        pa.table(
-            {
-                "__value": pa.array([value for value, _ in known], pa.string()),
-                "__code": pa.array([number for _, number in known], pa.int32()),
-            }
-        )
+def codes_of(column: Column, values: Sequence[str | None]) -> Codes:
+    """Codes of text, shape (N,): 1..n in the order of `values`, n + 1 for all others.
+
+    A missing value is one of `values` where None is among them.
+    """
+    known = pc.index_in(column, value_set=pa.array(values, pa.string()))
+    codes: Codes = pc.fill_null(known, len(values)).to_numpy() + np.int32(1)
+    return codes
+
+
+def signed_log(values: Values) -> Values:
+    """sign(x) ln(1 + |x|), shape (N,)."""
+    logs: Values = np.sign(values) * np.log(np.abs(values) + 1.0)
+    return logs
+
+
+def scaled(column: Column, scaler: Scaler, groups: Codes | None) -> Numbers:
+    """Standardised numbers, shape (N,); NaN where one is missing.
+
+    Args:
+        column: the numbers.
+        scaler: of the field.
+        groups: codes of the field that it is scaled by, shape (N,); None: there is none.
+    """
+    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    rows = [*(group or scaler.other for group in scaler.groups), scaler.other]
+    place = slice(0, 1) if groups is None else groups - 1
+    low, high, mean, std = (
+        np.array([getattr(row, name) for row in rows])[place]
+        for name in ("low", "high", "mean", "std")
     )
-    rare = len(values) + 1
-    missing = values.index(None) + 1 if None in values else rare
-    joined = events.left_join(vocabulary, events[name] == vocabulary["__value"])
-    other = ibis.ifelse(joined[name].isnull(), missing, rare)
-    codes = ibis.coalesce(joined["__code"], other).cast("int32")
-    return joined.mutate(**{name: codes}).drop("__value", "__code")
+    if scaler.log:
+        values = signed_log(values)
+    numbers: Numbers = ((np.clip(values, low, high) - mean) / std).astype(np.float32)
+    # Two kinds of zero, or of NaN, would be told apart where events are sorted by them.
+    numbers[numbers == 0] = 0
+    numbers[np.isnan(numbers)] = np.nan
+    return numbers
 
 
-def signed_log(value: ir.FloatingValue) -> ir.FloatingValue:
-    """sign(x) ln(1 + |x|)."""
-    return value.sign() * (value.abs() + 1.0).ln()
+def encode_events(events: pa.Table, state: State) -> dict[str, Codes | Numbers]:
+    """Codes and standardised numbers of every field, shape (N,) each, in spec order."""
+    return _encode(events, state.categorical, state.numerical)
 
 
-def clip(value: ir.FloatingValue, low: ir.Value, high: ir.Value) -> ir.FloatingValue:
-    """Null stays null, unlike with the engine's own LEAST and GREATEST."""
-    return ibis.cases((value < low, low), (value > high, high), else_=value)
+def encode_static(sequences: pa.Table, state: State) -> dict[str, Codes | Numbers]:
+    """The same of every static field, shape (S,) each."""
+    return _encode(sequences, state.static_categorical, state.static_numerical)
 
 
-def scale(events: ir.Table, name: str, scaler: Scaler) -> ir.Table:
-    """Replace column `name` by its standardised float32; NaN where it is missing."""
-    rows: list[Statistics] = [group or scaler.other for group in scaler.groups]
-    rows.append(scaler.other)
-    statistics = ibis.memtable(
-        pa.table(
-            {
-                "__code": pa.array(range(1, len(rows) + 1), pa.int32()),
-                "__low": [row.low for row in rows],
-                "__high": [row.high for row in rows],
-                "__mean": [row.mean for row in rows],
-                "__std": [row.std for row in rows],
-            }
-        )
-    )
-    if scaler.by is None:
-        joined = events.cross_join(statistics)
-    else:
-        joined = events.join(statistics, events[scaler.by] == statistics["__code"])
-    value = signed_log(joined[name]) if scaler.log else joined[name]
-    clipped = clip(value, joined["__low"], joined["__high"])
-    scaled = ((clipped - joined["__mean"]) / joined["__std"]).cast("float32")
-    # Two kinds of zero would tie in the sort below and leave their order to chance.
-    scaled = ibis.ifelse(scaled == 0, ibis.literal(0.0, "float32"), scaled)
-    scaled = ibis.coalesce(scaled, ibis.literal(float("nan"), "float32"))
-    return joined.mutate(**{name: scaled}).drop(*statistics.columns)
-
-
-def encode_events(events: ir.Table, state: State, key: str) -> ir.Table:
-    """Code and scale cleaned events: `key`, event_time, `__tie0`..., the fields in spec order."""
-    fields = [*state.categorical, *state.numerical]
-    # A missing key comes first in every engine.
-    ties = {name: events[name].fill_null(float("-inf")) for name in state.spec.ties}
-    events = events.select(key, "event_time", **ties, **{n: events[n] for n in fields})
-    return _coded(events, state.categorical, state.numerical)
-
-
-def encode_static(sequences: ir.Table, state: State) -> ir.Table:
-    """Code and scale the static fields of sequences, in place."""
-    return _coded(sequences, state.static_categorical, state.static_numerical)
-
-
-def _coded(
-    table: ir.Table,
+def _encode(
+    table: pa.Table,
     categorical: Mapping[str, Sequence[str | None]],
     numerical: Mapping[str, Scaler],
-) -> ir.Table:
-    for name, values in categorical.items():
-        table = code(table, name, values)
-    for name, scaler in numerical.items():
-        table = scale(table, name, scaler)
-    return table
+) -> dict[str, Codes | Numbers]:
+    codes = {name: codes_of(table[name], values) for name, values in categorical.items()}
+    return codes | {
+        name: scaled(table[name], scaler, None if scaler.by is None else codes[scaler.by])
+        for name, scaler in numerical.items()
+    }

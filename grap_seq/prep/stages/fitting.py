@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec_parts import Numerical
 from grap_seq.prep.folder.state import Scaler, Statistics
-from grap_seq.prep.stages.encoding import clip, code, signed_log
+from grap_seq.prep.stages.expressions import clip, code, signed_log
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
