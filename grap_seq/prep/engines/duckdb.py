@@ -88,7 +88,7 @@ class DuckDB(Connection):
         unfinished.rename(path)
 
     def held(self, table: ir.Table) -> ir.Table:
-        return self.backend.create_table("events", table)
+        return self.backend.create_table(f"held_{uuid4().hex}", table)
 
     def read_work(self, *paths: Path) -> ir.Table:
         names = [_pattern(path) for path in paths]

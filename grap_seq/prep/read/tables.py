@@ -84,7 +84,7 @@ def read_table(connection: Connection, source: Path) -> ir.Table:
         if not any(kind.is_array() for kind in table.schema().types):
             return table
         numbered = [connection.numbered(connection.read_parquet([path])) for path in paths]
-        return ibis.union(*numbered) if len(numbered) > 1 else numbered[0]
+        return ibis.union(*numbered)
 
 
 def _check_parquet(path: Path) -> None:
