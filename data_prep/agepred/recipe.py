@@ -23,6 +23,8 @@ from grap_seq.prep.stages.splits import tail_splits
 
 COLUMNS = ("client_id", "trans_date", "small_group", "amount_rur")
 LABEL = "bins"
+# A day's number, also where it is text.
+TIME_KIND = "number"
 TEST, VALIDATION = 0.1, 0.05
 REMEDY = (
     "put transactions_train.csv, transactions_test.csv and train_target.csv of the Hugging Face "

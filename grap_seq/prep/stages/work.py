@@ -84,12 +84,13 @@ class Work:
                 where = str(source) if source is not None else self.spec.name
                 events = explode(self.connection, events, self.spec.event_columns, where)
                 require_columns(events, self.spec.columns, where)
+                known = self.recipe.time_kind
                 if self.stored is None:
-                    known = self.recipe.time_kind
                     kind = known or time_kind(self.connection, events, self.spec)
                 else:
                     kind = self.stored.time_kind
-                    check_time_kind(self.connection, events, self.spec, kind, where)
+                    if known is None:
+                        check_time_kind(self.connection, events, self.spec, kind, where)
                 required = self.stored is None
                 labels = label_file(self.connection, self.recipe, kind, required=required)
                 # Those of a recipe follow from its events, which are read once.
