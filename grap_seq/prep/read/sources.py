@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ibis
 import ibis.expr.types as ir
 
 from grap_seq.names import nearest
@@ -114,10 +113,5 @@ def read_rows(connection: Connection, path: Path, names: Sequence[str]) -> ir.Ta
     For recipes that leave rows out or sort them into several tables: a bad row is then still named
     by its place in the source.
     """
-    parts = []
-    for file in table_files(path):
-        table = read_table(connection, file)
-        if "__row" not in table.columns:
-            table = connection.numbered(table)
-        parts.append(_columns(table, file, names, ("__file", "__row")))
-    return ibis.union(*parts)
+    table = read_table(connection, path, numbered=True)
+    return _columns(table, path, names, ("__file", "__row"))
