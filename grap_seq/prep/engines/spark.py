@@ -38,6 +38,8 @@ SETTINGS = {
     # Cleaning many columns in one compiled method is more than the JVM takes: compile them apart.
     "spark.sql.codegen.wholeStage": "false",
 }
+# Set in a process that spark-submit has started.
+SUBMITTED = "PYSPARK_GATEWAY_PORT"
 LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -175,16 +177,8 @@ def _start(
             "openjdk-17-jre-headless, or set JAVA_HOME"
         )
     chosen = {f"spark.{name}": value for name, value in _flat(settings).items()}
-    if chosen.setdefault("spark.master", "local[*]") == "local[*]" and threads is not None:
-        chosen["spark.master"] = f"local[{threads}]"
-    if chosen["spark.master"].startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        chosen = {**LOCAL, **chosen}
-    chosen.setdefault("spark.driver.memory", f"{_megabytes(memory_limit)}m")
-    if temporary is not None:
-        chosen.setdefault("spark.local.dir", str(temporary))
-        # By default Spark makes a folder of this name wherever it is started.
-        chosen.setdefault("spark.sql.warehouse.dir", str(temporary / "spark-warehouse"))
+    if SUBMITTED not in os.environ:
+        chosen = _defaults(memory_limit, threads, temporary, chosen) | chosen
     builder = SparkSession.builder.appName("grap-seq")
     for name, value in {**SETTINGS, **chosen}.items():
         builder = builder.config(name, value)
@@ -195,6 +189,22 @@ def _start(
             f"Spark does not start: {error}. It needs Java 17 (see `java -version`) and "
             "memory_limit=512MB or more"
         ) from error
+
+
+def _defaults(
+    memory_limit: str, threads: int | None, temporary: Path | None, chosen: Mapping[str, str]
+) -> dict[str, str]:
+    """What spark-submit would settle: where Spark runs, with how much memory."""
+    local = f"local[{'*' if threads is None else threads}]"
+    found = {"spark.driver.memory": f"{_megabytes(memory_limit)}m"}
+    if chosen.get("spark.master", local).startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        found |= {**LOCAL, "spark.master": local}
+    if temporary is not None:
+        # By default Spark makes a folder of this name wherever it is started.
+        warehouse = str(temporary / "spark-warehouse")
+        found |= {"spark.local.dir": str(temporary), "spark.sql.warehouse.dir": warehouse}
+    return found
 
 
 def java() -> str | None:

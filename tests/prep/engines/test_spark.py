@@ -52,7 +52,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         memory_limit="1GB",
         threads=1,
         temporary=tmp_path_factory.mktemp("spark"),
-        spark={"master": "local[*]", **QUICK},
+        spark=QUICK,
     )
     assert isinstance(connection, spark_engine.Spark)
     yield connection.session
