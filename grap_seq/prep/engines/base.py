@@ -47,12 +47,16 @@ class Connection(ABC):
         """
 
     @abstractmethod
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
-        """As `read_csv`: the columns of all files, by name, and `__file`."""
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
+        """As `read_csv`: the columns of all files, by name, and `__file`.
+
+        Args:
+            numbered: whether to add the row's number in its file, from 1, as `__row`.
+        """
 
     @abstractmethod
     def numbered(self, table: ir.Table) -> ir.Table:
-        """A table read from one file, with the row's number in it from 1 as `__row`."""
+        """A table read from one CSV file, with the row's number in it from 1 as `__row`."""
 
     @abstractmethod
     def write(self, table: ir.Table, path: Path) -> None:

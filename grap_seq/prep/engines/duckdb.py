@@ -68,14 +68,18 @@ class DuckDB(Connection):
         relation.create_view(name)
         return self.backend.table(name)
 
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
-        return self.backend.read_parquet(
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
+        table = self.backend.read_parquet(
             [_pattern(path) for path in paths],
             filename="__file",
             union_by_name=True,
             # A folder called `amount=5` is no column of the files in it.
             hive_partitioning=False,
+            file_row_number=numbered,
         )
+        if not numbered:
+            return table
+        return table.mutate(__row=table["file_row_number"] + 1).drop("file_row_number")
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=ibis.row_number() + 1)

@@ -92,9 +92,10 @@ class Spark(Connection):
         )
         return self._source(frame, F.monotonically_increasing_id())
 
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
         frame = self.session.read.parquet(*map(_pattern, paths), mergeSchema=True)
-        return self._source(frame, F.col("_metadata.row_index"))
+        table = self._source(frame, F.col("_metadata.row_index"))
+        return self.numbered(table) if numbered else table
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=table["__place"] + 1).drop("__place")

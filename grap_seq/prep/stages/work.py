@@ -26,15 +26,16 @@ from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages import fitting
 from grap_seq.prep.stages.calendar import VALUES
-from grap_seq.prep.stages.clean import check_time_kind, clean, time_kind
+from grap_seq.prep.stages.clean import check_time_kind, clean, left_out, time_kind, used
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.label_codes import fit_labels
 from grap_seq.prep.stages.labels import (
     any_label,
+    label_file,
     label_of_ids,
     label_rows,
     no_labels,
-    read_labels,
+    recipe_labels,
     with_limits,
     with_numbers,
     with_times,
@@ -89,25 +90,31 @@ class Work:
                 where = str(source) if source is not None else self.spec.name
                 events = explode(self.connection, events, self.spec.event_columns, where)
                 require_columns(events, self.spec.columns, where)
+                known = self.recipe.time_kind
                 if self.stored is None:
-                    kind = time_kind(self.connection, events, self.spec)
+                    kind = known or time_kind(self.connection, events, self.spec)
                 else:
                     kind = self.stored.time_kind
-                    check_time_kind(self.connection, events, self.spec, kind, where)
+                    if known is None:
+                        check_time_kind(self.connection, events, self.spec, kind, where)
                 required = self.stored is None
-                labels = read_labels(self.connection, self.recipe, tables, kind, required=required)
-                if labels is None and required:
+                labels = label_file(self.connection, self.recipe, kind, required=required)
+                # Those of a recipe follow from its events, which are read once.
+                later = labels is None and self.spec.label and self.recipe.labelled(source)
+                if labels is None and not later and required:
                     self._require_label(events)
-                beside = () if labels is None else labels.columns
-                require_facts(self.connection, events, beside, self.spec, kind, where)
-                cleaned = clean(events, self.spec, kind)
-                self.store.put("cleaned", cleaned)
+                if not later:
+                    beside = () if labels is None else labels.columns
+                    require_facts(self.connection, events, beside, self.spec, kind, where)
+                self.store.put("cleaned", clean(events, self.spec, kind))
+                cleaned = self.store.in_order("cleaned")
+                dropped = left_out(self.connection, cleaned)
+                if later:
+                    labels = recipe_labels(self.connection, self.recipe, tables, cleaned, kind)
+                    require_facts(self.connection, events, labels.columns, self.spec, kind, where)
                 if labels is not None:
                     self.store.put("labels", labels)
-                dropped = {
-                    reason: self.connection.to_pyarrow(count).as_py()
-                    for reason, count in self.recipe.dropped(tables).items()
-                }
+                    dropped |= left_out(self.connection, self.store.in_order("labels"))
             id_type = events[self.spec.id].type()
             countable = id_type.is_numeric() or (
                 self.recipe.untyped(source) and id_type.is_string()
@@ -330,7 +337,7 @@ class Work:
 
     @cached_property
     def _cleaned(self) -> ir.Table:
-        return self.store.in_order("cleaned")
+        return used(self.store.in_order("cleaned"))
 
     @cached_property
     def _events(self) -> ir.Table:
@@ -362,7 +369,7 @@ class Work:
         if not self.spec.label:
             return None
         if "labels" in self.store:
-            return self.store.in_order("labels")
+            return used(self.store.in_order("labels"))
         events = without_problems(self._cleaned, self.spec)
         time = ["__label_time"] if self.spec.label_time is not None else []
         if not {*self.spec.label_columns, *time} <= set(events.columns):
