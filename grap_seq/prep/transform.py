@@ -21,8 +21,8 @@ from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
+from grap_seq.prep.stages import encoding
 from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind
-from grap_seq.prep.stages.encoding import encode_events, encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
 from grap_seq.prep.stages.labels import read_labels
@@ -93,8 +93,9 @@ def encode(
         problems = Problems(connection, strict=True, remedy="correct or remove the row")
         check_events(connection, numbered, spec, problems)
         with connection.clear_errors(f"coding {where}"):
-            coded = encode_events(numbered, state, spec.id)
-            grouped = group_events(connection, coded, state, spec.id)
+            ready = connection.to_pyarrow(encoding.ready_events(numbered, state, spec.id))
+            coded = encoding.encode(ready, state.categorical, state.numerical)
+            grouped = group_events(coded, state, spec.id)
             if spec.facts or spec.until is not None:
                 facts = _facts(connection, numbered, state, problems)
                 place = pc.index_in(grouped[spec.id], facts[spec.id])
@@ -125,7 +126,9 @@ def _facts(connection: Connection, events: ir.Table, state: State, problems: Pro
         end, first = rows[OBSERVED].min(), rows["event_time"].min()
         columns[UNTIL] = end - first if spec.relative_time else end
     sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
-    return connection.to_pyarrow(encode_static(sequences, state).select(spec.id, *columns))
+    ready = encoding.ready_static(sequences, state).select(spec.id, *columns)
+    static = state.static_categorical, state.static_numerical
+    return encoding.encode(connection.to_pyarrow(ready), *static)
 
 
 def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:

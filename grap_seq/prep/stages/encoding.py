@@ -1,7 +1,7 @@
-"""Cleaned events to coded sequences. `prepare` and `encode` share these expressions.
+"""Cleaned events to codes and standardised numbers. `prepare` and `encode` share this.
 
-Vocabularies and scalers enter as small tables to join with: numbers written into a query would go
-through an engine's decimal literals and could lose their last bit.
+The engine takes logarithms and Arrow and NumPy do the rest, a column at a time: a join with every
+vocabulary would nest one query in the other, and engines refuse some dozens of them.
 """
 
 from __future__ import annotations
@@ -10,28 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import ibis
 import ibis.expr.types as ir
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from grap_seq.prep.folder.state import Scaler, State, Statistics
-
-
-def code(events: ir.Table, name: str, values: Sequence[str | None]) -> ir.Table:
-    """Replace column `name` by its codes: 1..n in the order of `values`, n + 1 for all others."""
-    known = [(value, number) for number, value in enumerate(values, 1) if value is not None]
-    vocabulary = ibis.memtable(
-        pa.table(
-            {
-                "__value": pa.array([value for value, _ in known], pa.string()),
-                "__code": pa.array([number for _, number in known], pa.int32()),
-            }
-        )
-    )
-    rare = len(values) + 1
-    missing = values.index(None) + 1 if None in values else rare
-    joined = events.left_join(vocabulary, events[name] == vocabulary["__value"])
-    other = ibis.ifelse(joined[name].isnull(), missing, rare)
-    codes = ibis.coalesce(joined["__code"], other).cast("int32")
-    return joined.mutate(**{name: codes}).drop("__value", "__code")
 
 
 def signed_log(value: ir.FloatingValue) -> ir.FloatingValue:
@@ -44,55 +28,55 @@ def clip(value: ir.FloatingValue, low: ir.Value, high: ir.Value) -> ir.FloatingV
     return ibis.cases((value < low, low), (value > high, high), else_=value)
 
 
-def scale(events: ir.Table, name: str, scaler: Scaler) -> ir.Table:
-    """Replace column `name` by its standardised float32; NaN where it is missing."""
-    rows: list[Statistics] = [group or scaler.other for group in scaler.groups]
-    rows.append(scaler.other)
-    statistics = ibis.memtable(
-        pa.table(
-            {
-                "__code": pa.array(range(1, len(rows) + 1), pa.int32()),
-                "__low": [row.low for row in rows],
-                "__high": [row.high for row in rows],
-                "__mean": [row.mean for row in rows],
-                "__std": [row.std for row in rows],
-            }
-        )
-    )
-    if scaler.by is None:
-        joined = events.cross_join(statistics)
-    else:
-        joined = events.join(statistics, events[scaler.by] == statistics["__code"])
-    value = signed_log(joined[name]) if scaler.log else joined[name]
-    clipped = clip(value, joined["__low"], joined["__high"])
-    scaled = ((clipped - joined["__mean"]) / joined["__std"]).cast("float32")
-    # Two kinds of zero would tie in the sort below and leave their order to chance.
-    scaled = ibis.ifelse(scaled == 0, ibis.literal(0.0, "float32"), scaled)
-    scaled = ibis.coalesce(scaled, ibis.literal(float("nan"), "float32"))
-    return joined.mutate(**{name: scaled}).drop(*statistics.columns)
-
-
-def encode_events(events: ir.Table, state: State, key: str) -> ir.Table:
-    """Code and scale cleaned events: `key`, event_time, `__tie0`..., the fields in spec order."""
-    fields = [*state.categorical, *state.numerical]
+def ready_events(events: ir.Table, state: State, key: str) -> ir.Table:
+    """What `encode` needs of cleaned events: `key`, event_time, `__tie0`..., the fields."""
     # A missing key comes first in every engine.
     ties = {name: events[name].fill_null(float("-inf")) for name in state.spec.ties}
-    events = events.select(key, "event_time", **ties, **{n: events[n] for n in fields})
-    return _coded(events, state.categorical, state.numerical)
+    fields = {name: events[name] for name in state.categorical}
+    return events.select(key, "event_time", **ties, **fields, **_logs(events, state.numerical))
 
 
-def encode_static(sequences: ir.Table, state: State) -> ir.Table:
-    """Code and scale the static fields of sequences, in place."""
-    return _coded(sequences, state.static_categorical, state.static_numerical)
+def ready_static(sequences: ir.Table, state: State) -> ir.Table:
+    """Sequences with their static fields as `encode` needs them."""
+    return sequences.mutate(**_logs(sequences, state.static_numerical))
 
 
-def _coded(
-    table: ir.Table,
+def _logs(table: ir.Table, numerical: Mapping[str, Scaler]) -> dict[str, ir.Value]:
+    return {
+        name: signed_log(table[name]) if scaler.log else table[name]
+        for name, scaler in numerical.items()
+    }
+
+
+def encode(
+    table: pa.Table,
     categorical: Mapping[str, Sequence[str | None]],
     numerical: Mapping[str, Scaler],
-) -> ir.Table:
-    for name, values in categorical.items():
-        table = code(table, name, values)
+) -> pa.Table:
+    """Code and scale the fields of a table of `ready_events` or `ready_static`, in place."""
+    columns = dict(zip(table.column_names, table.columns, strict=True))
+    columns |= {name: code(columns[name], values) for name, values in categorical.items()}
     for name, scaler in numerical.items():
-        table = scale(table, name, scaler)
-    return table
+        codes = None if scaler.by is None else columns[scaler.by]
+        columns[name] = scale(columns[name], scaler, codes)
+    return pa.table(columns)
+
+
+def code(column: pa.ChunkedArray, values: Sequence[str | None]) -> pa.ChunkedArray:
+    """Codes, int32: 1..n in the order of `values`, n + 1 for all others."""
+    places = pc.index_in(column, pa.array(values, pa.string()))
+    return pc.add(places.fill_null(len(values)), pa.scalar(1, pa.int32()))
+
+
+def scale(column: pa.ChunkedArray, scaler: Scaler, codes: pa.ChunkedArray | None) -> pa.Array:
+    """Standardised float32; NaN where it is missing. `codes` are those of the scaler's `by`."""
+    rows: list[Statistics] = [group or scaler.other for group in scaler.groups]
+    rows.append(scaler.other)
+    low, high, mean, std = np.array([(row.low, row.high, row.mean, row.std) for row in rows]).T
+    place: NDArray[np.int32] | int = 0 if codes is None else codes.to_numpy() - 1
+    value = column.cast(pa.float64()).to_numpy()
+    clipped = np.where(value < low[place], low[place], value)
+    clipped = np.where(value > high[place], high[place], clipped)
+    scaled = ((clipped - mean[place]) / std[place]).astype(np.float32)
+    # Two kinds of zero would tie in a sort and leave their order to chance.
+    return pa.array(scaled + np.float32(0))

@@ -1,29 +1,22 @@
-"""Coded events to sequences: the engine sorts, Arrow cuts the sorted columns into lists."""
+"""Coded events to sequences: Arrow sorts them and cuts the sorted columns into lists."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from grap_seq.prep.folder.state import State
 
-if TYPE_CHECKING:
-    from grap_seq.prep.engines.base import Connection
 
-
-def group_events(connection: Connection, events: ir.Table, state: State, key: str) -> pa.Table:
+def group_events(table: pa.Table, state: State, key: str) -> pa.Table:
     """One row for each value of `key`, in its order, with a list column for time and every field.
 
     Events are sorted by time, `tie_order`, then all fields in spec order: by every column, which
     makes the result independent of the order in which events come.
     """
     kinds = list_types(state)
-    keys = [key, "event_time", *state.spec.ties, *kinds.names[1:]]
-    table = connection.to_pyarrow(events.order_by(keys).select(key, *kinds.names))
+    table = in_order(table, [key, "event_time"], [*state.spec.ties, *kinds.names[1:]])
     runs = pc.run_end_encode(table[key].combine_chunks())
     # offsets: (sequences + 1,)
     offsets = np.concatenate([[0], runs.run_ends.to_numpy()]).astype(np.int32)
@@ -38,6 +31,23 @@ def group_events(connection: Connection, events: ir.Table, state: State, key: st
         for name in kinds.names
     ]
     return pa.table([runs.values, *lists], names=[key, *kinds.names])
+
+
+def in_order(table: pa.Table, first: list[str], then: list[str]) -> pa.Table:
+    """Sort by the columns `first`, and only what ties in all of these by those of `then`."""
+    # (rows,)
+    order = np.array(pc.sort_indices(table, [(name, "ascending") for name in first]))
+    ties = np.ones(max(0, len(order) - 1), bool)
+    for name in first:
+        column = table[name].take(pa.array(order))
+        ties &= pc.equal(column[1:], column[:-1]).to_numpy()
+    tied = np.zeros(len(order), bool)
+    tied[1:] |= ties
+    tied[:-1] |= ties
+    rows = order[tied]
+    keys = [(name, "ascending") for name in (*first, *then)]
+    order[tied] = rows[pc.sort_indices(table.take(pa.array(rows)), keys)]
+    return table.take(pa.array(order))
 
 
 def list_types(state: State) -> pa.Schema:
