@@ -21,8 +21,8 @@ from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.stages import encoding
 from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind
+from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
 from grap_seq.prep.stages.labels import read_labels
@@ -89,23 +89,23 @@ def encode(
         if not cleaned.num_rows:
             raise ValueError(f"{where}: the table has no events")
         cleaned = cleaned.append_column("__position", pa.array(range(cleaned.num_rows)))
+        # Sequences are numbered as they come first.
+        ids = cleaned[spec.id].combine_chunks().dictionary_encode()
         numbered = ibis.memtable(cleaned)
         problems = Problems(connection, strict=True, remedy="correct or remove the row")
         check_events(connection, numbered, spec, problems)
         with connection.clear_errors(f"coding {where}"):
-            ready = connection.to_pyarrow(encoding.ready_events(numbered, state, spec.id))
-            coded = encoding.encode(ready, state.categorical, state.numerical)
-            grouped = group_events(coded, state, spec.id)
+            grouped = group_events(cleaned, ids.indices.to_numpy(), state)
             if spec.facts or spec.until is not None:
                 facts = _facts(connection, numbered, state, problems)
-                place = pc.index_in(grouped[spec.id], facts[spec.id])
+                facts = facts.take(pc.index_in(ids.dictionary, facts[spec.id]))
                 for name in facts.column_names[1:]:
-                    grouped = grouped.append_column(name, facts[name].take(place))
+                    grouped = grouped.append_column(name, facts[name])
     finally:
         connection.disconnect()
     _warn_unseen(grouped, state, where)
     try:
-        return with_id(grouped[spec.id], grouped, state)
+        return with_id(ids.dictionary, grouped, state)
     except pa.ArrowInvalid as error:
         raise ValueError(
             f"{where}: ids of '{spec.id}' were integers in preparation, these are not ({error})"
@@ -126,9 +126,10 @@ def _facts(connection: Connection, events: ir.Table, state: State, problems: Pro
         end, first = rows[OBSERVED].min(), rows["event_time"].min()
         columns[UNTIL] = end - first if spec.relative_time else end
     sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
-    ready = encoding.ready_static(sequences, state).select(spec.id, *columns)
-    static = state.static_categorical, state.static_numerical
-    return encoding.encode(connection.to_pyarrow(ready), *static)
+    found = connection.to_pyarrow(sequences.select(spec.id, *columns))
+    for name, values in encode_static(found, state).items():
+        found = found.set_column(found.column_names.index(name), name, pa.array(values))
+    return found
 
 
 def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:

@@ -49,6 +49,16 @@ def as_text(column: ir.Value) -> ir.StringValue:
     )
 
 
+def as_id(column: ir.Value) -> ir.Value:
+    """An id as int64 where its column has integers, otherwise as text: sorting and joining many
+    millions of texts is what takes the time. Of a sequence, text is made once.
+    """
+    kind = column.type()
+    if kind.is_integer() and kind.nbytes < 8 + kind.is_signed_integer():
+        return column.cast("int64")
+    return as_text(column)
+
+
 def _plain(column: ir.Value) -> ir.StringValue:
     return column.cast("string")
 
@@ -161,7 +171,7 @@ def check_same_kind(
 
 
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
-    """Columns id, event_time, fields, `__tie0`..., `__bad`.
+    """Columns id (see `as_id`), event_time, fields, `__tie0`..., `__bad`.
 
     Also `__label0`..., `__label_time`, `__until`, static fields, `__file` and `__row` if given.
 
@@ -193,7 +203,7 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     counted |= {name: value for name, value in facts.items() if value.type().is_floating()}
     unread = [unreadable(events[name], value) for name, value in counted.items()]
     columns: dict[str, ir.Value] = {
-        spec.id: as_text(events[spec.id]),
+        spec.id: as_id(events[spec.id]),
         "event_time": time,
         **{name: as_text(events[name]) for name in spec.categorical},
         **{name: calendar_field(name, _moment(events[spec.time], spec)) for name in spec.calendar},

@@ -1,82 +1,85 @@
-"""Cleaned events to codes and standardised numbers. `prepare` and `encode` share this.
+"""Cleaned values to codes and standardised numbers. `prepare` and `encode` share these functions.
 
-The engine takes logarithms and Arrow and NumPy do the rest, a column at a time: a join with every
-vocabulary would nest one query in the other, and engines refuse some dozens of them.
+The engine hands the events of a bucket over once, and its own arithmetic ends there: what is coded
+is the same whichever engine has read it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import ibis
-import ibis.expr.types as ir
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from grap_seq.prep.folder.state import Scaler, State, Statistics
+from grap_seq.prep.folder.state import Scaler, State
+
+# An Arrow array, in one piece or several.
+Column = Any
+Values = NDArray[np.float64]
+Codes = NDArray[np.int32]
+Numbers = NDArray[np.float32]
 
 
-def signed_log(value: ir.FloatingValue) -> ir.FloatingValue:
-    """sign(x) ln(1 + |x|)."""
-    return value.sign() * (value.abs() + 1.0).ln()
+def codes_of(column: Column, values: Sequence[str | None]) -> Codes:
+    """Codes of text, shape (N,): 1..n in the order of `values`, n + 1 for all others.
+
+    A missing value is one of `values` where None is among them.
+    """
+    known = pc.index_in(column, value_set=pa.array(values, pa.string()))
+    codes: Codes = pc.fill_null(known, len(values)).to_numpy() + np.int32(1)
+    return codes
 
 
-def clip(value: ir.FloatingValue, low: ir.Value, high: ir.Value) -> ir.FloatingValue:
-    """Null stays null, unlike with the engine's own LEAST and GREATEST."""
-    return ibis.cases((value < low, low), (value > high, high), else_=value)
+def signed_log(values: Values) -> Values:
+    """sign(x) ln(1 + |x|), shape (N,)."""
+    logs: Values = np.sign(values) * np.log(np.abs(values) + 1.0)
+    return logs
 
 
-def ready_events(events: ir.Table, state: State, key: str) -> ir.Table:
-    """What `encode` needs of cleaned events: `key`, event_time, `__tie0`..., the fields."""
-    # A missing key comes first in every engine.
-    ties = {name: events[name].fill_null(float("-inf")) for name in state.spec.ties}
-    fields = {name: events[name] for name in state.categorical}
-    return events.select(key, "event_time", **ties, **fields, **_logs(events, state.numerical))
+def scaled(column: Column, scaler: Scaler, groups: Codes | None) -> Numbers:
+    """Standardised numbers, shape (N,); NaN where one is missing.
+
+    Args:
+        column: the numbers.
+        scaler: of the field.
+        groups: codes of the field that it is scaled by, shape (N,); None: there is none.
+    """
+    values = column.cast(pa.float64()).to_numpy(zero_copy_only=False)
+    rows = [*(group or scaler.other for group in scaler.groups), scaler.other]
+    place = slice(0, 1) if groups is None else groups - 1
+    low, high, mean, std = (
+        np.array([getattr(row, name) for row in rows])[place]
+        for name in ("low", "high", "mean", "std")
+    )
+    if scaler.log:
+        values = signed_log(values)
+    numbers: Numbers = ((np.clip(values, low, high) - mean) / std).astype(np.float32)
+    # Two kinds of zero, or of NaN, would be told apart where events are sorted by them.
+    numbers[numbers == 0] = 0
+    numbers[np.isnan(numbers)] = np.nan
+    return numbers
 
 
-def ready_static(sequences: ir.Table, state: State) -> ir.Table:
-    """Sequences with their static fields as `encode` needs them."""
-    return sequences.mutate(**_logs(sequences, state.static_numerical))
+def encode_events(events: pa.Table, state: State) -> dict[str, Codes | Numbers]:
+    """Codes and standardised numbers of every field, shape (N,) each, in spec order."""
+    return _encode(events, state.categorical, state.numerical)
 
 
-def _logs(table: ir.Table, numerical: Mapping[str, Scaler]) -> dict[str, ir.Value]:
-    return {
-        name: signed_log(table[name]) if scaler.log else table[name]
-        for name, scaler in numerical.items()
-    }
+def encode_static(sequences: pa.Table, state: State) -> dict[str, Codes | Numbers]:
+    """The same of every static field, shape (S,) each."""
+    return _encode(sequences, state.static_categorical, state.static_numerical)
 
 
-def encode(
+def _encode(
     table: pa.Table,
     categorical: Mapping[str, Sequence[str | None]],
     numerical: Mapping[str, Scaler],
-) -> pa.Table:
-    """Code and scale the fields of a table of `ready_events` or `ready_static`, in place."""
-    columns = dict(zip(table.column_names, table.columns, strict=True))
-    columns |= {name: code(columns[name], values) for name, values in categorical.items()}
-    for name, scaler in numerical.items():
-        codes = None if scaler.by is None else columns[scaler.by]
-        columns[name] = scale(columns[name], scaler, codes)
-    return pa.table(columns)
-
-
-def code(column: pa.ChunkedArray, values: Sequence[str | None]) -> pa.ChunkedArray:
-    """Codes, int32: 1..n in the order of `values`, n + 1 for all others."""
-    places = pc.index_in(column, pa.array(values, pa.string()))
-    return pc.add(places.fill_null(len(values)), pa.scalar(1, pa.int32()))
-
-
-def scale(column: pa.ChunkedArray, scaler: Scaler, codes: pa.ChunkedArray | None) -> pa.Array:
-    """Standardised float32; NaN where it is missing. `codes` are those of the scaler's `by`."""
-    rows: list[Statistics] = [group or scaler.other for group in scaler.groups]
-    rows.append(scaler.other)
-    low, high, mean, std = np.array([(row.low, row.high, row.mean, row.std) for row in rows]).T
-    place: NDArray[np.int32] | int = 0 if codes is None else codes.to_numpy() - 1
-    value = column.cast(pa.float64()).to_numpy()
-    clipped = np.where(value < low[place], low[place], value)
-    clipped = np.where(value > high[place], high[place], clipped)
-    scaled = ((clipped - mean[place]) / std[place]).astype(np.float32)
-    # Two kinds of zero would tie in a sort and leave their order to chance.
-    return pa.array(scaled + np.float32(0))
+) -> dict[str, Codes | Numbers]:
+    codes = {name: codes_of(table[name], values) for name, values in categorical.items()}
+    return codes | {
+        name: scaled(table[name], scaler, None if scaler.by is None else codes[scaler.by])
+        for name, scaler in numerical.items()
+    }

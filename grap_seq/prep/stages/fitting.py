@@ -20,7 +20,6 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec_parts import Numerical
 from grap_seq.prep.folder.state import Scaler, Statistics
-from grap_seq.prep.stages.encoding import clip, signed_log
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
@@ -99,7 +98,7 @@ def _scalers(
     cells = []
     for place, (name, by) in enumerate(entries):
         group = ibis.null("string") if by is None else events[by]
-        x = signed_log(events[name]) if options[name].log else events[name]
+        x = _signed_log(events[name]) if options[name].log else events[name]
         cells.append({"entry": _place(place), "group": group, "x": x})
     (quantiles,) = {option.clip for option in options.values()}
     found, missing = _statistics(connection, _cells(cells), quantiles)
@@ -114,6 +113,16 @@ def _scalers(
             scaler = Scaler(whole.log, by, whole.other, groups, whole.missing)
         scalers[name] = scaler
     return scalers
+
+
+def _signed_log(value: ir.FloatingValue) -> ir.FloatingValue:
+    """sign(x) ln(1 + |x|)."""
+    return value.sign() * (value.abs() + 1.0).ln()
+
+
+def _clip(value: ir.FloatingValue, low: ir.Value, high: ir.Value) -> ir.FloatingValue:
+    """Null stays null, unlike with the engine's own LEAST and GREATEST."""
+    return ibis.cases((value < low, low), (value > high, high), else_=value)
 
 
 def _place(number: int) -> ir.IntegerScalar:
@@ -183,7 +192,7 @@ def _sums(
     same = [rows["entry"] == table["own"], rows["group"].identical_to(table["value"])]
     joined = rows.filter(rows["x"].notnull()).join(table, same)
     low, high = joined["low"], joined["high"]
-    place = (clip(joined["x"], low, high) - low) / (high - low)
+    place = (_clip(joined["x"], low, high) - low) / (high - low)
     if squared:
         place = (place - joined["mean"]) * (place - joined["mean"])
     steps = joined.select("number", steps=(place * joined["grid"]).round().cast("int64"))

@@ -1,53 +1,73 @@
-"""Coded events to sequences: Arrow sorts them and cuts the sorted columns into lists."""
+"""Coded events to sequences: sorted by number and time, cut into lists."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from grap_seq.prep.folder.state import State
+from grap_seq.prep.stages.encoding import encode_events
+
+Array = NDArray[Any]
+# One digit of a number: what numpy sorts by counting.
+DIGIT = 16
 
 
-def group_events(table: pa.Table, state: State, key: str) -> pa.Table:
-    """One row for each value of `key`, in its order, with a list column for time and every field.
+def group_events(events: pa.Table, numbers: Array, state: State) -> pa.Table:
+    """One row a sequence, in the order of their numbers: a list column for time and every field.
 
     Events are sorted by time, `tie_order`, then all fields in spec order: by every column, which
     makes the result independent of the order in which events come.
+
+    Args:
+        events: cleaned: event_time, `__tie0`..., the fields; N rows.
+        numbers: sequence of each event, 0..S-1, each of which occurs, shape (N,).
+        state: vocabularies and scalers.
     """
-    kinds = list_types(state)
-    table = in_order(table, [key, "event_time"], [*state.spec.ties, *kinds.names[1:]])
-    runs = pc.run_end_encode(table[key].combine_chunks())
-    # offsets: (sequences + 1,)
-    offsets = np.concatenate([[0], runs.run_ends.to_numpy()]).astype(np.int32)
-    values = {name: table[name].combine_chunks() for name in kinds.names}
+    times = events["event_time"].to_numpy()
+    # A missing key comes first.
+    ties = [pc.fill_null(events[name], float("-inf")).to_numpy() for name in state.spec.ties]
+    values: dict[str, Array] = {"event_time": times, **encode_events(events, state)}
+    order = sorted_by(numbers, times, [*ties, *list(values.values())[1:]])
+    # offsets: (S + 1,)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(numbers))]).astype(np.int32)
+    values = {name: column[order] for name, column in values.items()}
     if state.spec.relative_time:
-        times = values["event_time"].to_numpy()
-        firsts = np.repeat(times[offsets[:-1]], np.diff(offsets))
-        values["event_time"] = pa.array(times - firsts)
+        times = values["event_time"]
+        values["event_time"] = times - np.repeat(times[offsets[:-1]], np.diff(offsets))
+    kinds = list_types(state)
     places = pa.array(offsets)
-    lists = [
-        pa.ListArray.from_arrays(places, values[name]).cast(kinds.field(name).type)
-        for name in kinds.names
-    ]
-    return pa.table([runs.values, *lists], names=[key, *kinds.names])
+    return pa.Table.from_arrays(
+        [
+            pa.ListArray.from_arrays(places, pa.array(values[name])).cast(kinds.field(name).type)
+            for name in kinds.names
+        ],
+        schema=kinds,
+    )
 
 
-def in_order(table: pa.Table, first: list[str], then: list[str]) -> pa.Table:
-    """Sort by the columns `first`, and only what ties in all of these by those of `then`."""
-    # (rows,)
-    order = np.array(pc.sort_indices(table, [(name, "ascending") for name in first]))
-    ties = np.ones(max(0, len(order) - 1), bool)
-    for name in first:
-        column = table[name].take(pa.array(order))
-        ties &= pc.equal(column[1:], column[:-1]).to_numpy()
-    tied = np.zeros(len(order), bool)
-    tied[1:] |= ties
-    tied[:-1] |= ties
-    rows = order[tied]
-    keys = [(name, "ascending") for name in (*first, *then)]
-    order[tied] = rows[pc.sort_indices(table.take(pa.array(rows)), keys)]
-    return table.take(pa.array(order))
+def sorted_by(numbers: Array, times: Array, rest: Sequence[Array]) -> Array:
+    """The order by number, then time, then the rest, shape (N,).
+
+    Few events share sequence and time: only those are looked at in all columns. NaN comes last.
+    """
+    order = np.argsort(times)
+    for shift in range(0, max(1, int(numbers.max(initial=0)).bit_length()), DIGIT):
+        digit = ((numbers[order] >> shift) & (2**DIGIT - 1)).astype(np.uint16)
+        order = order[np.argsort(digit, kind="stable")]
+    same = (np.diff(numbers[order]) == 0) & (np.diff(times[order]) == 0)
+    if same.any():
+        # Places that tie with the one before or behind them.
+        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+        events = order[tied]
+        keys = [numbers, times, *rest]
+        order[tied] = events[np.lexsort([key[events] for key in reversed(keys)])]
+    return order
 
 
 def list_types(state: State) -> pa.Schema:
@@ -62,7 +82,7 @@ def list_types(state: State) -> pa.Schema:
 
 
 def with_id(ids: pa.Array, sequences: pa.Table, state: State) -> pa.Table:
-    """The sequences with `ids` in the type that prepared folders have, sorted by them.
+    """The sequences with `ids` in front, in the type that prepared folders have, sorted by them.
 
     Raises:
         pyarrow.ArrowInvalid: text ids where preparation had integers.
@@ -70,6 +90,6 @@ def with_id(ids: pa.Array, sequences: pa.Table, state: State) -> pa.Table:
     kind = {"int64": pa.int64(), "string": pa.string()}[state.id_type]
     ids = ids.cast(kind)
     order = pc.sort_indices(ids)
-    named = sequences.set_column(0, state.spec.id, ids)
+    named = sequences.add_column(0, state.spec.id, ids)
     ordered = order.equals(pa.array(range(len(ids)), pa.uint64()))
     return named if ordered else named.take(order)

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.folder.state import State
-from grap_seq.prep.stages.encoding import encode, ready_events, ready_static
+from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.grouping import group_events, list_types, with_id
 from grap_seq.prep.stages.label_codes import label_codes
 from grap_seq.prep.stages.local_labels import label_lists
@@ -50,19 +50,21 @@ def write_bucket(
 def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
     """The sequences of a bucket sorted by id, with their labels and `__split`."""
     with work.connection.clear_errors(f"grouping bucket {bucket}"):
-        here = ready_static(sequences.filter(sequences["__bucket"] == bucket), state)
+        here = sequences.filter(sequences["__bucket"] == bucket)
         known = work.connection.to_pyarrow(here.order_by("__number"))
-        known = encode(known, state.static_categorical, state.static_numerical)
         events = work.bucket(bucket)
-        if events is None:
-            table = list_types(state).insert(0, known.schema.field("__number")).empty_table()
-        else:
-            ready = work.connection.to_pyarrow(ready_events(events, state, "__number"))
-            coded = encode(ready, state.categorical, state.numerical)
-            table = group_events(coded, state, "__number")
-    assert table["__number"].equals(known["__number"])
-    for name in state.spec.static.names:
-        table = table.append_column(name, known[name])
+        fields = [*state.spec.ties, *state.categorical, *state.numerical]
+        if events is not None:
+            events = events.select("__number", "event_time", *fields)
+        found = None if events is None else work.connection.to_pyarrow(events)
+    if found is None:
+        table = list_types(state).empty_table()
+    else:
+        numbers = pc.index_in(found["__number"], value_set=known["__number"]).to_numpy()
+        table = group_events(found, numbers, state)
+    assert len(table) == len(known)
+    for name, column in encode_static(known, state).items():
+        table = table.append_column(name, pa.array(column))
     ended = state.spec.until is not None
     if ended:
         table = table.append_column(UNTIL, known["__until"])
