@@ -273,25 +273,14 @@ class Work:
                 size += row["n"]
         part = self._training(sample)
         with self.connection.clear_errors("fitting vocabularies and scalers"):
-            categorical = {
-                name: fitting.fit_vocabulary(self.connection, events, name)
-                for name in self.spec.categorical
-            }
+            categorical = fitting.fit_vocabularies(self.connection, events, self.spec.categorical)
             categorical |= {name: VALUES[name] for name in self.spec.calendar}
             if "hour" in self.spec.calendar:
                 self._require_hours(events)
-            numerical = {
-                name: fitting.fit_scaler(self.connection, part, name, options, categorical)
-                for name, options in self.spec.numerical.items()
-            }
-            static = {
-                name: fitting.fit_vocabulary(self.connection, train, name)
-                for name in self.spec.static.categorical
-            }
-            static_numbers = {
-                name: fitting.fit_scaler(self.connection, train, name, options, static)
-                for name, options in self.spec.static.numerical.items()
-            }
+            numerical = fitting.fit_scalers(self.connection, part, self.spec.numerical, categorical)
+            constant = self.spec.static
+            static = fitting.fit_vocabularies(self.connection, train, constant.categorical)
+            static_numbers = fitting.fit_scalers(self.connection, train, constant.numerical, static)
         facts = self._facts_of_reading
         integers = facts["countable_id"] and self._all_integers(sequences)
         return State(
