@@ -67,8 +67,20 @@ class Connection(ABC):
         """As `write`, one folder `<by>=<value>` of parquet files for every value of a column."""
 
     @abstractmethod
+    def holds(self, files: Sequence[Path]) -> bool:
+        """Whether the tables of a preparation from these files fit into memory."""
+
+    @abstractmethod
     def held(self, table: ir.Table) -> ir.Table:
         """The same table computed once, in memory or where the engine puts what exceeds it."""
+
+    @abstractmethod
+    def held_in_order(self, table: ir.Table) -> ir.Table:
+        """A table of `held` with `__position`, as `in_order` does."""
+
+    @abstractmethod
+    def release(self, table: ir.Table) -> None:
+        """Give up a table of `held`."""
 
     @abstractmethod
     def read_work(self, *paths: Path) -> ir.Table:

@@ -108,6 +108,16 @@ class Spark(Connection):
     def partition(self, table: ir.Table, path: Path, by: str) -> None:
         self._save(self._frame(table).repartition(by), path, by)
 
+    def holds(self, files: Sequence[Path]) -> bool:
+        # Of a cluster nobody here knows the memory, and what is lost with a worker is in the files.
+        return False
+
+    def held_in_order(self, table: ir.Table) -> ir.Table:
+        raise NotImplementedError
+
+    def release(self, table: ir.Table) -> None:
+        raise NotImplementedError
+
     def held(self, table: ir.Table) -> ir.Table:
         frame = self._frame(table).persist()
         self._held.append(frame)
