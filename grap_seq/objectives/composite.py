@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -44,9 +45,9 @@ def loss_names(
             )
         fields = (NEXT_TIME, *(field.name for field in schema.fields))
         names += [loss_name(family, field) for field in fields]
-    taken = {COLES, NEXT_TIME, DOWNSTREAM}
+    taken, times = {COLES, NEXT_TIME, DOWNSTREAM}, Counter(names)
     for field in schema.fields:
-        if field.name in taken or names.count(field.name) > 1:
+        if field.name in taken or times[field.name] > 1:
             raise ValueError(f"field {field.name!r} has the name of a loss; rename the column")
     for name in users:
         if name in (*names, DOWNSTREAM):

@@ -87,9 +87,10 @@ def _tell_passes(weighting: Weighting, losses: Mapping[str, Tensor]) -> list[Pas
         ValueError: a loss that is trained on and does not depend on its own view.
     """
     views = views_behind(weighting, losses)
+    places = {name: place for place, name in enumerate(weighting.views)}
     states: list[PassState] = []
     for name, behind in views.items():
-        wanted = weighting.views.index(name)
+        wanted = places[name]
         mine = [state for state, view in behind if view == wanted]
         if not mine:
             raise ValueError(

@@ -19,6 +19,8 @@ BATCHES = (1 + DECAY) / (1 - DECAY)
 ENOUGH = 20
 # Share of an equal weight under which a loss counts as switched off.
 NEAR_ZERO = 0.05
+# Losses in a summary: of more, those whose weights have moved farthest.
+SHOWN = 40
 
 
 class RunningCosines(nn.Module):
@@ -80,8 +82,11 @@ def summary(weighting: Weighting) -> str:
     weights = weighting.named_weights()
     equal = sum(weights.values()) / len(weights)
     cosines = zip(weighting.cosines.mean.tolist(), weighting.cosines.clear(), strict=True)
-    lines = []
+    moved = sorted(weights, key=lambda name: -abs(weights[name] - equal))
+    shown, lines = {*moved[:SHOWN]}, []
     for (name, weight), (cosine, clear) in zip(weights.items(), cosines, strict=True):
+        if name not in shown:
+            continue
         size = " (near zero)" if weight < NEAR_ZERO * equal else ""
         verdict = "helps the task" if cosine > 0 else "conflicts with the task"
         if not clear:
@@ -89,4 +94,6 @@ def summary(weighting: Weighting) -> str:
         lines.append(f"{name}: weight {weight:.2f}{size}, {verdict} (mean cosine {cosine:+.3f})")
     if not weighting.cosines.count.any():
         return "No batch with labels has been weighed yet."
+    if len(moved) > SHOWN:
+        lines.append(f"and {len(moved) - SHOWN:,} more losses, of weights closer to {equal:.2f}")
     return "\n".join(lines)

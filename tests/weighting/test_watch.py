@@ -127,3 +127,14 @@ def test_near_zero_is_relative_to_equal_weights() -> None:
     weighting.cosines.add(statistics([0.1, 0.1]))
     assert "b: weight 0.20 (near zero)" in weighting.summary()
     assert "a: weight 10.00, " in weighting.summary()
+
+
+def test_summary_of_many_losses_shows_the_weights_that_moved() -> None:
+    names = [f"loss{place}" for place in range(100)]
+    weighting = GraP(names)
+    weighting.weights.data = torch.tensor([1.0] * 99 + [3.0])
+    pull(weighting, {"downstream": [1.0, 0.0]} | {name: [3.0, 4.0] for name in names})
+    lines = weighting.summary().splitlines()
+    assert len(lines) == 41
+    assert lines[-2].startswith("loss99: weight 2.94")
+    assert lines[-1] == "and 60 more losses, of weights closer to 1.00"

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import reprlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -202,8 +203,8 @@ class DatasetSpec:
             raise ValueError(f"{where}: name at least one categorical or numerical field")
         fields = (*fields, *self.static.names)
         used = (self.id, self.time, *fields)
-        for name in used:
-            if used.count(name) > 1:
+        for name, times in Counter(used).items():
+            if times > 1:
                 raise ValueError(f"{where}: column '{name}' is used twice; keep one of its uses")
         for name in (self.id, *fields):
             if name in RESERVED or name.startswith(("__", f"{LABEL}:")):

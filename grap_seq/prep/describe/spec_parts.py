@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import reprlib
+from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -88,9 +89,9 @@ class UniqueKeys(yaml.SafeLoader):
     """Plain values of YAML, where no mapping has a key twice: the first one would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [key.value for key, _ in node.value]
+        times = Counter(key.value for key, _ in node.value)
         for key, _ in node.value:
-            if names.count(key.value) > 1:
+            if times[key.value] > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands here twice", key.start_mark
                 )

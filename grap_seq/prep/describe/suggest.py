@@ -80,11 +80,13 @@ def suggest(source: Path, output: Path | None = None) -> Path:
             names = [name for name in table.columns if not name.startswith("__")]
             lists = [name for name in names if table[name].type().is_array()]
             table = explode(connection, table, lists, str(source)).select(names).limit(ROWS)
-            rows = ibis.memtable(connection.to_pyarrow(table))
-            count = connection.to_pyarrow(rows.count()).as_py()
+            cells = connection.to_pyarrow(table)
+            count = len(cells)
             if not count:
                 raise ValueError(f"{source}: the table has no events")
-            columns = [look(connection, rows, name) for name in rows.columns]
+            # Tables of their own: a query of one column would begin with the names of all.
+            columns = [look(connection, ibis.memtable(cells.select([c])), c) for c in names]
+            rows = ibis.memtable(cells)
             guess = _guess(connection, rows, columns, source)
     finally:
         connection.disconnect()
