@@ -18,7 +18,7 @@ import pyarrow as pa
 from grap_seq.prep.engines.base import epoch_microseconds, parse_time
 from grap_seq.prep.read.sources import need_table, read_rows, source_folder
 from grap_seq.prep.read.tables import table_files
-from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.cells import as_text
 
 STEM = "tianchi_mobile_recommend_train_user"
 COLUMNS = ("user_id", "item_id", "behavior_type", "item_category", "time")

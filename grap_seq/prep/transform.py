@@ -21,12 +21,14 @@ from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind
+from grap_seq.prep.stages.cells import as_number, as_text
+from grap_seq.prep.stages.clean import clean
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
 from grap_seq.prep.stages.labels import read_labels
 from grap_seq.prep.stages.problems import Problems, check_events
+from grap_seq.prep.stages.times import check_time_kind, time_kind
 from grap_seq.prep.stages.until import UNTIL as OBSERVED
 from grap_seq.prep.stages.until import check_observed, common_until, with_until
 from grap_seq.schema import UNTIL

@@ -23,6 +23,8 @@ SECONDS: dict[TimeUnit, int] = {
     "day": 86400,
     "week": 604800,
 }
+# Counts since 1970-01-01 by their name as a `time_format`, with the counts a second.
+EPOCHS = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
 METRICS: tuple[Metric, ...] = ("auc", "accuracy", *OF_NUMBERS)
 
 
@@ -33,7 +35,9 @@ def _is_list(of: Kind) -> Any:
 def _is_format(value: Any) -> bool:
     # DuckDB's codes: those of strptime, parts without leading zeros, and fractions of seconds.
     codes = r"([^%]|%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%])*"
-    return isinstance(value, str) and "%" in value and re.fullmatch(codes, value) is not None
+    if not isinstance(value, str):
+        return False
+    return value in EPOCHS or ("%" in value and re.fullmatch(codes, value) is not None)
 
 
 def _is_clip(value: Any) -> bool:
@@ -48,7 +52,11 @@ KINDS = {
     "name": Kind("a name", TEXT.accepts),
     "id": COLUMN,
     "time": COLUMN,
-    "time_format": Kind("a format such as '%d.%m.%Y %H:%M', in the codes of strftime", _is_format),
+    "time_format": Kind(
+        "a format such as '%d.%m.%Y %H:%M', in the codes of strftime, or "
+        f"{', '.join(EPOCHS)} for a count since 1970",
+        _is_format,
+    ),
     "time_unit": choice(*SECONDS),
     **dict.fromkeys(("relative_time", "unique", "local_labels"), SWITCH),
     **dict.fromkeys(("tie_order", "categorical"), COLUMNS),

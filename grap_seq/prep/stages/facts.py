@@ -12,8 +12,8 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec import DatasetSpec
-from grap_seq.prep.stages.clean import TimeKind, check_same_kind
 from grap_seq.prep.stages.problems import Problems
+from grap_seq.prep.stages.times import TimeKind, check_same_kind
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection

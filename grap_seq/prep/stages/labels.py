@@ -20,16 +20,10 @@ import ibis.expr.types as ir
 from grap_seq.prep.describe.recipes import Recipe
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.read.tables import read_table, require_columns
-from grap_seq.prep.stages.clean import (
-    TimeKind,
-    as_number,
-    as_text,
-    as_time,
-    check_same_kind,
-    facts_of,
-    unreadable,
-)
+from grap_seq.prep.stages.cells import as_number, as_text, unreadable
+from grap_seq.prep.stages.clean import facts_of
 from grap_seq.prep.stages.problems import Problems
+from grap_seq.prep.stages.times import TimeKind, as_time, check_same_kind
 from grap_seq.schema import SPLITS
 
 if TYPE_CHECKING:

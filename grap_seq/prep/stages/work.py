@@ -25,7 +25,7 @@ from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages import fitting
 from grap_seq.prep.stages.calendar import VALUES
-from grap_seq.prep.stages.clean import check_time_kind, clean, time_kind
+from grap_seq.prep.stages.clean import clean
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.label_codes import fit_labels
 from grap_seq.prep.stages.labels import (
@@ -40,6 +40,7 @@ from grap_seq.prep.stages.labels import (
 )
 from grap_seq.prep.stages.problems import Problems, check_events, without_problems
 from grap_seq.prep.stages.splits import MAX_BUCKETS, bucket_of, split_of, without_test
+from grap_seq.prep.stages.times import check_numbers, check_time_kind, time_kind
 from grap_seq.prep.stages.until import check_observed, common_until, observed, with_until
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ class Work:
                 require_columns(events, self.spec.columns, where)
                 if self.stored is None:
                     kind = time_kind(self.connection, events, self.spec)
+                    # What numbers mean is known of the datasets that come with us.
+                    if kind == "number" and self.recipe.name == "table":
+                        check_numbers(self.connection, events, self.spec, where)
                 else:
                     kind = self.stored.time_kind
                     check_time_kind(self.connection, events, self.spec, kind, where)

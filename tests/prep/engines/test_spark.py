@@ -25,7 +25,8 @@ from grap_seq.prep.engines.base import parse_time
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.stages.clean import as_number, as_text, as_time
+from grap_seq.prep.stages.cells import as_number, as_text
+from grap_seq.prep.stages.times import as_time
 from grap_seq.resources import folder
 from tests.prep.helpers import SPEC, content_of, rows_of, write_source
 
@@ -172,6 +173,12 @@ FORMS = {
     "%Y-%m-%d %H": ("2014-11-18 05", "2014-11-18 5", "2014-11-18", "2014-11-18 05:30"),
     "%Y-%m-%d %H:%M:%S%z": ("2014-11-18 05:06:07+0300", "2014-11-18 05:06:07-03:30"),
 }
+COUNTS = {
+    "epoch_s": (1.6e9 + 0.1234567, -1.5, 1e300, 2.4e11),
+    "epoch_ns": (1600000000123456789, -86400123456789500, 0),
+    "%Y%m%d": (20240229, 20240230, 2024011, 19691231),
+    "%Y%m%d%H%M": (202402291305, 202402292505),
+}
 FLOATS = [1.5, 1e-5, 1e16, 12345678.5, 0.1, 2e23, 1 / 3, 5.684341886080802e-14, -0.0, 7.0, None]
 
 
@@ -188,6 +195,11 @@ def test_cells_are_read_as_by_duckdb() -> None:
     for form, cells in FORMS.items():
         table = ibis.memtable(pa.table({"x": pa.array(cells, pa.string())}))
         tables.append(table.select("x", time=parse_time(table.x, form)))
+    for form, cells in COUNTS.items():
+        read = DatasetSpec.from_dict({**SPEC, "time_format": form})
+        for typed in (cells, list(map(str, cells))):
+            table = ibis.memtable(pa.table({"x": typed}))
+            tables.append(table.select("x", time=as_time(table.x, read, "timestamp")))
     spark, duckdb = connect("spark"), connect(threads=1)
     for table in tables:
         found, expected = (c.to_pyarrow(table).to_pylist() for c in (spark, duckdb))
