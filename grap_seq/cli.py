@@ -17,7 +17,7 @@ from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
 from grap_seq.usage import usage, usage_of
 
-Command = Callable[[list[str]], None]
+Command = Callable[[list[str]], object]
 
 
 def _config_of(run: Path) -> dict[str, Any]:
@@ -96,7 +96,7 @@ def _prepare(settings: Any) -> None:
     _say(manifest)
 
 
-def pretrain(arguments: list[str]) -> None:
+def pretrain(arguments: list[str]) -> Path:
     """a prepared folder -> a run folder with a model and its weights"""
     settings = config.compose("pretrain", arguments)
     if not (Path(settings.prepared) / "manifest.json").is_file():
@@ -106,6 +106,9 @@ def pretrain(arguments: list[str]) -> None:
                 f" `grap-seq prepare dataset={settings.dataset.name} source=...`"
             )
         _prepare(config.compose("prepare", ["dataset=flights", f"output={settings.prepared}"]))
+    from grap_seq.unlabelled import fitted
+
+    settings = fitted(settings, arguments)
     if settings.mode == "supervised":
         from grap_seq.training.finetune import supervised as train
     else:
@@ -113,6 +116,7 @@ def pretrain(arguments: list[str]) -> None:
 
     run = train(settings)
     _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+    return run
 
 
 def finetune(arguments: list[str]) -> None:
@@ -228,8 +232,7 @@ def validate(arguments: list[str]) -> None:
 
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
-    run = config.compose("pretrain", arguments).run
-    pretrain(arguments)
+    run = pretrain(arguments)
     embed([f"run={run}"])
     evaluate([f"run={run}", "folds=5"])
     report([f"run={run}"])

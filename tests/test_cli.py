@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from grap_seq import cli, load
+from grap_seq import config as configs
 from tests.shop import purchases, write_shop
 
 # One process of `make test` runs them all: the run below is made once.
@@ -102,21 +103,66 @@ def test_embed_refuses_a_folder_with_another_schema(finished: Path, tmp_path: Pa
         cli.embed([f"run={finished / 'run'}", f"prepared={tmp_path / 'other'}"])
 
 
-def test_equal_weights_and_unlabelled_tables_train(finished: Path, tmp_path: Path) -> None:
-    source = write_shop(tmp_path)
-    spec = tmp_path / "events.yaml"
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Settings for a run on a prepared folder without labels."""
+    folder = tmp_path_factory.mktemp("unlabelled")
+    source, spec = write_shop(folder), folder / "events.yaml"
     spec.write_text(spec.read_text().replace("label: churned\n", ""))
-    cli.prepare(["dataset=table", f"source={source}", f"output={tmp_path / 'plain'}"])
-    train = ["dataset=table", f"prepared={tmp_path / 'plain'}", f"run={tmp_path / 'run'}", *SMALL]
-    with pytest.raises(ValueError, match="weighting=equal"):
-        cli.pretrain(train)
-    with pytest.raises(ValueError, match="select=loss"):
-        cli.pretrain([*train, "weighting=equal", "select=probe"])
-    cli.pretrain([*train, "weighting=equal"])
-    assert (tmp_path / "run" / "model.safetensors").exists()
-    cli.embed([f"run={tmp_path / 'run'}"])
+    cli.prepare(["dataset=table", f"source={source}", f"output={folder / 'prepared'}"])
+    return [f"prepared={folder / 'prepared'}", *SMALL]
+
+
+def test_unlabelled_data_train_at_once(
+    unlabelled: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # As the published datasets do, by a default that has to give way, too.
+    own = tmp_path / "configs" / "dataset" / "mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults: [table, _self_]\nname: mine\nselect: probe\n")
+    train = ["configs=configs", "dataset=mine", *unlabelled]
+    cli.pretrain(train)
+    said = [line for line in capsys.readouterr().out.splitlines() if "no labels" in line]
+    assert said == [
+        "shop has no labels: its losses have equal weights (weighting=equal) and the epoch is"
+        " chosen by the validation loss (select=auto)."
+    ]
+    # Folder and config say what was used.
+    run = tmp_path / "runs" / "mine_gru_equal"
+    config = configs.load(run / "config.yaml")
+    assert (config["weighting"]["name"], config["select"]) == ("equal", "loss")
+    assert json.loads((run / "model.json").read_text())["training"]["by"] == "loss"
+    weights = pd.read_parquet(run / "weights.parquet").filter(like="weight/")
+    assert (weights == 1).all(axis=None)
+    cli.embed([f"run={run}"])
     with pytest.raises(ValueError, match="label"):
-        cli.evaluate([f"run={tmp_path / 'run'}"])
+        cli.evaluate([f"run={run}"])
+    # The same command goes on with it.
+    cli.pretrain([*train, "resume=true", "epochs=3"])
+    assert len(pd.read_csv(run / "metrics.csv")) == 3
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        (["weighting=grap"], "weighting=equal"),
+        (["weighting.lr=0.1"], "weighting=equal"),
+        (["mode=auxiliary"], "weighting=equal"),
+        (["mode=supervised"], "has no label to learn"),
+        (["select=probe"], "select=loss"),
+        (["dataset.select=probe"], "select=loss"),
+        (["experiment=table_gru_grap"], "weighting=equal"),
+    ],
+)
+def test_what_was_typed_is_not_replaced_without_labels(
+    unlabelled: list[str], tmp_path: Path, typed: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        cli.pretrain(["dataset=table", *unlabelled, *typed, f"run={tmp_path / 'run'}"])
 
 
 def program(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -15,21 +15,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ibis.expr.types as ir
 from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
-from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.engines.connect import connect, versions
 from grap_seq.prep.folder.gaps import doubtful, median_gap
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of
 from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.folder.unseen import count_unseen
-from grap_seq.prep.stages.labels import label_path, label_rows
+from grap_seq.prep.stages.counts import check_splits, count, with_classes, without_labels
+from grap_seq.prep.stages.labels import label_path
 from grap_seq.prep.stages.parts import part_paths, write_bucket
 from grap_seq.prep.stages.work import Work
-from grap_seq.schema import SPLITS
 from grap_seq.terminal import progress
 
 MAX_SOURCE_NAMES = 20
@@ -125,9 +123,9 @@ def _run(
         facts = work.read(source)
         shown.update(task, description=f"{work.spec.name}: sequences and labels")
         sequences = work.sequences()
-        counts = _count(work, sequences)
+        counts = count(work.connection, sequences, work.spec)
         new = work.stored is None
-        warnings = _check_splits(work.spec, counts) if new else _without_labels(counts, work.spec)
+        warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
         work.partition(sequences, number)
@@ -143,7 +141,7 @@ def _run(
             if not all(path.exists() for path in part_paths(partial, bucket).values()):
                 write_bucket(work, sequences, state, bucket, partial, mean)
             shown.advance(task)
-    splits = _with_classes(counts, state)
+    splits = with_classes(counts, state.labels, work.spec)
     expected = work.recipe.expected(source) if new else {}
     vocabularies = {name: len(values) for name, values in state.categorical.items()}
     if new and (doubt := doubtful(median_gap(partial), schema.time_unit)) is not None:
@@ -165,92 +163,6 @@ def _run(
     )
     manifest.save(partial)
     return manifest
-
-
-def _count(work: Work, sequences: ir.Table) -> dict[str, dict[str, Any]]:
-    """Sequences, events, labelled ones and labels of each class, by split."""
-    spec = work.spec
-    counts = {split: _nothing(spec) for split in SPLITS}
-    sums = sequences.group_by("__split").aggregate(
-        sequences=sequences.count(),
-        events=sequences["__events"].sum(),
-        **{place: sequences[place].count() for place in spec.label_columns},
-    )
-    for row in work.connection.to_pyarrow(sums).to_pylist():
-        split = counts[row["__split"]]
-        split |= {name: row[name] for name in ("sequences", "events")}
-        for place, name in spec.label_columns.items():
-            _of_label(split, spec, name)["labelled"] = row[place]
-    rows = label_rows(sequences, spec)
-    for place, name in spec.label_columns.items():
-        if spec.is_number(name):
-            continue
-        given = rows.filter(rows[place].notnull())
-        groups = given.group_by("__split", place).aggregate(n=given.count())
-        for row in work.connection.to_pyarrow(groups).to_pylist():
-            _of_label(counts[row["__split"]], spec, name)["classes"][row[place]] = row["n"]
-    return counts
-
-
-def _nothing(spec: DatasetSpec) -> dict[str, Any]:
-    counts: dict[str, Any] = {"sequences": 0, "events": 0, "labelled": 0, "classes": {}}
-    if len(spec.label) > 1:
-        counts["labels"] = {name: {"labelled": 0, "classes": {}} for name in spec.label[1:]}
-    return counts
-
-
-def _of_label(split: dict[str, Any], spec: DatasetSpec, name: str) -> dict[str, Any]:
-    """Counts of a label within those of a split, where the first label has no place of its own."""
-    found: dict[str, Any] = split if name == spec.label[0] else split["labels"][name]
-    return found
-
-
-def _check_splits(spec: DatasetSpec, counts: dict[str, dict[str, Any]]) -> list[str]:
-    """Warnings about empty splits and labels that validation or test lack.
-
-    Raises:
-        ValueError: a class without training sequences.
-    """
-    shares = {"val": spec.split.validation, "test": spec.split.test}
-    warnings = [
-        f"the {split} split is empty; use more data, or another seed or share in the YAML"
-        for split, share in shares.items()
-        if share and not counts[split]["sequences"]
-    ]
-    for name in spec.label:
-        found = {split: _of_label(counts[split], spec, name) for split in SPLITS}
-        classes = {value for part in found.values() for value in part["classes"]}
-        which = f"the label {name}" if len(spec.label) > 1 else "the label"
-        for split in SPLITS:
-            missing = sorted(classes - set(found[split]["classes"]))
-            if not counts[split]["sequences"]:
-                continue
-            if spec.is_number(name) and not found[split]["labelled"]:
-                warnings.append(f"no {split} sequence has the label '{name}'")
-            if not missing:
-                continue
-            text = f"no {split} sequence has {which} {', '.join(map(repr, missing))}"
-            if split == "train":
-                raise ValueError(
-                    f"{spec.name}: {text}; give more labels, merge rare classes, or change the "
-                    "seed of the split in the YAML"
-                )
-            warnings.append(f"{text}; results on it will not cover this class")
-    return warnings
-
-
-def _with_classes(counts: dict[str, dict[str, Any]], state: State) -> dict[str, dict[str, Any]]:
-    for split in counts.values():
-        for label in state.labels:
-            found = _of_label(split, state.spec, label.name)
-            found["classes"] = {name: found["classes"].get(name, 0) for name in label.classes}
-    return counts
-
-
-def _without_labels(counts: dict[str, dict[str, Any]], spec: DatasetSpec) -> list[str]:
-    parts = [_of_label(split, spec, name) for split in counts.values() for name in spec.label]
-    labelled = any(part["labelled"] for part in parts)
-    return [] if labelled else ["no sequence has a label: all are in the split test"]
 
 
 def _fingerprint(

@@ -31,6 +31,16 @@ def as_text(column: ir.Value) -> ir.StringValue:
     )
 
 
+def as_id(column: ir.Value) -> ir.Value:
+    """An id as int64 where its column has integers, otherwise as text: sorting and joining many
+    millions of texts is what takes the time. Of a sequence, text is made once.
+    """
+    kind = column.type()
+    if kind.is_integer() and kind.nbytes < 8 + kind.is_signed_integer():
+        return column.cast("int64")
+    return as_text(column)
+
+
 def _plain(column: ir.Value) -> ir.StringValue:
     return column.cast("string")
 

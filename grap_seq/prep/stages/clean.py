@@ -12,12 +12,12 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.stages.calendar import calendar_field
-from grap_seq.prep.stages.cells import as_number, as_text, unreadable
+from grap_seq.prep.stages.cells import as_id, as_number, as_text, unreadable
 from grap_seq.prep.stages.times import TimeKind, as_time, moment
 
 
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
-    """Columns id, event_time, fields, `__tie0`..., `__bad`.
+    """Columns id (see `as_id`), event_time, fields, `__tie0`..., `__bad`.
 
     Also `__label0`..., `__label_time`, `__until`, static fields, `__file` and `__row` if given.
 
@@ -49,7 +49,7 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     counted |= {name: value for name, value in facts.items() if value.type().is_floating()}
     unread = [unreadable(events[name], value) for name, value in counted.items()]
     columns: dict[str, ir.Value] = {
-        spec.id: as_text(events[spec.id]),
+        spec.id: as_id(events[spec.id]),
         "event_time": time,
         **{name: as_text(events[name]) for name in spec.categorical},
         **{

@@ -89,4 +89,6 @@ def facts_of_ids(
 def with_facts(events: ir.Table, key: str, facts: ir.Table) -> ir.Table:
     """Events with the columns of `facts_of_ids`, in place of their own."""
     own = events.drop(*{*facts.columns} & {*events.columns})
-    return own.left_join(facts, own[key] == facts["__owner"]).drop("__owner")
+    return own.left_join(facts, own[key].cast("string") == facts["__owner"].cast("string")).drop(
+        "__owner"
+    )

@@ -160,7 +160,7 @@ def with_limits(events: ir.Table, labels: ir.Table, spec: DatasetSpec) -> ir.Tab
     """Events with `__late`: whether they happen at or after the time of their sequence's label."""
     timed = labels.filter(any_label(labels, spec) & labels["__id"].notnull())
     limits = timed.group_by(__owner=timed["__id"]).aggregate(__limit=timed["__label_time"].min())
-    joined = events.left_join(limits, events[spec.id] == limits["__owner"])
+    joined = events.left_join(limits, events[spec.id].cast("string") == limits["__owner"])
     late = (joined["event_time"] >= joined["__limit"]).fill_null(False)
     return joined.mutate(__late=late).drop("__owner", "__limit")
 

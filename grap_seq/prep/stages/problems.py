@@ -76,7 +76,7 @@ class Problems:
                 (whole["__file"] == bad["__file"]) & (whole["__position"] <= bad["__position"])
             )
             number = self.connection.to_pyarrow(until.count()).as_py()
-        value = f": {bad[column]!r}" if column is not None else ""
+        value = f": {str(bad[column])!r}" if column is not None else ""
         more = f" (the first of {count:,})" if count > 1 else ""
         remedy = self.remedy if remedy is None else remedy
         raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {hint}{remedy}")

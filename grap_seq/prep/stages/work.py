@@ -115,7 +115,7 @@ class Work:
         return dict(json.loads(facts.read_text("utf-8")))
 
     def sequences(self) -> ir.Table:
-        """Stage 2: one row a sequence: `__id __number __events __split __bucket __label0`...
+        """Stage 2: one row a sequence: `__key __id __number __events __split __bucket __label0`...
 
         Also `__label_time`, `__until` and static fields where there are any.
         """
@@ -140,8 +140,8 @@ class Work:
                 facts["__first"] = events["event_time"].min()
             if ended:
                 facts["__until"] = events["__until"].min()
-            ids = events.group_by(__id=events[self.spec.id]).aggregate(**facts)
-            self.connection.write(ids, path)
+            ids = events.group_by(__key=events[self.spec.id]).aggregate(**facts)
+            self.connection.write(ids.mutate(__id=ids["__key"].cast("string")), path)
         ids = self.connection.read_work(path)
         self._check_size(ids)
         split = self.spec.split
@@ -175,6 +175,7 @@ class Work:
         if not path.exists():
             as_integer = found["__id"].try_cast("int64")
             table = found.select(
+                "__key",
                 "__id",
                 "__events",
                 *self.spec.label_columns,
@@ -195,7 +196,7 @@ class Work:
         if target.exists():
             return
         events = self._events
-        joined = events.join(sequences, events[self.spec.id] == sequences["__id"])
+        joined = events.join(sequences, events[self.spec.id] == sequences["__key"])
         fields = [*self.spec.ties, *self.spec.categories, *self.spec.numerical]
         table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
         with self.connection.clear_errors("sorting events into buckets"):
@@ -334,7 +335,8 @@ class Work:
         time = ["__label_time"] if self.spec.label_time is not None else []
         if not {*self.spec.label_columns, *time} <= set(events.columns):
             return None
-        labels = events.mutate(__id=events[self.spec.id], __split=ibis.null("string"))
+        text = events[self.spec.id].cast("string")
+        labels = events.mutate(__id=text, __split=ibis.null("string"))
         return labels.filter(any_label(labels, self.spec))
 
     def _require_label(self, events: ir.Table) -> None:
