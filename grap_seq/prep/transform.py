@@ -21,8 +21,8 @@ from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.stages.cells import as_number, as_text
-from grap_seq.prep.stages.clean import clean
+from grap_seq.prep.stages.cells import as_number, as_text, without_missing
+from grap_seq.prep.stages.clean import clean, used
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
@@ -163,9 +163,12 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
             events = recipe.events(tables)
             events = explode(connection, events, chosen.event_columns, chosen.name)
             require_columns(events, chosen.columns, chosen.name)
+            events = without_missing(events, used(chosen), chosen.na_values)
             columns = [*chosen.columns]
             events = events.mutate(
-                **{name: as_number(events[name], name) for name in chosen.numerical},
+                **{
+                    name: as_number(events[name], name, chosen.decimal) for name in chosen.numerical
+                },
                 __text=as_text(events[chosen.id]),
             )
             kind = time_kind(connection, events, chosen)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 # Keys of a description that say how to read the files, not what was fitted to them.
-READING = ("time_format", "labels", "split", "until")
+READING = ("time_format", "na_values", "decimal", "labels", "split", "until")
 
 
 @dataclass(frozen=True)

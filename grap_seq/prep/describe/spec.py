@@ -47,6 +47,9 @@ class DatasetSpec:
     column of the label file or of the events, or "newest". `static` names fields with one value a
     sequence, columns of the label file or of the events.
 
+    `na_values` has the cells that mean a missing value, `decimal` the decimal sign of numbers that
+    are text.
+
     `label` has the names of labels, each predicted by itself; `metric` what some of them are scored
     by, which also says whether a label is a number (`OF_NUMBERS`) or a class.
     """
@@ -56,6 +59,8 @@ class DatasetSpec:
     time: str
     time_format: str | None = None
     time_unit: TimeUnit = "day"
+    na_values: tuple[str, ...] = ()
+    decimal: str = "."
     relative_time: bool = False
     unique: bool = False
     tie_order: tuple[str, ...] = ()
@@ -173,6 +178,7 @@ class DatasetSpec:
             values["until"] = values["until"].isoformat()
         for key in ("tie_order", "categorical", "calendar"):
             values[key] = tuple(values.get(key, ()))
+        values["na_values"] = tuple(map(str, values.get("na_values", ())))
         label = values.get("label", ())
         values["label"] = (label,) if isinstance(label, str) else tuple(label)
         values["numerical"] = numerical(values.get("numerical", []), where)
@@ -186,6 +192,7 @@ class DatasetSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` reads back."""
         content = dataclasses.asdict(self)
+        content["na_values"] = list(self.na_values)
         content["categorical"] = list(self.categorical)
         content["calendar"] = list(self.calendar)
         content["tie_order"] = list(self.tie_order)

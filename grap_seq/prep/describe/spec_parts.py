@@ -58,6 +58,11 @@ KINDS = {
         _is_format,
     ),
     "time_unit": choice(*SECONDS),
+    "na_values": Kind(
+        "a list of cells such as [NA, '-', -999]",
+        _is_list(Kind("", lambda value: TEXT.accepts(value) or number().accepts(value))),
+    ),
+    "decimal": choice(".", ","),
     **dict.fromkeys(("relative_time", "unique", "local_labels"), SWITCH),
     **dict.fromkeys(("tie_order", "categorical"), COLUMNS),
     "calendar": Kind(f"a list with some of {', '.join(VALUES)}", _is_list(choice(*VALUES))),

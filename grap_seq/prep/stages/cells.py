@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+
 import ibis
 import ibis.expr.types as ir
+
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
@@ -45,15 +50,24 @@ def _plain(column: ir.Value) -> ir.StringValue:
     return column.cast("string")
 
 
-def as_number(column: ir.Value, name: str) -> ir.FloatingValue:
+def as_number(column: ir.Value, name: str, decimal: str = ".") -> ir.FloatingValue:
     """float64; null where missing, NaN where the cell is no finite number.
+
+    Args:
+        column: numbers, or text with the sign `decimal`.
+        name: of the column, for errors.
+        decimal: "." or ",".
 
     Raises:
         ValueError: a column of dates, lists or other things that are no numbers.
     """
     kind = column.type()
     if kind.is_string():
-        number = column.try_cast("float64")
+        text = column
+        if decimal == ",":
+            # A point would stand between thousands.
+            text = ibis.ifelse(column.contains("."), ibis.null("string"), column.replace(",", "."))
+        number = text.try_cast("float64")
         missing = column.isnull() | (column.strip() == "")
         unread = ibis.ifelse(missing, ibis.null("float64"), nan())
     elif kind.is_numeric() or kind.is_boolean():
@@ -65,6 +79,33 @@ def as_number(column: ir.Value, name: str) -> ir.FloatingValue:
     # Adding x - x makes NaN of infinity and 0.0 of -0.0 (two kinds of zero would tie in every
     # sort). It is arithmetic and no CASE, for which engines compute x again in each branch.
     return ibis.coalesce(number + (number - number), unread)
+
+
+def without_missing(table: ir.Table, names: Iterable[str], missing: Sequence[str]) -> ir.Table:
+    """A table with null for the cells of some columns that mean a missing value.
+
+    Args:
+        table: it may lack some of the columns.
+        names: of the columns.
+        missing: texts; a column of numbers is compared with those that are numbers.
+    """
+    given = {*names} & {*table.columns} if missing else {}
+    columns = {name: _without(table[name], missing) for name in given}
+    return table.mutate(**columns) if columns else table
+
+
+def _without(column: ir.Value, missing: Sequence[str]) -> ir.Value:
+    kind = column.type()
+    if kind.is_string():
+        absent = column.strip().isin(missing)
+    elif kind.is_numeric():
+        numbers = [float(text) for text in missing if NUMBER.fullmatch(text)]
+        absent = column.isin(numbers) if numbers else ibis.literal(False)
+        if kind.is_floating() and "nan" in map(str.lower, missing):
+            absent |= column.isnan()
+    else:
+        return column
+    return ibis.ifelse(absent, ibis.null(kind), column)
 
 
 def unreadable(column: ir.Value, value: ir.FloatingValue) -> ir.StringValue:

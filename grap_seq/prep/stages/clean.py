@@ -12,7 +12,7 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.stages.calendar import calendar_field
-from grap_seq.prep.stages.cells import as_id, as_number, as_text, unreadable
+from grap_seq.prep.stages.cells import as_id, as_number, as_text, unreadable, without_missing
 from grap_seq.prep.stages.times import TimeKind, as_time, moment
 
 
@@ -24,14 +24,16 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     Raises:
         ValueError: a column has a type that cannot be used, or a calendar is asked of numbers.
     """
+    events = without_missing(events, used(spec), spec.na_values)
     if spec.calendar and kind == "number":
         raise ValueError(
             f"{spec.name}: calendar takes {', '.join(spec.calendar)} from dates, and the times in "
             f"column '{spec.time}' are numbers; give dates, or take it out of the YAML"
         )
     labels = spec.label_columns if spec.labels is None else {}
-    numbers = {name: as_number(events[name], name) for name in spec.numerical}
-    ties = {place: as_number(events[name], name) for place, name in spec.ties.items()}
+    point = spec.decimal
+    numbers = {name: as_number(events[name], name, point) for name in spec.numerical}
+    ties = {place: as_number(events[name], name, point) for place, name in spec.ties.items()}
     time = as_time(events[spec.time], spec, kind)
     counted = {
         spec.time: time,
@@ -40,7 +42,9 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     }
     extra: dict[str, ir.Value] = {}
     if labels and set(labels.values()) <= set(events.columns):
-        extra |= {place: as_text(events[name]) for place, name in labels.items()}
+        found = {name: label_value(events[name], spec, name) for name in labels.values()}
+        extra |= {place: found[name] for place, name in labels.items()}
+        counted |= {name: value for name, value in found.items() if spec.is_number(name)}
         if spec.label_time is not None and spec.label_time in events.columns:
             counted[spec.label_time] = as_time(events[spec.label_time], spec, kind)
             extra["__label_time"] = counted[spec.label_time]
@@ -67,6 +71,17 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     return events.select(**columns)
 
 
+def used(spec: DatasetSpec) -> tuple[str, ...]:
+    """Columns that a description names, of events or of a label file."""
+    times = () if spec.label_time is None else (spec.label_time,)
+    return (*spec.columns, *spec.label, *spec.facts, *times)
+
+
+def label_value(column: ir.Value, spec: DatasetSpec, name: str) -> ir.Value:
+    """A label: text of a class, or float64, NaN where a cell is no number."""
+    return as_number(column, name, spec.decimal) if spec.is_number(name) else as_text(column)
+
+
 def facts_of(table: ir.Table, spec: DatasetSpec, kind: TimeKind) -> dict[str, ir.Value]:
     """The columns of `spec.facts` that a table has: texts, numbers and times."""
     found: dict[str, ir.Value] = {}
@@ -78,5 +93,5 @@ def facts_of(table: ir.Table, spec: DatasetSpec, kind: TimeKind) -> dict[str, ir
         elif name in spec.static.categorical:
             found[name] = as_text(table[name])
         else:
-            found[name] = as_number(table[name], name)
+            found[name] = as_number(table[name], name, spec.decimal)
     return found

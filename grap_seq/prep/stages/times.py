@@ -30,7 +30,7 @@ LAST = 2.5e17
 def as_time(column: ir.Value, spec: DatasetSpec, kind: TimeKind) -> ir.FloatingValue:
     """float64 in `spec.time_unit`; null where missing, NaN where the cell is no time."""
     if kind == "number":
-        return as_number(column, column.get_name())
+        return as_number(column, column.get_name(), spec.decimal)
     found = epoch_microseconds(moment(column, spec.time_format))
     units = found.cast("float64") / (1_000_000.0 * SECONDS[spec.time_unit])
     missing = _cell(column).isnull()
@@ -96,7 +96,7 @@ def time_kind(
     cells = events.select(cell=column.strip().nullif("")).limit(SAMPLE)
     sample = connection.to_pyarrow(
         cells.aggregate(
-            numbers=cells.cell.try_cast("float64").count(),
+            numbers=as_number(cells.cell, name, spec.decimal).nullif(nan()).count(),
             moments=cells.cell.try_cast("timestamp('UTC')").count(),
         )
     ).to_pylist()[0]
@@ -110,7 +110,7 @@ def check_numbers(connection: Connection, events: ir.Table, spec: DatasetSpec, w
         ValueError: the first of them are dates such as 20240131, or counts since 1970 in another
             unit.
     """
-    number = as_number(events[spec.time], spec.time)
+    number = as_number(events[spec.time], spec.time, spec.decimal)
     cells = events.select(number=number.nullif(nan())).limit(SAMPLE)
     numbers = connection.to_pyarrow(cells)["number"].drop_null().to_pylist()
     found = looks_like(numbers)

@@ -195,9 +195,9 @@ def test_cells_are_read_as_by_duckdb() -> None:
     for form, cells in FORMS.items():
         table = ibis.memtable(pa.table({"x": pa.array(cells, pa.string())}))
         tables.append(table.select("x", time=parse_time(table.x, form)))
-    for form, cells in COUNTS.items():
+    for form, counts in COUNTS.items():
         read = DatasetSpec.from_dict({**SPEC, "time_format": form})
-        for typed in (cells, list(map(str, cells))):
+        for typed in (counts, list(map(str, counts))):
             table = ibis.memtable(pa.table({"x": typed}))
             tables.append(table.select("x", time=as_time(table.x, read, "timestamp")))
     spark, duckdb = connect("spark"), connect(threads=1)
