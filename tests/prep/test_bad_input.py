@@ -114,7 +114,7 @@ def test_cells_that_mean_a_missing_value_and_decimal_commas(tmp_path: Path) -> N
         }
     written = [content_of(source.parent / "out" / "train") for source in (foreign, ours)]
     assert written[0] == written[1]
-    assert State.load(foreign.parent / "out").categorical["kind"] == ("a", "b")
+    assert State.load(foreign.parent / "out").categorical["kind"] == (None, "a", "b")
 
 
 @pytest.mark.parametrize(
