@@ -12,8 +12,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from grap_seq.prep.read.files import is_text, table_files
 from grap_seq.prep.read.sources import labelled_parts, read_columns, source_folder
-from grap_seq.prep.read.tables import is_text, table_files
 from grap_seq.prep.stages.cells import as_text
 from grap_seq.prep.stages.splits import tail_split
 

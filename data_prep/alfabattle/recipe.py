@@ -13,8 +13,8 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from grap_seq.prep.describe.recipes import load
+from grap_seq.prep.read.files import is_text, table_files
 from grap_seq.prep.read.sources import labelled_parts, read_columns, source_folder
-from grap_seq.prep.read.tables import is_text, table_files
 from grap_seq.prep.stages.cells import as_number, as_text
 
 spark_hash = load("grap_seq_murmur", Path(__file__).with_name("murmur.py")).spark_hash

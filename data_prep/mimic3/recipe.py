@@ -13,8 +13,8 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from grap_seq.prep.read.files import table_files
 from grap_seq.prep.read.sources import need_table, read_rows, source_folder
-from grap_seq.prep.read.tables import table_files
 from grap_seq.prep.stages.cells import as_text
 from grap_seq.prep.stages.splits import tail_split
 

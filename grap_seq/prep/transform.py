@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from grap_seq.prep.describe.recipes import load_recipe
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
+from grap_seq.prep.read.headers import check_names
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
 from grap_seq.prep.stages.cells import as_number, as_text, without_missing
@@ -78,6 +79,7 @@ def encode(
             table = read_table(connection, Path(events))
         else:
             given = to_arrow(events)
+            check_names(given.column_names, where)
             rows = pa.array(range(1, given.num_rows + 1), pa.int64())
             table = ibis.memtable(given.append_column("__row", rows))
             table = table.mutate(__file=ibis.literal(where))

@@ -317,7 +317,7 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
     output, spec = tmp_path / "out", tmp_path / "events.yaml"
     odd = tmp_path / "events.xlsx"
     odd.touch()
-    with pytest.raises(ValueError, match=r"give CSV \(\.csv, \.csv\.gz\) or parquet"):
+    with pytest.raises(ValueError, match=r"give CSV \(\.csv, \.csv\.gz, \.csv\.zst\) or parquet"):
         prepare("table", output, source=odd)
     broken = tmp_path / "events.parquet"
     broken.write_bytes(b"PAR1 cut")

@@ -20,7 +20,7 @@ import yaml
 from grap_seq.names import nearest
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.folder.state import State
-from grap_seq.prep.read.tables import is_glob
+from grap_seq.prep.read.files import is_glob
 from grap_seq.resources import folder
 
 if TYPE_CHECKING:

@@ -212,8 +212,13 @@ class DatasetSpec:
         for name in used:
             if used.count(name) > 1:
                 raise ValueError(f"{where}: column '{name}' is used twice; keep one of its uses")
+            if [*map(str.lower, used)].count(name.lower()) > 1:
+                raise ValueError(
+                    f"{where}: another column in use differs from '{name}' only in case, which SQL "
+                    "does not tell apart; rename one"
+                )
         for name in (self.id, *fields):
-            if name in RESERVED or name.startswith(("__", f"{LABEL}:")):
+            if name.lower() in RESERVED or name.startswith(("__", f"{LABEL}:")):
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )

@@ -32,6 +32,11 @@ def parse_time(text: dt.string, form: dt.string) -> dt.Timestamp(scale=6):  # ty
     """Time of a text in a strptime format, null where it does not fit."""
 
 
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]  # As above.
+def url_decode(text: dt.string) -> dt.string:
+    """Text with the characters that `%20` and the like stand for."""
+
+
 class Connection(ABC):
     """An engine at work: an Ibis backend, and what Ibis has no words for."""
 

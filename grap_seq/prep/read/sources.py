@@ -14,7 +14,8 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.names import nearest
-from grap_seq.prep.read.tables import CSV, PARQUET, read_table, table_files
+from grap_seq.prep.read.files import CSV, PARQUET, table_files
+from grap_seq.prep.read.tables import read_table
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection

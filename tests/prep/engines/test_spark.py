@@ -28,7 +28,7 @@ from grap_seq.prep.prepare import prepare
 from grap_seq.prep.stages.cells import as_number, as_text
 from grap_seq.prep.stages.times import as_time
 from grap_seq.resources import folder
-from tests.prep.helpers import SPEC, content_of, rows_of, write_source
+from tests.prep.helpers import GOOD, SPEC, content_of, rows_of, write_source
 
 # One process of `make test` runs them all: a session takes long to start.
 pytestmark = pytest.mark.xdist_group("spark")
@@ -137,11 +137,11 @@ def test_killed_run_continues_and_bad_rows_are_counted(
 
 def test_a_pattern_on_purpose_and_names_that_are_sql(tmp_path: Path) -> None:
     names = ["'; DROP TABLE x; --", '`"when', "[/red] ki.nd", "am*ou?nt, \\"]
-    for part, row in (("dt=1", [1, 0, "'", 1.5]), ("dt=2", [2, 1, "`", 2.5])):
+    for part, row in (("dt=1+ %2F", [1, 0, "'", 1.5]), ("dt=2", [2, 1, "`", 2.5])):
         (tmp_path / part).mkdir()
         table = pa.table({name: [cell] for name, cell in zip(names, row, strict=True)})
         pq.write_table(table, tmp_path / part / "p.parquet")
-    spec = {**SPEC, "id": names[0], "time": names[1], "categorical": names[2:3]}
+    spec = {**SPEC, "id": names[0], "time": names[1], "categorical": [names[2], "dt"]}
     spec["numerical"] = names[3:]
     (tmp_path / "spec.yaml").write_text(json.dumps(spec))
     arguments: dict[str, Any] = {
@@ -152,6 +152,13 @@ def test_a_pattern_on_purpose_and_names_that_are_sql(tmp_path: Path) -> None:
         prepare("table", tmp_path / chosen, engine=chosen, **arguments)
     assert_same(tmp_path / "duckdb", tmp_path / "spark")
     assert [row[names[0]] for row in rows_of(tmp_path / "spark")] == [1, 2]
+
+
+def test_zstd_needs_a_hadoop_that_knows_it(tmp_path: Path) -> None:
+    packed = write_source(tmp_path).with_suffix(".csv.zst")
+    packed.write_bytes(pa.compress(GOOD.encode(), "zstd", asbytes=True))
+    with pytest.raises(ValueError, match=r"has no zstd.* or choose engine=duckdb"):
+        prepare("table", tmp_path / "out", source=packed, engine="spark")
 
 
 def _stop(*_: Any, **__: Any) -> None:
