@@ -17,6 +17,7 @@ import yaml
 from grap_seq.names import nearest
 from grap_seq.prep.describe.spec_parts import (
     KINDS,
+    AfterLabel,
     Numerical,
     Split,
     Static,
@@ -40,12 +41,13 @@ class DatasetSpec:
     `tie_order` names number columns that order the events of one moment before the fields do;
     `relative_time` counts each sequence's times from its first event; `unique` says that no event
     occurs twice, so that a repeated row is an error and not a second event. `calendar` names
-    categorical fields that are made from the time: hour, weekday, month. `label_time` is the
-    column beside the label with the moment, in the form of `time`, from which on events must not be
-    seen; with `local_labels` a sequence has a label for each of several such moments. `until` says
-    up to when histories were observed: a date (a number where times are numbers), the name of a
-    column of the label file or of the events, or "newest". `static` names fields with one value a
-    sequence, columns of the label file or of the events.
+    categorical fields that are made from the time: hour, weekday, month. `label_time` is the column
+    beside the label with the moment, in the form of `time`, from which on events must not be seen
+    (`after_label` says what becomes of those that are there); with `local_labels` a sequence has a
+    label for each of several such moments. `until` says up to when histories were observed: a date
+    (a number where times are numbers), the name of a column of the label file or of the events, or
+    "newest". `static` names fields with one value a sequence, columns of the label file or of the
+    events.
 
     `na_values` has the cells that mean a missing value, `decimal` the decimal sign of numbers that
     are text.
@@ -70,6 +72,7 @@ class DatasetSpec:
     label: tuple[str, ...] = ()
     labels: str | None = None
     label_time: str | None = None
+    after_label: AfterLabel = "error"
     local_labels: bool = False
     until: str | float | None = None
     static: Static = field(default_factory=Static)
@@ -238,6 +241,11 @@ class DatasetSpec:
             )
         if self.label_time is not None and not self.label:
             raise ValueError(f"{where}: 'label_time' needs a label; name its column with 'label'")
+        if self.after_label == "drop" and (self.label_time is None or self.local_labels):
+            raise ValueError(
+                f"{where}: after_label leaves out events from the time of a sequence's only label "
+                "on; name its column with 'label_time', without local_labels"
+            )
         if self.local_labels and self.label_time is None:
             raise ValueError(
                 f"{where}: local_labels says that a sequence has several labels; name the column "

@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -25,6 +25,8 @@ SECONDS: dict[TimeUnit, int] = {
 }
 # Counts since 1970-01-01 by their name as a `time_format`, with the counts a second.
 EPOCHS = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
+AfterLabel = Literal["error", "drop"]
+AFTER_LABEL: tuple[AfterLabel, ...] = get_args(AfterLabel)
 METRICS: tuple[Metric, ...] = ("auc", "accuracy", *OF_NUMBERS)
 
 
@@ -76,6 +78,7 @@ KINDS = {
     ),
     "labels": Kind("the path of one file", TEXT.accepts),
     "label_time": COLUMN,
+    "after_label": choice(*AFTER_LABEL),
     "until": Kind(
         "a date, a number where times are numbers, the name of a column, or newest",
         lambda value: TEXT.accepts(value) or number().accepts(value) or isinstance(value, date),

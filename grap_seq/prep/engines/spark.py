@@ -92,9 +92,10 @@ class Spark(Connection):
         )
         return self._source(frame, F.monotonically_increasing_id())
 
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
         frame = self.session.read.parquet(*map(_pattern, paths), mergeSchema=True)
-        return self._source(frame, F.col("_metadata.row_index"))
+        table = self._source(frame, F.col("_metadata.row_index"))
+        return self.numbered(table) if numbered else table
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=table["__place"] + 1).drop("__place")
@@ -104,6 +105,16 @@ class Spark(Connection):
 
     def partition(self, table: ir.Table, path: Path, by: str) -> None:
         self._save(self._frame(table).repartition(by), path, by)
+
+    def holds(self, files: Sequence[Path]) -> bool:
+        # Of a cluster nobody here knows the memory, and what is lost with a worker is in the files.
+        return False
+
+    def held_in_order(self, table: ir.Table) -> ir.Table:
+        raise NotImplementedError
+
+    def release(self, table: ir.Table) -> None:
+        raise NotImplementedError
 
     def held(self, table: ir.Table) -> ir.Table:
         frame = self._frame(table).persist()

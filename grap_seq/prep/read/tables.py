@@ -23,22 +23,27 @@ if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 
-def read_table(connection: Connection, source: Path) -> ir.Table:
+def read_table(connection: Connection, source: Path, *, numbered: bool = False) -> ir.Table:
     """The table with a column `__file` beside its own; columns of CSV and of folders are all text.
 
-    Where it has lists, which become several rows each, `__row` keeps the number of the row.
+    Args:
+        numbered: whether to add the row's number in its file as `__row`. Tables with lists, which
+            become several rows each, have it always.
     """
     paths = table_files(source)
     with connection.clear_errors(f"reading {source}"):
         if is_text(source):
             separator, columns = read_header(paths)
-            table = connection.read_csv(paths, columns, separator)
+            if numbered:
+                parts = (connection.read_csv([path], columns, separator) for path in paths)
+                table = ibis.union(*map(connection.numbered, parts))
+            else:
+                table = connection.read_csv(paths, columns, separator)
         else:
             check_parquet(paths)
-            table = connection.read_parquet(paths)
-            if any(kind.is_array() for kind in table.schema().types):
-                numbered = [connection.numbered(connection.read_parquet([path])) for path in paths]
-                table = ibis.union(*numbered) if len(numbered) > 1 else numbered[0]
+            table = connection.read_parquet(paths, numbered=numbered)
+            if not numbered and any(kind.is_array() for kind in table.schema().types):
+                table = connection.read_parquet(paths, numbered=True)
         return with_folder_columns(table, source, paths)
 
 

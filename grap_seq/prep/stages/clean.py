@@ -7,6 +7,8 @@ a second look at the source.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import ibis
 import ibis.expr.types as ir
 
@@ -15,16 +17,24 @@ from grap_seq.prep.stages.calendar import calendar_field
 from grap_seq.prep.stages.cells import as_id, as_number, as_text, unreadable, without_missing
 from grap_seq.prep.stages.times import TimeKind, as_time, moment
 
+if TYPE_CHECKING:
+    from grap_seq.prep.engines.base import Connection
+
+# Columns that readers and recipes add: where a row is from, why it is none to be used, and what the
+# recipe's labels need to know of it.
+LEFT_OUT = "__left_out"
+GIVEN = ("__file", "__row", LEFT_OUT, "__for_labels")
+
 
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id (see `as_id`), event_time, fields, `__tie0`..., `__bad`.
 
-    Also `__label0`..., `__label_time`, `__until`, static fields, `__file` and `__row` if given.
+    Also `__label0`..., `__label_time`, `__until`, static fields, and what else is `GIVEN`.
 
     Raises:
         ValueError: a column has a type that cannot be used, or a calendar is asked of numbers.
     """
-    events = without_missing(events, used(spec), spec.na_values)
+    events = without_missing(events, described(spec), spec.na_values)
     if spec.calendar and kind == "number":
         raise ValueError(
             f"{spec.name}: calendar takes {', '.join(spec.calendar)} from dates, and the times in "
@@ -65,13 +75,30 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         "__bad": ibis.coalesce(*unread),
         **extra,
     }
-    for name in ("__file", "__row"):
+    for name in GIVEN:
         if name in events.columns:
             columns[name] = events[name]
     return events.select(**columns)
 
 
-def used(spec: DatasetSpec) -> tuple[str, ...]:
+def used(rows: ir.Table) -> ir.Table:
+    """Rows that a recipe does not leave out."""
+    if LEFT_OUT not in rows.columns:
+        return rows
+    return rows.filter(rows[LEFT_OUT].isnull()).drop(LEFT_OUT)
+
+
+def left_out(connection: Connection, rows: ir.Table) -> dict[str, int]:
+    """The number of rows that a recipe leaves out, by reason."""
+    if LEFT_OUT not in rows.columns:
+        return {}
+    rows = rows.filter(rows[LEFT_OUT].notnull())
+    counts = rows.group_by(LEFT_OUT).aggregate(n=rows.count()).order_by(LEFT_OUT)
+    found = connection.to_pyarrow(counts).to_pydict()
+    return dict(zip(found[LEFT_OUT], found["n"], strict=True))
+
+
+def described(spec: DatasetSpec) -> tuple[str, ...]:
     """Columns that a description names, of events or of a label file."""
     times = () if spec.label_time is None else (spec.label_time,)
     return (*spec.columns, *spec.label, *spec.facts, *times)

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.describe.spec_parts import Numerical
 from grap_seq.prep.folder.state import class_metric
-from grap_seq.prep.stages.fitting import statistics
+from grap_seq.prep.stages.fitting import fit_scalers
 from grap_seq.schema import Label
 
 if TYPE_CHECKING:
@@ -42,10 +43,10 @@ def fit_labels(connection: Connection, rows: ir.Table, spec: DatasetSpec) -> tup
 def _number(
     connection: Connection, rows: ir.Table, spec: DatasetSpec, place: str, name: str
 ) -> Label:
-    train = rows.filter((rows["__split"] == "train") & rows[place].notnull())
-    found = statistics(connection, train.select(__key=0, x=train[place]), (0.0, 1.0)).get(0)
-    if found is None or found.low == found.high:
-        what = "no number" if found is None else f"the same number everywhere, {found.low:g}"
+    train = rows.filter(rows["__split"] == "train")
+    found = fit_scalers(connection, train, {place: Numerical(clip=(0.0, 1.0))}, {})[place].other
+    if found.low == found.high:
+        what = f"the same number everywhere, {found.low:g}" if found.count else "no number"
         raise ValueError(
             f"{spec.name}: in the training split the label '{name}' has {what}; correct it, or set "
             "label to null in the YAML"

@@ -21,7 +21,7 @@ from grap_seq.prep.describe.recipes import Recipe
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.read.tables import read_table, require_columns
 from grap_seq.prep.stages.cells import as_text, unreadable, without_missing
-from grap_seq.prep.stages.clean import facts_of, label_value, used
+from grap_seq.prep.stages.clean import LEFT_OUT, described, facts_of, label_value
 from grap_seq.prep.stages.problems import Problems, of_number, of_time
 from grap_seq.prep.stages.times import TimeKind, as_time, check_same_kind
 from grap_seq.schema import SPLITS
@@ -30,23 +30,16 @@ if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 
+LATE = "to leave out and count such events, write after_label: drop in the description"
 EARLY = "label before the sequence's first event"
 
 
-def read_labels(
-    connection: Connection,
-    recipe: Recipe,
-    tables: dict[str, ir.Table],
-    kind: TimeKind,
-    *,
-    required: bool = True,
+def label_file(
+    connection: Connection, recipe: Recipe, kind: TimeKind, *, required: bool = True
 ) -> ir.Table | None:
-    """Labels beside the events: text columns `__id`, `__label0`..., `__split` and `__file`.
+    """Labels of the file that the description names, as `_labels` returns them.
 
-    With `label_time` also `__label_time` (as `event_time`), then the columns of `facts_of` that the
-    file has, and `__bad`, the text of the first number or time that is unreadable. None where
-    labels are columns of the events or where there is no label; where it is not `required`, the
-    label file may also be missing.
+    None where it names none; where it is not `required`, the file may also be missing.
 
     Args:
         kind: how the events' times are written, and so those of the labels.
@@ -55,27 +48,50 @@ def read_labels(
         FileNotFoundError, ValueError: the label file is missing or lacks a column, or its times are
             of another kind.
     """
-    spec = recipe.spec
-    if not spec.label:
+    path = label_path(recipe)
+    if path is None or not recipe.spec.label:
         return None
-    where = f"labels of {spec.name}"
-    if spec.labels is not None:
-        path = recipe.spec_path.parent / spec.labels
-        if not path.exists():
-            if not required:
-                return None
-            raise FileNotFoundError(
-                f"{recipe.spec_path}: no label file {path}; correct 'labels', a path relative to "
-                "this YAML file"
-            )
-        table, where = read_table(connection, path), str(path)
-    else:
-        given = recipe.labels(tables)
-        if given is None:
+    if not path.exists():
+        if not required:
             return None
-        table = given
+        raise FileNotFoundError(
+            f"{recipe.spec_path}: no label file {path}; correct 'labels', a path relative to "
+            "this YAML file"
+        )
+    return _labels(connection, read_table(connection, path), recipe.spec, kind, str(path))
+
+
+def recipe_labels(
+    connection: Connection,
+    recipe: Recipe,
+    tables: dict[str, ir.Table],
+    cleaned: ir.Table,
+    kind: TimeKind,
+) -> ir.Table:
+    """Labels that the recipe finds, as `_labels` returns them.
+
+    Args:
+        tables: what the recipe has read.
+        cleaned: its events, as `clean` makes them.
+        kind: as in `label_file`.
+
+    Raises:
+        ValueError: a label or column that the description names is not among them.
+    """
+    table = recipe.labels(connection, tables, cleaned)
+    return _labels(connection, table, recipe.spec, kind, f"labels of {recipe.spec.name}")
+
+
+def _labels(
+    connection: Connection, table: ir.Table, spec: DatasetSpec, kind: TimeKind, where: str
+) -> ir.Table:
+    """Text columns `__id`, `__label0`..., `__split` and `__file`.
+
+    With `label_time` also `__label_time` (as `event_time`), then the columns of `facts_of` that the
+    table has, `__bad`, the text of the first number or time that is unreadable, and `__left_out`.
+    """
     require_columns(table, [spec.id, *spec.label], where)
-    table = without_missing(table, (*used(spec), "split"), spec.na_values)
+    table = without_missing(table, (*described(spec), "split"), spec.na_values)
     values = {name: label_value(table[name], spec, name) for name in spec.label}
     has_split = "split" in table.columns
     columns: dict[str, ir.Value] = {
@@ -98,6 +114,8 @@ def read_labels(
     unread = [unreadable(table[name], value) for name, value in counted.items()]
     if unread:
         columns["__bad"] = ibis.coalesce(*unread)
+    if LEFT_OUT in table.columns:
+        columns[LEFT_OUT] = table[LEFT_OUT]
     return table.select(**columns)
 
 
@@ -167,6 +185,16 @@ def with_limits(events: ir.Table, labels: ir.Table, spec: DatasetSpec) -> ir.Tab
     joined = events.left_join(limits, events[spec.id].cast("string") == limits["__owner"])
     late = (joined["event_time"] >= joined["__limit"]).fill_null(False)
     return joined.mutate(__late=late).drop("__owner", "__limit")
+
+
+def check_late(limited: ir.Table, spec: DatasetSpec, problems: Problems) -> None:
+    """Count or raise for events of `with_limits` that come too late, as `after_label` says."""
+    late = limited.filter(limited["__late"])
+    reason = f"event at or after the label's time in column '{spec.label_time}'"
+    if spec.after_label == "drop":
+        problems.note(reason, late)
+    else:
+        problems.report(limited, late, reason, remedy=LATE)
 
 
 def label_of_ids(

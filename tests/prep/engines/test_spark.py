@@ -29,6 +29,7 @@ from grap_seq.prep.stages.cells import as_number, as_text
 from grap_seq.prep.stages.times import as_time
 from grap_seq.resources import folder
 from tests.prep.helpers import GOOD, SPEC, content_of, rows_of, write_source
+from tests.prep.read.test_lists import list_parts
 
 # One process of `make test` runs them all: a session takes long to start.
 pytestmark = pytest.mark.xdist_group("spark")
@@ -98,6 +99,11 @@ def test_same_folder_from_every_recipe(name: str, tmp_path: Path) -> None:
     for chosen in ("duckdb", "spark"):
         prepare(name, tmp_path / chosen, engine=chosen, **arguments)
     assert_same(tmp_path / "duckdb", tmp_path / "spark")
+
+
+def test_a_bad_list_of_many_parts_is_named_by_its_part_and_row(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"part-41\.parquet, row 2: no time in column 'when'"):
+        prepare("table", tmp_path / "out", source=list_parts(tmp_path), engine="spark")
 
 
 TABLE = (

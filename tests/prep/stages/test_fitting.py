@@ -17,7 +17,7 @@ CONNECTION = connect(threads=2)
 def test_vocabulary_is_cut_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fitting, "MAX_VALUES", 3)
     table = ibis.memtable(pa.table({"kind": ["b", "b", "a", "a", None, None, "c", "d"]}))
-    assert fitting.fit_vocabulary(CONNECTION, table, "kind") == ("a", "b", None)
+    assert fitting.fit_vocabularies(CONNECTION, table, ["kind"]) == {"kind": ("a", "b", None)}
 
 
 @pytest.mark.parametrize("log", [False, True])
@@ -28,8 +28,9 @@ def test_statistics_of_skewed_values(log: bool) -> None:
     table = ibis.memtable(
         pa.table({"kind": kinds.tolist(), "amount": np.where(kinds == "y", 4.0, values)})
     )
-    options = Numerical(by="kind", log=log, clip=(0.01, 0.999))
-    scaler = fitting.fit_scaler(CONNECTION, table, "amount", options, {"kind": ("x", "y", None)})
+    options = {"amount": Numerical(by="kind", log=log, clip=(0.01, 0.999))}
+    known = {"kind": ("x", "y", None)}
+    scaler = fitting.fit_scalers(CONNECTION, table, options, known)["amount"]
     chosen = values[kinds == "x"]
     if log:
         chosen = np.sign(chosen) * np.log1p(np.abs(chosen))
@@ -49,5 +50,5 @@ def test_statistics_of_skewed_values(log: bool) -> None:
 def test_column_without_values() -> None:
     column = pa.array([None, None], pa.float64())
     table = ibis.memtable(pa.table({"kind": ["x", "x"], "amount": column}))
-    scaler = fitting.fit_scaler(CONNECTION, table, "amount", Numerical(), {})
+    scaler = fitting.fit_scalers(CONNECTION, table, {"amount": Numerical()}, {})["amount"]
     assert (scaler.other.count, scaler.other.std) == (0, 1.0)
