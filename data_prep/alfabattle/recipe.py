@@ -20,7 +20,7 @@ from grap_seq.prep.read.sources import (
     read_columns,
     source_folder,
 )
-from grap_seq.prep.stages.clean import as_number, as_text
+from grap_seq.prep.stages.cells import as_number, as_text
 from grap_seq.prep.stages.splits import ids_of
 
 spark_hash = load("grap_seq_murmur", Path(__file__).with_name("murmur.py")).spark_hash

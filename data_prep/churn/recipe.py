@@ -18,7 +18,7 @@ from grap_seq.prep.read.sources import (
     read_columns,
     source_folder,
 )
-from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.cells import as_text
 from grap_seq.prep.stages.splits import tail_splits
 
 COLUMNS = ("cl_id", "TRDATETIME", "MCC", "channel_type", "currency", "trx_category", "amount")

@@ -12,9 +12,9 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.engines.base import epoch_microseconds
+from grap_seq.prep.read.files import table_files
 from grap_seq.prep.read.sources import read_columns, read_rows, source_folder
-from grap_seq.prep.read.tables import table_files
-from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.cells import as_text
 
 CATEGORIES = (
     *("event_type", "event_subtype", "currency", "src_type11", "src_type12", "dst_type11"),

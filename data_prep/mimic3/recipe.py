@@ -14,7 +14,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from grap_seq.prep.read.sources import need_table, part_files, read_rows, source_folder
-from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.cells import as_text
 from grap_seq.prep.stages.splits import ids_of, tail_split
 
 ADMISSIONS, PATIENTS = "ADMISSIONS", "PATIENTS"

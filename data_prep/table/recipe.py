@@ -7,7 +7,8 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from grap_seq.prep.read.tables import is_text, read_table, table_files
+from grap_seq.prep.read.files import is_text, table_files
+from grap_seq.prep.read.tables import read_table
 
 
 def files(source: Path | None) -> list[Path]:

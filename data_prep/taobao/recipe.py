@@ -17,9 +17,9 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from grap_seq.prep.engines.base import epoch_microseconds, parse_time
+from grap_seq.prep.read.files import table_files
 from grap_seq.prep.read.sources import need_table, read_rows, source_folder
-from grap_seq.prep.read.tables import table_files
-from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.cells import as_text
 from grap_seq.prep.stages.splits import ids_of
 
 STEM = "tianchi_mobile_recommend_train_user"

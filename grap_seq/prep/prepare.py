@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
 from grap_seq.prep.engines.connect import connect, versions
+from grap_seq.prep.folder.gaps import doubtful, median_gap
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of
 from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.folder.state import State
@@ -144,6 +145,8 @@ def _run(
     splits = with_classes(counts, state.labels, work.spec)
     expected = work.recipe.expected(source) if new else {}
     vocabularies = {name: len(values) for name, values in state.categorical.items()}
+    if new and (doubt := doubtful(median_gap(partial), schema.time_unit)) is not None:
+        warnings.append(doubt)
     unseen = {} if new else count_unseen(partial, schema)
     dropped = {**facts["dropped"], **work.problems.counts}
     manifest = Manifest(

@@ -19,14 +19,17 @@ import pyarrow.compute as pc
 from grap_seq.prep.describe.recipes import load_recipe
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
+from grap_seq.prep.read.headers import check_names
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind, used
+from grap_seq.prep.stages.cells import as_number, as_text, without_missing
+from grap_seq.prep.stages.clean import clean, described, used
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
 from grap_seq.prep.stages.labels import label_file, recipe_labels
 from grap_seq.prep.stages.problems import Problems, check_events
+from grap_seq.prep.stages.times import check_time_kind, time_kind
 from grap_seq.prep.stages.until import UNTIL as OBSERVED
 from grap_seq.prep.stages.until import check_observed, common_until, with_until
 from grap_seq.schema import UNTIL
@@ -76,6 +79,7 @@ def encode(
             table = read_table(connection, Path(events))
         else:
             given = to_arrow(events)
+            check_names(given.column_names, where)
             rows = pa.array(range(1, given.num_rows + 1), pa.int64())
             table = ibis.memtable(given.append_column("__row", rows))
             table = table.mutate(__file=ibis.literal(where))
@@ -168,9 +172,11 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
                 cleaned = clean(events, chosen, kind)
                 labels = used(recipe_labels(connection, recipe, tables, cleaned, kind))
             columns = [*chosen.columns]
-            events = used(events)
+            events = without_missing(used(events), described(chosen), chosen.na_values)
             events = events.mutate(
-                **{name: as_number(events[name], name) for name in chosen.numerical},
+                **{
+                    name: as_number(events[name], name, chosen.decimal) for name in chosen.numerical
+                },
                 __text=as_text(events[chosen.id]),
             )
             if labels is not None and not chosen.local_labels:

@@ -12,14 +12,12 @@ from typing import Any
 
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
-from grap_seq.prep.describe.spec_parts import SECONDS
+from grap_seq.prep.folder.gaps import doubtful
 from grap_seq.settings import AUTO
 from grap_seq.terminal import say
 
 # Longer gaps count as this quantile of those above zero.
 CAP = 0.99
-# A longer median gap is no history of customers, patients or machines, but a wrong unit.
-LONGEST = 10 * 365.25 * SECONDS["day"]
 
 
 def with_times(config: Any, train: Sequences) -> tuple[Any, dict[str, float]]:
@@ -54,12 +52,8 @@ def with_times(config: Any, train: Sequences) -> tuple[Any, dict[str, float]]:
             f"Warning: more than half of them are cut at dataset.max_time_gap={cap:g}; give a"
             " larger one, or auto."
         )
-    if gaps.typical * SECONDS[unit] > LONGEST:
-        years = gaps.typical * SECONDS[unit] / (365.25 * SECONDS["day"])
-        lines.append(
-            f"Warning: the median is {years:,.0f} years; time_unit: {unit} in the description is"
-            " probably wrong."
-        )
+    if (doubt := doubtful(gaps.typical, unit)) is not None:
+        lines.append(f"Warning: {doubt}.")
     say(*lines)
     return config, {"median": _rounded(gaps.typical), "clipped": _rounded(clipped)}
 

@@ -13,7 +13,7 @@ import pytest
 
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from tests.prep.helpers import GOOD, rows_of, write_source
+from tests.prep.helpers import GOOD, content_of, rows_of, write_source
 
 HEADER = "client,when,kind,amount\n"
 LABELLED = {"label": "y", "labels": "labels.csv"}
@@ -40,7 +40,7 @@ BAD_ROWS = {
     ),
     "decimal comma": (
         HEADER + '1,0,a,1\n2,0,a,"7,5"\n2,1,a,1\n',
-        r"events\.csv, row 2: no finite number in column 'amount': '7,5'; .* written as 1234\.5",
+        r"events\.csv, row 2: .* 'amount': '7,5'; where .* write decimal: \",\" in the",
         "no finite number in column 'amount'",
         3,
     ),
@@ -52,7 +52,7 @@ BAD_ROWS = {
     ),
     "NaN": (
         HEADER + "1,0,a,1\n2,0,a,nan\n2,1,a,1\n",
-        r"events\.csv, row 2: no finite number in column 'amount': 'nan'",
+        r"events\.csv, row 2: no finite .* 'amount': 'nan'; .* write na_values: \[nan\] in the",
         "no finite number in column 'amount'",
         3,
     ),
@@ -94,6 +94,53 @@ def test_empty_cells_are_ordinary_missing_values(tmp_path: Path) -> None:
     assert math.isnan(first["amount"][0])
 
 
+FOREIGN = (
+    "client;when;kind;amount;spent;age\n"
+    "1;0;a;1,5;7,25;40\n1;1,5;NA;-;7,25;40\n2;0;b;-1e1;-;NA\n3; 0 ; - ;,5;1;30,5\n"
+)
+
+
+def test_cells_that_mean_a_missing_value_and_decimal_commas(tmp_path: Path) -> None:
+    """The same sequences as from the table written as we like it, labels and facts too."""
+    changes = {"static": {"numerical": ["age"]}, "label": "spent", "metric": "mae"}
+    foreign = write_source(tmp_path / "a", FOREIGN, na_values=["NA", "-"], decimal=",", **changes)
+    plain = FOREIGN.replace("NA", "").replace(" - ", "").replace(";-;", ";;").replace(";-\n", ";\n")
+    plain = plain.replace("-1e1;-", "-1e1;").replace(",", ".").replace(";", ",")
+    ours = write_source(tmp_path / "b", plain, **changes)
+    for source in (foreign, ours):
+        manifest = prepare("table", source.parent / "out", source=source)
+        assert manifest.splits["train"] | {"classes": {}} == {
+            **{"sequences": 3, "events": 4, "labelled": 2, "classes": {}}
+        }
+    written = [content_of(source.parent / "out" / "train") for source in (foreign, ours)]
+    assert written[0] == written[1]
+    assert State.load(foreign.parent / "out").categorical["kind"] == (None, "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("cell", "message"),
+    [
+        ("-", r"'-'; where that means missing, write na_values: \['-'\] in the"),
+        ("N/A", r"'N/A'; .* write na_values: \[N/A\] in the"),
+        ("\\N", r"write na_values: \[\\N\] in the"),
+        ('"1.234,5"', r"'1\.234,5'; numbers are written as 1234\.5, and a missing one is an empty"),
+    ],
+)
+def test_what_to_write_about_a_cell(tmp_path: Path, cell: str, message: str) -> None:
+    source = write_source(tmp_path, f"{HEADER}1,0,a,{cell}\n2,0,a,1\n2,1,a,1\n")
+    with pytest.raises(ValueError, match=rf"events\.csv, row 1: .*{message}"):
+        prepare("table", tmp_path / "out", source=source)
+
+
+def test_a_point_is_no_decimal_sign_where_the_comma_is(tmp_path: Path) -> None:
+    """1.500 is fifteen hundred there."""
+    source = write_source(
+        tmp_path, 'client,when,kind,amount\n1,0,a,1.500\n2,0,a,"1,5"\n', decimal=","
+    )
+    with pytest.raises(ValueError, match=r"row 1: no finite number in column 'amount': '1\.500'"):
+        prepare("table", tmp_path / "out", source=source)
+
+
 def test_row_is_counted_within_its_part(tmp_path: Path) -> None:
     source = write_source(tmp_path)
     parts = tmp_path / "events"
@@ -111,8 +158,13 @@ def test_nan_in_parquet_is_named(tmp_path: Path) -> None:
         {"client": [1, 2], "when": [0.0, 1.0], "kind": ["a", "a"], "amount": [1.0, math.nan]}
     )
     pq.write_table(table, tmp_path / "events.parquet")
-    with pytest.raises(ValueError, match=r"events\.parquet, row 2: no finite number"):
+    # Its minimum and maximum in the file are 1.0: an engine that trusts them sees no NaN.
+    with pytest.raises(ValueError, match=r"events\.parquet, row 2: no finite .* 'nan'; .*\[nan\]"):
         prepare("table", tmp_path / "out", source=tmp_path / "events.parquet")
+    write_source(tmp_path, na_values=["nan"])
+    manifest = prepare("table", tmp_path / "out", source=tmp_path / "events.parquet")
+    assert manifest.dropped == {}
+    assert math.isnan(rows_of(tmp_path / "out")[1]["amount"][0])
 
 
 BAD_LABELS = {
@@ -265,7 +317,7 @@ def test_files_that_are_no_table(tmp_path: Path) -> None:
     output, spec = tmp_path / "out", tmp_path / "events.yaml"
     odd = tmp_path / "events.xlsx"
     odd.touch()
-    with pytest.raises(ValueError, match=r"give CSV \(\.csv, \.csv\.gz\) or parquet"):
+    with pytest.raises(ValueError, match=r"give CSV \(\.csv, \.csv\.gz, \.csv\.zst\) or parquet"):
         prepare("table", output, source=odd)
     broken = tmp_path / "events.parquet"
     broken.write_bytes(b"PAR1 cut")

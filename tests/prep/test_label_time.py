@@ -45,14 +45,34 @@ LATE = LABELS.replace("2020-01-06", "2020-01-02 12:00:00")
 
 
 def test_an_event_after_the_label_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"events\.csv, row 2: event at or after.*'asked'"):
-        _prepare(tmp_path, LATE, **ONE)
+    message = r"events\.csv, row 2: event at or after.*'asked'.*; .* write after_label: drop in the"
+    said: dict[str, Any]
+    for said in ({}, {"after_label": "error"}):
+        with pytest.raises(ValueError, match=message):
+            _prepare(tmp_path, LATE, **ONE, **said)
 
 
-def test_events_after_the_label_are_dropped_and_counted(tmp_path: Path) -> None:
-    dropped = _prepare(tmp_path, LATE, strict=False, **ONE)
+@pytest.mark.parametrize(("strict", "said"), [(False, "error"), (True, "drop"), (False, "drop")])
+def test_events_after_the_label_are_dropped_and_counted(
+    tmp_path: Path, strict: bool, said: str
+) -> None:
+    dropped = _prepare(tmp_path, LATE, strict, after_label=said, **ONE)
     assert dropped == {"event at or after the label's time in column 'asked'": 2}
     assert [len(row["kind"]) for row in rows_of(tmp_path / "out")] == [1, 2, 1, 1]
+
+
+def test_dropping_after_the_label_forgives_nothing_else(tmp_path: Path) -> None:
+    events = EVENTS.replace("1,2020-01-05,a,3", "1,2020-01-05,a,x")
+    source = write_source(tmp_path, events, after_label="drop", **ONE)
+    (tmp_path / "labels.csv").write_text(LABELS)
+    with pytest.raises(ValueError, match="no finite number in column 'amount': 'x'"):
+        prepare("table", tmp_path / "out", source=source)
+
+
+@pytest.mark.parametrize("change", [{"label_time": None}, {"local_labels": True}])
+def test_after_label_is_of_one_label_with_a_time(change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="after_label leaves out events from the time of a seq"):
+        DatasetSpec.from_dict({**SPEC, **ONE, "after_label": "drop", **change})
 
 
 def test_a_sequence_without_an_event_before_its_label_is_gone(tmp_path: Path) -> None:

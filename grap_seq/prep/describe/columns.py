@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import ibis
 import ibis.expr.types as ir
 
+from grap_seq.prep.describe.number_times import looks_like
 from grap_seq.prep.engines.base import parse_time
+from grap_seq.prep.stages.cells import as_number, nan
+from grap_seq.prep.stages.times import SAMPLE
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
@@ -27,6 +30,8 @@ FORMATS = (
     "%Y-%m-%d %H",
     "%Y%m%d",
 )
+# Whole numbers that are dates whatever their column is called; counts since 1970 may be ids.
+PACKED = ("%Y%m%d", "%Y%m%d%H%M", "%Y%m%d%H%M%S")
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ def look(connection: Connection, rows: ir.Table, name: str) -> Column:
         kind = "integer"
     elif cell.type().is_numeric():
         kind = "number"
+    if kind == "integer" and (packed := numbers_format(connection, rows, name)) in PACKED:
+        kind, time_format = "time", packed
     facts: dict[str, ir.Value] = {
         "present": cell.count(),
         "missing": cell.isnull().sum(),
@@ -68,6 +75,13 @@ def look(connection: Connection, rows: ir.Table, name: str) -> Column:
         facts |= {"low": number.min(), "median": number.quantile(0.5), "high": number.max()}
     found = connection.to_pyarrow(rows.aggregate(**facts)).to_pylist()[0]
     return Column(name, kind if found["present"] else "none", time_format, **found)
+
+
+def numbers_format(connection: Connection, rows: ir.Table, name: str) -> str | None:
+    """The `time_format` that the numbers of a column look like, if any."""
+    number = as_number(rows[name], name).nullif(nan())
+    cells = rows.select(number=number).filter(number.notnull()).limit(SAMPLE)
+    return looks_like(connection.to_pyarrow(cells)["number"].to_pylist())
 
 
 def _look_at_text(connection: Connection, cells: ir.Table) -> tuple[str, str | None]:

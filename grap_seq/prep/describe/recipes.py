@@ -21,14 +21,14 @@ import yaml
 from grap_seq.names import nearest
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.folder.state import State
-from grap_seq.prep.read.tables import is_glob
+from grap_seq.prep.read.files import is_glob
 from grap_seq.resources import folder
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 # Keys of a description that say how to read the files, not what was fitted to them.
-READING = ("time_format", "labels", "split", "until")
+READING = ("time_format", "na_values", "decimal", "after_label", "labels", "split", "until")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import yaml
 from grap_seq.names import nearest
 from grap_seq.prep.describe.spec_parts import (
     KINDS,
+    AfterLabel,
     Numerical,
     Split,
     Static,
@@ -41,12 +42,16 @@ class DatasetSpec:
     `tie_order` names number columns that order the events of one moment before the fields do;
     `relative_time` counts each sequence's times from its first event; `unique` says that no event
     occurs twice, so that a repeated row is an error and not a second event. `calendar` names
-    categorical fields that are made from the time: hour, weekday, month. `label_time` is the
-    column beside the label with the moment, in the form of `time`, from which on events must not be
-    seen; with `local_labels` a sequence has a label for each of several such moments. `until` says
-    up to when histories were observed: a date (a number where times are numbers), the name of a
-    column of the label file or of the events, or "newest". `static` names fields with one value a
-    sequence, columns of the label file or of the events.
+    categorical fields that are made from the time: hour, weekday, month. `label_time` is the column
+    beside the label with the moment, in the form of `time`, from which on events must not be seen
+    (`after_label` says what becomes of those that are there); with `local_labels` a sequence has a
+    label for each of several such moments. `until` says up to when histories were observed: a date
+    (a number where times are numbers), the name of a column of the label file or of the events, or
+    "newest". `static` names fields with one value a sequence, columns of the label file or of the
+    events.
+
+    `na_values` has the cells that mean a missing value, `decimal` the decimal sign of numbers that
+    are text.
 
     `label` has the names of labels, each predicted by itself; `metric` what some of them are scored
     by, which also says whether a label is a number (`OF_NUMBERS`) or a class.
@@ -57,6 +62,8 @@ class DatasetSpec:
     time: str
     time_format: str | None = None
     time_unit: TimeUnit = "day"
+    na_values: tuple[str, ...] = ()
+    decimal: str = "."
     relative_time: bool = False
     unique: bool = False
     tie_order: tuple[str, ...] = ()
@@ -66,6 +73,7 @@ class DatasetSpec:
     label: tuple[str, ...] = ()
     labels: str | None = None
     label_time: str | None = None
+    after_label: AfterLabel = "error"
     local_labels: bool = False
     until: str | float | None = None
     static: Static = field(default_factory=Static)
@@ -174,6 +182,7 @@ class DatasetSpec:
             values["until"] = values["until"].isoformat()
         for key in ("tie_order", "categorical", "calendar"):
             values[key] = tuple(values.get(key, ()))
+        values["na_values"] = tuple(map(str, values.get("na_values", ())))
         label = values.get("label", ())
         values["label"] = (label,) if isinstance(label, str) else tuple(label)
         values["numerical"] = numerical(values.get("numerical", []), where)
@@ -187,6 +196,7 @@ class DatasetSpec:
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` reads back."""
         content = dataclasses.asdict(self)
+        content["na_values"] = list(self.na_values)
         content["categorical"] = list(self.categorical)
         content["calendar"] = list(self.calendar)
         content["tie_order"] = list(self.tie_order)
@@ -206,8 +216,13 @@ class DatasetSpec:
         for name, times in Counter(used).items():
             if times > 1:
                 raise ValueError(f"{where}: column '{name}' is used twice; keep one of its uses")
+            if [*map(str.lower, used)].count(name.lower()) > 1:
+                raise ValueError(
+                    f"{where}: another column in use differs from '{name}' only in case, which SQL "
+                    "does not tell apart; rename one"
+                )
         for name in (self.id, *fields):
-            if name in RESERVED or name.startswith(("__", f"{LABEL}:")):
+            if name.lower() in RESERVED or name.startswith(("__", f"{LABEL}:")):
                 raise ValueError(
                     f"{where}: '{name}' is a name that preparation uses itself; rename your column"
                 )
@@ -227,6 +242,11 @@ class DatasetSpec:
             )
         if self.label_time is not None and not self.label:
             raise ValueError(f"{where}: 'label_time' needs a label; name its column with 'label'")
+        if self.after_label == "drop" and (self.label_time is None or self.local_labels):
+            raise ValueError(
+                f"{where}: after_label leaves out events from the time of a sequence's only label "
+                "on; name its column with 'label_time', without local_labels"
+            )
         if self.local_labels and self.label_time is None:
             raise ValueError(
                 f"{where}: local_labels says that a sequence has several labels; name the column "

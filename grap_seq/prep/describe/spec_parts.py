@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -24,6 +24,10 @@ SECONDS: dict[TimeUnit, int] = {
     "day": 86400,
     "week": 604800,
 }
+# Counts since 1970-01-01 by their name as a `time_format`, with the counts a second.
+EPOCHS = {"epoch_s": 1, "epoch_ms": 10**3, "epoch_us": 10**6, "epoch_ns": 10**9}
+AfterLabel = Literal["error", "drop"]
+AFTER_LABEL: tuple[AfterLabel, ...] = get_args(AfterLabel)
 METRICS: tuple[Metric, ...] = ("auc", "accuracy", *OF_NUMBERS)
 
 
@@ -34,7 +38,9 @@ def _is_list(of: Kind) -> Any:
 def _is_format(value: Any) -> bool:
     # DuckDB's codes: those of strptime, parts without leading zeros, and fractions of seconds.
     codes = r"([^%]|%-?[aAbBcdfgGHIjmMnpSuUVwWxXyYzZ%])*"
-    return isinstance(value, str) and "%" in value and re.fullmatch(codes, value) is not None
+    if not isinstance(value, str):
+        return False
+    return value in EPOCHS or ("%" in value and re.fullmatch(codes, value) is not None)
 
 
 def _is_clip(value: Any) -> bool:
@@ -49,8 +55,17 @@ KINDS = {
     "name": Kind("a name", TEXT.accepts),
     "id": COLUMN,
     "time": COLUMN,
-    "time_format": Kind("a format such as '%d.%m.%Y %H:%M', in the codes of strftime", _is_format),
+    "time_format": Kind(
+        "a format such as '%d.%m.%Y %H:%M', in the codes of strftime, or "
+        f"{', '.join(EPOCHS)} for a count since 1970",
+        _is_format,
+    ),
     "time_unit": choice(*SECONDS),
+    "na_values": Kind(
+        "a list of cells such as [NA, '-', -999]",
+        _is_list(Kind("", lambda value: TEXT.accepts(value) or number().accepts(value))),
+    ),
+    "decimal": choice(".", ","),
     **dict.fromkeys(("relative_time", "unique", "local_labels"), SWITCH),
     **dict.fromkeys(("tie_order", "categorical"), COLUMNS),
     "calendar": Kind(f"a list with some of {', '.join(VALUES)}", _is_list(choice(*VALUES))),
@@ -64,6 +79,7 @@ KINDS = {
     ),
     "labels": Kind("the path of one file", TEXT.accepts),
     "label_time": COLUMN,
+    "after_label": choice(*AFTER_LABEL),
     "until": Kind(
         "a date, a number where times are numbers, the name of a column, or newest",
         lambda value: TEXT.accepts(value) or number().accepts(value) or isinstance(value, date),

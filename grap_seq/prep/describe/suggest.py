@@ -6,6 +6,7 @@ same way in which preparation reads it, so that what is suggested can be prepare
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +18,13 @@ import yaml
 from rich.table import Table
 
 from grap_seq.files import atomic_write
-from grap_seq.prep.describe.columns import Column, look
+from grap_seq.prep.describe.columns import Column, look, numbers_format
 from grap_seq.prep.describe.recipes import suggested_path
 from grap_seq.prep.describe.spec import DatasetSpec
-from grap_seq.prep.engines.base import parse_time
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table
+from grap_seq.prep.stages.times import moment
 from grap_seq.schema import TimeUnit
 from grap_seq.terminal import Terminal, visible
 
@@ -31,15 +32,13 @@ if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 ROWS = 1_000_000
-TIME_NAME = re.compile(r"time|date|stamp|(^|_)(ts|dt|day|when|period)($|_)", re.I)
+TIME_NAME = re.compile(r"time|date|stamp|(^|_)(t|ts|dt|day|when|period)($|_)", re.I)
 ID_NAME = re.compile(r"(^|_)(id|uid|key)($|_)|id$|client|customer|user|account|patient|card", re.I)
 LABEL_NAME = re.compile(r"label|target|flag|class|churn|default|death|outcome|bins?$|^y$", re.I)
 CODE_NAME = re.compile(r"code|type|mcc|category|group|(^|_)id$|status|channel|country|city", re.I)
 # Whole numbers with at most this many values are taken for codes.
 MAX_CODES = 50
 MAX_CLASSES = 20
-# Seconds since 1970 lie in this range for the years 2001 to 2100.
-EPOCH = (1e9, 4.1e9)
 # The largest value of a skewed amount is this many times its median or more.
 SKEW = 50
 
@@ -99,31 +98,35 @@ def suggest(source: Path, output: Path | None = None) -> Path:
 
 
 def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source: Path) -> Guess:
-    times = [c for c in columns if c.kind == "time"]
-    counted = [c for c in columns if c.kind in ("integer", "number") and TIME_NAME.search(c.name)]
-    if not times and not counted:
+    times = [c for c in columns if c.distinct > 1 and _may_be_time(c)]
+    if not times:
         raise ValueError(
             f"{source}: no column looks like a time; write the YAML by hand and give time_format "
             "(strptime) for text"
         )
-    time = max(times or counted, key=lambda c: (bool(TIME_NAME.search(c.name)), c.distinct))
     candidates = [
         c
         for c in columns
-        if c.kind in ("integer", "text") and c is not time and 2 <= c.distinct <= c.present / 2
+        if c.kind in ("integer", "text") and c not in times and 2 <= c.distinct <= c.present / 2
     ]
     if not candidates:
         raise ValueError(f"{source}: no column looks like an id, with values that repeat")
     id_column = max(candidates, key=lambda c: (bool(ID_NAME.search(c.name)), c.distinct))
-    rest = [c for c in columns if c is not id_column and c is not time]
+    others = [c for c in columns if c is not id_column]
     groups = rows.group_by(rows[id_column.name])
-    spread = groups.aggregate(**{c.name: rows[c.name].nunique() for c in rest})
-    most = connection.to_pyarrow(spread.aggregate(**{c.name: spread[c.name].max() for c in rest}))
-    constant = [c for c in rest if most[c.name][0].as_py() == 1 and c.distinct > 1]
+    spread = groups.aggregate(**{c.name: rows[c.name].nunique() for c in others})
+    most = connection.to_pyarrow(spread.aggregate(**{c.name: spread[c.name].max() for c in others}))
+    constant = [c for c in others if most[c.name][0].as_py() == 1 and c.distinct > 1]
+    time = max(times, key=lambda c: _rank(c, c in constant))
+    rest = [c for c in others if c is not time]
+    constant = [c for c in constant if c is not time]
+    if time.kind != "time":
+        found = numbers_format(connection, rows, time.name)
+        time = dataclasses.replace(time, time_format=found)
     classes = [c for c in constant if c.distinct <= MAX_CLASSES]
     named = [c for c in classes if LABEL_NAME.search(c.name)]
     label = named[0] if named else classes[0] if len(classes) == 1 else None
-    left_out = [c for c in rest if c.kind in ("none", "time") or _is_key(c)]
+    left_out = [c for c in rest if c.kind == "time" or c.distinct < 2 or _is_key(c)]
     used = [c for c in rest if c is not label and c not in left_out]
     numbers = [c for c in used if c.kind == "number" or (c.kind == "integer" and _is_amount(c))]
     # A description needs a field.
@@ -140,6 +143,21 @@ def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source
         static_numerical=[c for c in static if c in numbers],
         left_out=left_out,
     )
+
+
+def _may_be_time(column: Column) -> bool:
+    numeric = column.kind in ("integer", "number")
+    return column.kind == "time" or (numeric and bool(TIME_NAME.search(column.name)))
+
+
+def _rank(column: Column, constant: bool) -> tuple[bool, bool, bool, int]:
+    """A time differs within an id; dates before numbers, then what is called a time."""
+    named = bool(TIME_NAME.search(column.name))
+    return (not constant, column.kind == "time", named, column.distinct)
+
+
+def _is_dated(time: Column) -> bool:
+    return time.kind == "time" or time.time_format is not None
 
 
 def _is_key(column: Column) -> bool:
@@ -159,16 +177,11 @@ def _is_skewed(column: Column) -> bool:
 
 
 def _unit(connection: Connection, rows: ir.Table, time: Column) -> TimeUnit:
-    """Seconds for a count of seconds since 1970; otherwise by the span of the dates."""
-    if time.kind != "time":
-        assert time.median is not None
-        return "second" if EPOCH[0] <= time.median <= EPOCH[1] else "day"
-    cell = rows[time.name]
-    if time.time_format is not None:
-        moment = parse_time(cell.strip(), time.time_format)
-    else:
-        moment = cell.try_cast("timestamp('UTC')")
-    ends = connection.to_pyarrow(rows.aggregate(first=moment.min(), last=moment.max()))
+    """By the span of the dates; a day where numbers do not say what they count."""
+    if not _is_dated(time):
+        return "day"
+    when = moment(rows[time.name], time.time_format)
+    ends = connection.to_pyarrow(rows.aggregate(first=when.min(), last=when.max()))
     row = ends.to_pylist()[0]
     span = (row["last"] - row["first"]).total_seconds()
     return "day" if span > 14 * 86400 else "hour" if span > 6 * 3600 else "minute"
@@ -209,11 +222,11 @@ def _yaml(guess: Guess, source: Path, rows: int) -> str:
     if guess.time.time_format is not None:
         lines.append(f"time_format: {_quote(guess.time.time_format)}")
     comment = "the unit in which gaps are a few to a few hundred: second minute hour day week"
-    if guess.time.kind != "time" and guess.unit == "day":
+    if not _is_dated(guess.time):
         comment = "a guess: what does 1 mean in this column? second minute hour day week"
     lines.append(f"time_unit: {guess.unit}   # {comment}")
     lines += _fields(guess.categorical, guess.numerical, rows)
-    if guess.time.kind == "time":
+    if _is_dated(guess.time):
         lines.append("# calendar: [hour, weekday, month]   # further fields, made from the time")
     if guess.static:
         lines.append("static:   # constant within an id: facts about it, or labels")
@@ -229,7 +242,9 @@ def _yaml(guess: Guess, source: Path, rows: int) -> str:
     lines.append("# labels: labels.csv   # where labels stand in a file of their own: id and label")
     if guess.left_out:
         names = ", ".join(visible(c.name) for c in guess.left_out)
-        lines.append(f"# Left out (empty, another time, or different in every row): {names}")
+        lines.append(
+            f"# Left out (empty, constant, another time, or different in every row): {names}"
+        )
     lines.append("split: {validation: 0.15, test: 0.15, seed: 42}")
     return "\n".join(lines) + "\n"
 

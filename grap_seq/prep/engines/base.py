@@ -22,9 +22,19 @@ def epoch_microseconds(time: dt.Timestamp(scale=6)) -> dt.int64:  # type: ignore
     """Microseconds since 1970-01-01, exact for dates before it too."""
 
 
+@ibis.udf.scalar.builtin(name="timestamp_micros")  # type: ignore[untyped-decorator]  # As above.
+def timestamp_of_microseconds(count: dt.int64) -> dt.Timestamp(scale=6):  # type: ignore[valid-type]  # As above.
+    """Time of a number of microseconds since 1970-01-01."""
+
+
 @ibis.udf.scalar.builtin(name="try_strptime")  # type: ignore[untyped-decorator]  # As above.
 def parse_time(text: dt.string, form: dt.string) -> dt.Timestamp(scale=6):  # type: ignore[valid-type]  # As above.
     """Time of a text in a strptime format, null where it does not fit."""
+
+
+@ibis.udf.scalar.builtin  # type: ignore[untyped-decorator]  # As above.
+def url_decode(text: dt.string) -> dt.string:
+    """Text with the characters that `%20` and the like stand for."""
 
 
 class Connection(ABC):

@@ -49,6 +49,11 @@ class DuckDB(Connection):
                 "memory_limit=2GB threads=2"
             ) from error
         self.backend.raw_sql("SET TimeZone = 'UTC'")
+        # Parquet files by Arrow have NaN in no minimum or maximum, from which DuckDB would conclude
+        # that there is none.
+        self.backend.raw_sql("SET disabled_optimizers = 'statistics_propagation'")
+        # Spark's name for it.
+        self.backend.raw_sql("CREATE TEMP MACRO timestamp_micros(n) AS make_timestamp(n)")
 
     def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
         # Nothing is left to the engine's guess: a ragged row would change what it finds. DuckDB's

@@ -138,6 +138,11 @@ class Spark(Connection):
         try:
             yield
         except (PySparkException, Py4JError) as error:
+            if "zStandard" in str(error):
+                raise ValueError(
+                    f"{doing}: this Hadoop has no zstd, of which Spark needs the native library; "
+                    "pack the file otherwise, or choose engine=duckdb"
+                ) from error
             text = str(error).partition("\n\n")[0]
             if "OutOfMemoryError" in text:
                 raise MemoryError(f"{doing}: {text}; raise memory_limit") from error

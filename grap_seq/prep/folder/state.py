@@ -17,7 +17,7 @@ from typing import Any, Literal
 from grap_seq.files import write_json
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.folder.verify import check_file, verify
-from grap_seq.prep.stages.clean import TimeKind
+from grap_seq.prep.stages.times import TimeKind
 from grap_seq.schema import Field, Label, Metric, Schema
 
 # Differences that a message names.

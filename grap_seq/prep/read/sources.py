@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import ibis.expr.types as ir
 
 from grap_seq.names import nearest
-from grap_seq.prep.read.tables import CSV, PARQUET, is_text, read_table, table_files
+from grap_seq.prep.read.files import CSV, PARQUET, is_text, table_files
+from grap_seq.prep.read.tables import read_table
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection

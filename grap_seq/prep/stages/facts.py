@@ -12,8 +12,8 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec import DatasetSpec
-from grap_seq.prep.stages.clean import TimeKind, check_same_kind
-from grap_seq.prep.stages.problems import Problems
+from grap_seq.prep.stages.problems import Problems, of_number, of_time
+from grap_seq.prep.stages.times import TimeKind, check_same_kind
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
@@ -69,7 +69,9 @@ def facts_of_ids(
         value = rows[name]
         if value.type().is_floating():
             unread = rows.filter(value.isnan().fill_null(False))
-            problems.report(whole, unread, f"unreadable cell in column '{given}'", "__bad")
+            reason = f"unreadable cell in column '{given}'"
+            advise = of_time if name == "__until" else of_number
+            problems.report(whole, unread, reason, "__bad", advise=advise)
             value = ibis.ifelse(value.isnan(), ibis.null("float64"), value)
         values[name] = value
     known = rows.mutate(**values).filter(rows[key].notnull())

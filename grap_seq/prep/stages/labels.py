@@ -20,23 +20,17 @@ import ibis.expr.types as ir
 from grap_seq.prep.describe.recipes import Recipe
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.read.tables import read_table, require_columns
-from grap_seq.prep.stages.clean import (
-    LEFT_OUT,
-    TimeKind,
-    as_number,
-    as_text,
-    as_time,
-    check_same_kind,
-    facts_of,
-    unreadable,
-)
-from grap_seq.prep.stages.problems import Problems
+from grap_seq.prep.stages.cells import as_text, unreadable, without_missing
+from grap_seq.prep.stages.clean import LEFT_OUT, described, facts_of, label_value
+from grap_seq.prep.stages.problems import Problems, of_number, of_time
+from grap_seq.prep.stages.times import TimeKind, as_time, check_same_kind
 from grap_seq.schema import SPLITS
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 
+LATE = "to leave out and count such events, write after_label: drop in the description"
 EARLY = "label before the sequence's first event"
 
 
@@ -97,14 +91,16 @@ def _labels(
     table has, `__bad`, the text of the first number or time that is unreadable, and `__left_out`.
     """
     require_columns(table, [spec.id, *spec.label], where)
+    table = without_missing(table, (*described(spec), "split"), spec.na_values)
+    values = {name: label_value(table[name], spec, name) for name in spec.label}
     has_split = "split" in table.columns
     columns: dict[str, ir.Value] = {
         "__id": as_text(table[spec.id]),
-        **{place: as_text(table[name]) for place, name in spec.label_columns.items()},
+        **{place: values[name] for place, name in spec.label_columns.items()},
         "__split": as_text(table.split) if has_split else ibis.null("string"),
         "__file": table["__file"] if "__file" in table.columns else ibis.literal(where),
     }
-    counted: dict[str, ir.Value] = {}
+    counted = {name: value for name, value in values.items() if spec.is_number(name)}
     if spec.label_time is not None:
         require_columns(table, [spec.label_time], where)
         check_same_kind(connection, table, spec, spec.label_time, kind, where)
@@ -135,23 +131,25 @@ def with_times(labels: ir.Table, spec: DatasetSpec, problems: Problems) -> ir.Ta
     missing = labels.filter(given & time.isnull())
     problems.report(labels, missing, f"label without time in column '{spec.label_time}'")
     unread = labels.filter(given & time.isnan())
-    problems.report(labels, unread, f"unreadable time in column '{spec.label_time}'", "__bad")
+    problems.report(
+        labels, unread, f"unreadable time in column '{spec.label_time}'", "__bad", advise=of_time
+    )
     known = time.notnull() & ~time.isnan()
     return labels.mutate(**{place: _where(known, labels[place]) for place in spec.label_columns})
 
 
 def with_numbers(labels: ir.Table, spec: DatasetSpec, problems: Problems) -> ir.Table:
-    """Labels that are numbers as float64, null where a cell is none.
+    """Labels with null in place of NaN.
 
     Raises:
         ValueError: in strict mode, for the first of those.
     """
     for place, name in spec.label_columns.items():
         if spec.is_number(name):
-            number = as_number(labels[place], name)
-            reason = f"no finite number in label column '{name}'"
-            problems.report(labels, labels.filter(number.isnan()), reason, place)
-            labels = labels.mutate(**{place: _where(~number.isnan(), number)})
+            number = labels[place]
+            unread, reason = number.isnan(), f"no finite number in label column '{name}'"
+            problems.report(labels, labels.filter(unread), reason, "__bad", advise=of_number)
+            labels = labels.mutate(**{place: _where(~unread, number)})
     return labels
 
 
@@ -187,6 +185,16 @@ def with_limits(events: ir.Table, labels: ir.Table, spec: DatasetSpec) -> ir.Tab
     joined = events.left_join(limits, events[spec.id].cast("string") == limits["__owner"])
     late = (joined["event_time"] >= joined["__limit"]).fill_null(False)
     return joined.mutate(__late=late).drop("__owner", "__limit")
+
+
+def check_late(limited: ir.Table, spec: DatasetSpec, problems: Problems) -> None:
+    """Count or raise for events of `with_limits` that come too late, as `after_label` says."""
+    late = limited.filter(limited["__late"])
+    reason = f"event at or after the label's time in column '{spec.label_time}'"
+    if spec.after_label == "drop":
+        problems.note(reason, late)
+    else:
+        problems.report(limited, late, reason, remedy=LATE)
 
 
 def label_of_ids(

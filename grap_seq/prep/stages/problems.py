@@ -18,10 +18,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
+import yaml
 
 from grap_seq.prep.describe.spec import DatasetSpec
 
@@ -29,8 +32,9 @@ if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 REMEDY = "fix it or pass strict=false to drop such rows (of a number: the cell) and count them"
-NUMBER = "numbers are written as 1234.5, and a missing one is an empty cell: "
-TIME = "`time_format` in the description says how times are written: "
+# What other programs write for a missing value.
+MISSING = re.compile(r"#?n/?a|nan|null|none|nil|[-?.]+|\\n|missing|unknown", re.I)
+COMMA = re.compile(r"\s*[-+]?[0-9]*,[0-9]+\s*")
 
 
 class Problems:
@@ -55,13 +59,13 @@ class Problems:
         reason: str,
         column: str | None = None,
         remedy: str | None = None,
-        hint: str = "",
+        advise: Callable[[str], str] | None = None,
     ) -> None:
         """Count `rows`, or raise for the first of them, with the cell in `column`.
 
         `whole` is the table of which they are a part. Both have `__position` (in the order of the
         source) and `__file`; `__row` is the number within the file, where the recipe knows it.
-        `hint` stands before the remedy.
+        `advise` says of the cell what to write in the description.
         """
         count = self.connection.to_pyarrow(rows.count()).as_py()
         if not count:
@@ -78,8 +82,29 @@ class Problems:
             number = self.connection.to_pyarrow(until.count()).as_py()
         value = f": {str(bad[column])!r}" if column is not None else ""
         more = f" (the first of {count:,})" if count > 1 else ""
-        remedy = self.remedy if remedy is None else remedy
-        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {hint}{remedy}")
+        if remedy is None:
+            remedy = self.remedy
+            if advise is not None and remedy == REMEDY:
+                remedy = advise(bad[column])
+        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {remedy}")
+
+
+def of_number(cell: str) -> str:
+    """What to do about a cell that is no finite number."""
+    if MISSING.fullmatch(cell.strip()):
+        missing = yaml.safe_dump([cell.strip()], default_flow_style=True).strip()
+        return f"where that means missing, write na_values: {missing} in the description"
+    if COMMA.fullmatch(cell):
+        return 'where the comma is the decimal sign, write decimal: "," in the description'
+    return f"numbers are written as 1234.5, and a missing one is an empty cell: {REMEDY}"
+
+
+def of_time(cell: str) -> str:
+    """What to do about a cell that is no time."""
+    return (
+        "`time_format` in the description says how times are written, all of a column in one way: "
+        f"{REMEDY}"
+    )
 
 
 def check_events(
@@ -92,23 +117,23 @@ def check_events(
     time, id_column = cleaned["event_time"], cleaned[spec.id]
     usable = id_column.notnull() & time.notnull() & ~time.isnan()
     unread = id_column.notnull() & time.isnan()
-    form = "" if spec.time_format else TIME
-    checks: list[tuple[str, ir.BooleanValue, str | None, str]] = [
-        (f"no id in column '{spec.id}'", id_column.isnull(), None, ""),
-        (f"no time in column '{spec.time}'", id_column.notnull() & time.isnull(), None, ""),
-        (f"unreadable time in column '{spec.time}'", unread, "__bad", form),
+    checks: list[tuple[str, ir.BooleanValue, Callable[[str], str] | None]] = [
+        (f"no id in column '{spec.id}'", id_column.isnull(), None),
+        (f"no time in column '{spec.time}'", id_column.notnull() & time.isnull(), None),
+        (f"unreadable time in column '{spec.time}'", unread, of_time),
     ]
     for name in (*spec.numerical, *spec.ties):
         reason = f"no finite number in column '{spec.ties.get(name, name)}'"
-        checks.append((reason, usable & cleaned[name].isnan(), "__bad", NUMBER))
+        checks.append((reason, usable & cleaned[name].isnan(), of_number))
     # One scan counts all reasons: for a clean table that is all.
     counts = cleaned.aggregate(
-        **{str(place): condition.sum() for place, (_, condition, *_) in enumerate(checks)}
+        **{str(place): condition.sum() for place, (_, condition, _) in enumerate(checks)}
     )
     found = connection.to_pyarrow(counts).to_pylist()[0]
-    for place, (reason, condition, column, hint) in enumerate(checks):
+    for place, (reason, condition, advise) in enumerate(checks):
         if found[str(place)]:
-            problems.report(cleaned, cleaned.filter(condition), reason, column, hint=hint)
+            column = None if advise is None else "__bad"
+            problems.report(cleaned, cleaned.filter(condition), reason, column, advise=advise)
     if spec.unique:
         rows = _numbered(_usable(cleaned, spec), spec)
         again = rows.filter(rows["__copy"] > 0).drop("__copy")

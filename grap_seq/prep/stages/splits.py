@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from grap_seq.prep.describe.spec_parts import Split
-from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.cells import as_text
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection

@@ -13,8 +13,8 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.describe.spec import NEWEST, DatasetSpec
 from grap_seq.prep.describe.spec_parts import SECONDS
-from grap_seq.prep.stages.clean import TimeKind
 from grap_seq.prep.stages.problems import Problems
+from grap_seq.prep.stages.times import TimeKind
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection

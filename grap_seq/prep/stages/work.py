@@ -26,11 +26,12 @@ from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages import fitting
 from grap_seq.prep.stages.calendar import VALUES
-from grap_seq.prep.stages.clean import check_time_kind, clean, left_out, time_kind, used
+from grap_seq.prep.stages.clean import clean, left_out, used
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.label_codes import fit_labels
 from grap_seq.prep.stages.labels import (
     any_label,
+    check_late,
     label_file,
     label_of_ids,
     label_rows,
@@ -43,6 +44,7 @@ from grap_seq.prep.stages.labels import (
 from grap_seq.prep.stages.problems import Problems, check_events, without_problems
 from grap_seq.prep.stages.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.stages.store import Store
+from grap_seq.prep.stages.times import check_numbers, check_time_kind, time_kind
 from grap_seq.prep.stages.until import check_observed, common_until, observed, with_until
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class Work:
                 known = self.recipe.time_kind
                 if self.stored is None:
                     kind = known or time_kind(self.connection, events, self.spec)
+                    if known is None and kind == "number":
+                        check_numbers(self.connection, events, self.spec, where)
                 else:
                     kind = self.stored.time_kind
                     if known is None:
@@ -143,8 +147,7 @@ class Work:
             labels = with_numbers(labels, self.spec, self.problems)
             if self.spec.label_time is not None and not local:
                 limited = with_limits(without_problems(cleaned, self.spec), labels, self.spec)
-                late = f"event at or after the label's time in column '{self.spec.label_time}'"
-                self.problems.report(limited, limited.filter(limited["__late"]), late)
+                check_late(limited, self.spec, self.problems)
         ended = self.spec.until is not None
         if ended:
             check_observed(self._with_until, self.spec, self.problems)

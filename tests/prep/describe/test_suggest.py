@@ -56,7 +56,9 @@ def test_bank_table(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str
     share = table["channel"].isna().mean()
     assert f"- channel   # 2 values, {share:.1%} missing" in text
     assert "# calendar: [hour, weekday, month]" in text
-    assert "Left out (empty, another time, or different in every row): row_id, empty" in text
+    assert (
+        "Left out (empty, constant, another time, or different in every row): row_id, empty" in text
+    )
     assert "churn_flag" in capsys.readouterr().out
     with pytest.raises(FileExistsError, match=r"bank\.yaml exists"):
         suggest(source)
@@ -76,7 +78,6 @@ def test_suggestion_can_be_prepared_as_it_stands(tmp_path: Path) -> None:
         (pd.date_range("2024-01-01", periods=200, freq="D").astype(str), "day"),
         (pd.date_range("2024-01-01", periods=200, freq="h").astype(str), "hour"),
         (pd.date_range("2024-01-01", periods=200, freq="min").astype(str), "minute"),
-        (np.arange(200) + 1_600_000_000, "second"),
         (np.arange(200), "day"),
     ],
 )
@@ -130,3 +131,22 @@ def test_names_with_line_breaks_and_codes_make_a_description(tmp_path: Path) -> 
     spec = DatasetSpec.load(suggest(source))
     assert (spec.id, spec.time) == (names[0], names[1])
     assert {*spec.categorical, *spec.numerical, *spec.label} <= set(names[2:4])
+
+
+def test_a_constant_column_is_no_time_and_no_field(tmp_path: Path) -> None:
+    """`t` differs within an id; `period` is one value, and `opened` one value an id."""
+    rows = np.arange(400)
+    table = pd.DataFrame(
+        {
+            "user": rows % 20,
+            "period": "2024-01-01",
+            "opened": pd.Timestamp("2020-01-01") + pd.to_timedelta(rows % 20, unit="D"),
+            "t": rows // 2,
+            "kind": np.array(["a", "b", "c"])[rows % 3],
+        }
+    )
+    table.to_csv(tmp_path / "t.csv", index=False)
+    path = suggest(tmp_path / "t.csv")
+    spec = DatasetSpec.load(path)
+    assert (spec.id, spec.time, spec.categorical) == ("user", "t", ("kind",))
+    assert "every row): period, opened" in path.read_text("utf-8")

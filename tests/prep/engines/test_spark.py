@@ -25,9 +25,10 @@ from grap_seq.prep.engines.base import parse_time
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.stages.clean import as_number, as_text, as_time
+from grap_seq.prep.stages.cells import as_number, as_text
+from grap_seq.prep.stages.times import as_time
 from grap_seq.resources import folder
-from tests.prep.helpers import SPEC, content_of, rows_of, write_source
+from tests.prep.helpers import GOOD, SPEC, content_of, rows_of, write_source
 from tests.prep.read.test_lists import list_parts
 
 # One process of `make test` runs them all: a session takes long to start.
@@ -142,11 +143,11 @@ def test_killed_run_continues_and_bad_rows_are_counted(
 
 def test_a_pattern_on_purpose_and_names_that_are_sql(tmp_path: Path) -> None:
     names = ["'; DROP TABLE x; --", '`"when', "[/red] ki.nd", "am*ou?nt, \\"]
-    for part, row in (("dt=1", [1, 0, "'", 1.5]), ("dt=2", [2, 1, "`", 2.5])):
+    for part, row in (("dt=1+ %2F", [1, 0, "'", 1.5]), ("dt=2", [2, 1, "`", 2.5])):
         (tmp_path / part).mkdir()
         table = pa.table({name: [cell] for name, cell in zip(names, row, strict=True)})
         pq.write_table(table, tmp_path / part / "p.parquet")
-    spec = {**SPEC, "id": names[0], "time": names[1], "categorical": names[2:3]}
+    spec = {**SPEC, "id": names[0], "time": names[1], "categorical": [names[2], "dt"]}
     spec["numerical"] = names[3:]
     (tmp_path / "spec.yaml").write_text(json.dumps(spec))
     arguments: dict[str, Any] = {
@@ -157,6 +158,13 @@ def test_a_pattern_on_purpose_and_names_that_are_sql(tmp_path: Path) -> None:
         prepare("table", tmp_path / chosen, engine=chosen, **arguments)
     assert_same(tmp_path / "duckdb", tmp_path / "spark")
     assert [row[names[0]] for row in rows_of(tmp_path / "spark")] == [1, 2]
+
+
+def test_zstd_needs_a_hadoop_that_knows_it(tmp_path: Path) -> None:
+    packed = write_source(tmp_path).with_suffix(".csv.zst")
+    packed.write_bytes(pa.compress(GOOD.encode(), "zstd", asbytes=True))
+    with pytest.raises(ValueError, match=r"has no zstd.* or choose engine=duckdb"):
+        prepare("table", tmp_path / "out", source=packed, engine="spark")
 
 
 def _stop(*_: Any, **__: Any) -> None:
@@ -178,6 +186,12 @@ FORMS = {
     "%Y-%m-%d %H": ("2014-11-18 05", "2014-11-18 5", "2014-11-18", "2014-11-18 05:30"),
     "%Y-%m-%d %H:%M:%S%z": ("2014-11-18 05:06:07+0300", "2014-11-18 05:06:07-03:30"),
 }
+COUNTS = {
+    "epoch_s": (1.6e9 + 0.1234567, -1.5, 1e300, 2.4e11),
+    "epoch_ns": (1600000000123456789, -86400123456789500, 0),
+    "%Y%m%d": (20240229, 20240230, 2024011, 19691231),
+    "%Y%m%d%H%M": (202402291305, 202402292505),
+}
 FLOATS = [1.5, 1e-5, 1e16, 12345678.5, 0.1, 2e23, 1 / 3, 5.684341886080802e-14, -0.0, 7.0, None]
 
 
@@ -194,6 +208,11 @@ def test_cells_are_read_as_by_duckdb() -> None:
     for form, cells in FORMS.items():
         table = ibis.memtable(pa.table({"x": pa.array(cells, pa.string())}))
         tables.append(table.select("x", time=parse_time(table.x, form)))
+    for form, counts in COUNTS.items():
+        read = DatasetSpec.from_dict({**SPEC, "time_format": form})
+        for typed in (counts, list(map(str, counts))):
+            table = ibis.memtable(pa.table({"x": typed}))
+            tables.append(table.select("x", time=as_time(table.x, read, "timestamp")))
     spark, duckdb = connect("spark"), connect(threads=1)
     for table in tables:
         found, expected = (c.to_pyarrow(table).to_pylist() for c in (spark, duckdb))

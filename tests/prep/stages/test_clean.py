@@ -13,7 +13,8 @@ import pytest
 
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.engines.connect import connect
-from grap_seq.prep.stages.clean import as_number, as_text, as_time, time_kind
+from grap_seq.prep.stages.cells import as_number, as_text
+from grap_seq.prep.stages.times import as_time, time_kind
 
 CONNECTION = connect(threads=1)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
