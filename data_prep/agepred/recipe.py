@@ -10,15 +10,21 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
-from grap_seq.prep.read.sources import labelled_parts, read_columns, source_folder
-from grap_seq.prep.read.tables import is_text, table_files
+from grap_seq.prep.read.sources import (
+    labelled_parts,
+    part_files,
+    parts_are_text,
+    read_columns,
+    source_folder,
+)
 from grap_seq.prep.stages.clean import as_text
-from grap_seq.prep.stages.splits import tail_split
+from grap_seq.prep.stages.splits import tail_splits
 
 COLUMNS = ("client_id", "trans_date", "small_group", "amount_rur")
 LABEL = "bins"
+# A day's number, also where it is text.
+TIME_KIND = "number"
 TEST, VALIDATION = 0.1, 0.05
 REMEDY = (
     "put transactions_train.csv, transactions_test.csv and train_target.csv of the Hugging Face "
@@ -29,7 +35,7 @@ REMEDY = (
 
 def files(source: Path | None) -> list[Path]:
     """Both parts and the labels; the unlabelled part, or the labelled one, may be absent."""
-    return [file for path in _parts(source).values() for file in table_files(path)]
+    return part_files(_parts(source))
 
 
 def _parts(source: Path | None) -> dict[str, Path]:
@@ -38,44 +44,30 @@ def _parts(source: Path | None) -> dict[str, Path]:
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
-    parts = _parts(source)
     tables = {
         name: read_columns(connection, path, ("client_id", LABEL) if name == "target" else COLUMNS)
-        for name, path in parts.items()
+        for name, path in _parts(source).items()
     }
-    if "target" not in tables:
-        return tables
-    ids = ibis.union(
-        *(_ids(tables[name]) for name in ("train", "test") if name in tables), distinct=True
-    )
-    everyone = set(connection.to_pyarrow(ids)["id"].to_pylist())
-    known = set(connection.to_pyarrow(_ids(tables["target"]))["id"].to_pylist())
-    labelled = known & everyone
-    split = tail_split(labelled, everyone - labelled, test=TEST, validation=VALIDATION)
-    content = {"client_id": pa.array(split, pa.string()), "split": list(split.values())}
-    tables["splits"] = ibis.memtable(pa.table(content))
+    if "target" in tables:
+        tables["target"] = connection.held(tables["target"])
     return tables
-
-
-def _ids(table: ir.Table) -> ir.Table:
-    ids = table.select(id=as_text(table["client_id"])).distinct()
-    return ids.filter(ids["id"].notnull())
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Every transaction of both parts, as it stands."""
-    parts = [tables[name] for name in ("train", "test") if name in tables]
-    return ibis.union(*parts) if len(parts) > 1 else parts[0]
+    return ibis.union(*(tables[name] for name in ("train", "test") if name in tables))
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
+def labelled(source: Path | None) -> bool:
+    return "target" in _parts(source)
+
+
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Label and split of every client; the label is missing in the unlabelled part."""
-    if "target" not in tables:
-        return None
-    target = tables["target"]
-    target = target.mutate(client_id=as_text(target["client_id"]))
+    target = tables["target"].mutate(client_id=as_text(tables["target"]["client_id"]))
+    splits = tail_splits(connection, events, target, "client_id", test=TEST, validation=VALIDATION)
     # An outer join: a label without events is reported, not lost.
-    joined = target.outer_join(tables["splits"], "client_id")
+    joined = target.outer_join(splits, "client_id")
     return joined.select(
         LABEL,
         "split",
@@ -85,4 +77,4 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
 
 
 def untyped(source: Path | None) -> bool:
-    return is_text(next(iter(_parts(source).values())))
+    return parts_are_text(_parts(source))

@@ -13,9 +13,15 @@ import ibis.expr.types as ir
 import pyarrow as pa
 
 from grap_seq.prep.describe.recipes import load
-from grap_seq.prep.read.sources import labelled_parts, read_columns, source_folder
-from grap_seq.prep.read.tables import is_text, table_files
+from grap_seq.prep.read.sources import (
+    labelled_parts,
+    part_files,
+    parts_are_text,
+    read_columns,
+    source_folder,
+)
 from grap_seq.prep.stages.clean import as_number, as_text
+from grap_seq.prep.stages.splits import ids_of
 
 spark_hash = load("grap_seq_murmur", Path(__file__).with_name("murmur.py")).spark_hash
 
@@ -38,7 +44,7 @@ REMEDY = (
 
 def files(source: Path | None) -> list[Path]:
     """Both parts and the labels; the unlabelled part, or the labelled one, may be absent."""
-    return [file for path in _parts(source).values() for file in table_files(path)]
+    return part_files(_parts(source))
 
 
 def _parts(source: Path | None) -> dict[str, Path]:
@@ -47,25 +53,18 @@ def _parts(source: Path | None) -> dict[str, Path]:
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
-    parts = _parts(source)
     tables = {
         name: read_columns(connection, path, TARGET if name == "target" else COLUMNS)
-        for name, path in parts.items()
+        for name, path in _parts(source).items()
     }
-    if "target" not in tables:
-        return tables
-    target = tables["target"]
-    ids = target.select(app_id=as_text(target["app_id"])).distinct()
-    found = connection.to_pyarrow(ids.filter(ids["app_id"].notnull()))["app_id"]
-    hashes = spark_hash([app + SALT for app in found.to_pylist()])
-    tables["hashes"] = ibis.memtable(pa.table({"app_id": found, "hash": hashes}))
+    if "target" in tables:
+        tables["target"] = connection.held(tables["target"])
     return tables
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Every transaction of both parts, with a time that runs forward."""
-    parts = [tables[name] for name in ("train", "test") if name in tables]
-    rows = ibis.union(*parts) if len(parts) > 1 else parts[0]
+    rows = ibis.union(*(tables[name] for name in ("train", "test") if name in tables))
     return rows.select(
         "__file",
         "app_id",
@@ -78,13 +77,21 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
     )
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
+def labelled(source: Path | None) -> bool:
+    return "target" in _parts(source)
+
+
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Label and split of every application; the label is missing in the unlabelled part."""
-    if "target" not in tables:
-        return None
     target = tables["target"]
+    apps = sorted(ids_of(connection, target, "app_id"))
+    hashes = ibis.memtable(
+        pa.table(
+            {"app_id": pa.array(apps, pa.string()), "hash": spark_hash([a + SALT for a in apps])}
+        )
+    )
     names = {name: as_text(target[name]) for name in TARGET}
-    hashed = target.select("__file", **names).left_join(tables["hashes"], "app_id")
+    hashed = target.select("__file", **names).left_join(hashes, "app_id")
     hashed = hashed.select("__file", "app_id", "product", "flag", "hash")
     alike = ibis.window(group_by=[hashed["product"], hashed["flag"]])
     ordered = ibis.window(
@@ -92,10 +99,8 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
     )
     share = (ibis.row_number().over(ordered) + 1) / hashed.count().over(alike)
     marked = hashed.select("__file", "app_id", "flag", tested=share < TEST)
-    parts = [tables[name] for name in ("train", "test") if name in tables]
-    apps = [part.select(app_id=as_text(part["app_id"])) for part in parts]
-    ids = ibis.union(*apps) if len(apps) > 1 else apps[0]
-    ids = ids.filter(ids["app_id"].notnull()).distinct()
+    ids = events.select(app_id=as_text(events["app_id"])).distinct()
+    ids = ids.filter(ids["app_id"].notnull())
     # An outer join: a label without events is reported, not lost.
     joined = marked.outer_join(ids, "app_id")
     app = ibis.coalesce(joined["app_id"], joined["app_id_right"])
@@ -108,4 +113,4 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
 
 
 def untyped(source: Path | None) -> bool:
-    return is_text(next(iter(_parts(source).values())))
+    return parts_are_text(_parts(source))

@@ -10,12 +10,16 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
-import pyarrow as pa
 
-from grap_seq.prep.read.sources import find_table, need_table, read_columns, source_folder
-from grap_seq.prep.read.tables import is_text, table_files
+from grap_seq.prep.read.sources import (
+    labelled_parts,
+    part_files,
+    parts_are_text,
+    read_columns,
+    source_folder,
+)
 from grap_seq.prep.stages.clean import as_text
-from grap_seq.prep.stages.splits import tail_split
+from grap_seq.prep.stages.splits import tail_splits
 
 COLUMNS = ("cl_id", "TRDATETIME", "MCC", "channel_type", "currency", "trx_category", "amount")
 LABEL = "target_flag"
@@ -28,61 +32,46 @@ REMEDY = (
 
 def files(source: Path | None) -> list[Path]:
     """The labelled part and the unlabelled one; either may be absent."""
-    return [file for path in _parts(source).values() for file in table_files(path)]
+    return part_files(_parts(source))
 
 
 def _parts(source: Path | None) -> dict[str, Path]:
     folder = source_folder(source, "churn", REMEDY)
-    parts = {name: find_table(folder, name) for name in ("train", "test")}
-    found = {name: path for name, path in parts.items() if path is not None}
-    return found or {"train": need_table(folder, "train", REMEDY)}
+    return labelled_parts(folder, "train", None, "test", REMEDY)
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
-    parts = _parts(source)
-    tables = {
+    return {
         name: read_columns(connection, path, (*COLUMNS, LABEL) if name == "train" else COLUMNS)
-        for name, path in parts.items()
+        for name, path in _parts(source).items()
     }
-    if "train" not in tables:
-        return tables
-    flags = _flags(tables["train"])
-    labelled = _ids(connection, flags.filter(flags[LABEL].notnull()))
-    everyone = set().union(*(_ids(connection, table) for table in tables.values()))
-    split = tail_split(labelled, everyone - labelled, test=TEST, validation=VALIDATION)
-    content = {"cl_id": pa.array(split, pa.string()), "split": list(split.values())}
-    tables["splits"] = ibis.memtable(pa.table(content))
-    return tables
-
-
-def _flags(train: ir.Table) -> ir.Table:
-    """Label of each client, as often as its rows disagree."""
-    ids = as_text(train["cl_id"])
-    return train.select("__file", cl_id=ids, **{LABEL: as_text(train[LABEL])}).distinct()
-
-
-def _ids(connection: Any, table: ir.Table) -> set[str]:
-    ids = table.select(id=as_text(table["cl_id"])).distinct()
-    return set(connection.to_pyarrow(ids.filter(ids["id"].notnull()))["id"].to_pylist())
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
-    """Every transaction of both parts, as it stands."""
-    parts = [
-        tables[name].select("__file", *COLUMNS) for name in ("train", "test") if name in tables
-    ]
-    return ibis.union(*parts) if len(parts) > 1 else parts[0]
+    """Every transaction of both parts, as it stands, and the label of its client."""
+    parts = []
+    for table in tables.values():
+        known = LABEL in table.columns
+        label = as_text(table[LABEL]) if known else ibis.null("string")
+        parts.append(table.select("__file", *COLUMNS, __for_labels=label))
+    return ibis.union(*parts)
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
+def labelled(source: Path | None) -> bool:
+    return "train" in _parts(source)
+
+
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Label and split of every client; the label is missing in the unlabelled part."""
-    if "train" not in tables:
-        return None
-    flags = _flags(tables["train"])
-    flags = flags.filter(flags[LABEL].notnull())
-    joined = tables["splits"].left_join(flags, "cl_id")
+    del tables
+    rows = events.select("__file", "cl_id", **{LABEL: events["__for_labels"]})
+    rows = rows.mutate(cl_id=as_text(rows["cl_id"]))
+    # As often as the rows of a client disagree.
+    flags = rows.filter(rows[LABEL].notnull()).distinct()
+    splits = tail_splits(connection, rows, flags, "cl_id", test=TEST, validation=VALIDATION)
+    joined = splits.left_join(flags, "cl_id")
     return joined.select("cl_id", LABEL, "split", __file=joined["__file"].fill_null("test"))
 
 
 def untyped(source: Path | None) -> bool:
-    return is_text(next(iter(_parts(source).values())))
+    return parts_are_text(_parts(source))

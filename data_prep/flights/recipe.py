@@ -75,8 +75,8 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
-    """One row a flight with a tail number, at its scheduled departure."""
-    flights = tables["flights"].filter(lambda t: t.tailnum.notnull())
+    """One row a flight, at its scheduled departure; without a tail number it is left out."""
+    flights = tables["flights"]
     day = ibis.date(flights.year, flights.month, flights.day)
     return flights.select(
         "tailnum",
@@ -92,13 +92,16 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
         weekday=day.day_of_week.full_name(),
         __file=ibis.literal("flights.csv"),
         __row=flights["__row"],
+        __left_out=ibis.ifelse(
+            flights.tailnum.isnull(), "flight without tail number", ibis.null("string")
+        ),
     )
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Group of the year of manufacture, for aircraft with a year and at least five flights."""
-    flights = tables["flights"].filter(lambda t: t.tailnum.notnull())
-    flown = flights.group_by("tailnum").aggregate(flights=flights.count())
+    del connection
+    flown = events.group_by("tailnum").aggregate(flights=events.count())
     known = tables["planes"].join(flown, "tailnum")
     known = known.filter(known.year.notnull() & (known.flights >= MIN_FLIGHTS))
     group = ibis.cases(
@@ -106,7 +109,3 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table:
         else_=GROUPS[-1],
     )
     return known.select("tailnum", year_group=group)
-
-
-def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
-    return {"flight without tail number": tables["flights"].tailnum.isnull().sum()}

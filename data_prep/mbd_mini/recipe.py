@@ -56,16 +56,12 @@ def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
         _in_fold(read_columns(connection, path, ("client_id", "mon", LABEL)), fold)
         for fold, path in _folds(source, "targets").items()
     ]
-    return {"trx": _union(trx)} | ({"targets": _union(targets)} if targets else {})
+    return {"trx": ibis.union(*trx)} | ({"targets": ibis.union(*targets)} if targets else {})
 
 
 def _in_fold(table: ir.Table, fold: str) -> ir.Table:
     split = ibis.literal("test") if fold == TEST_FOLD else ibis.null("string")
-    return table.mutate(client_id=as_text(table["client_id"]), split=split)
-
-
-def _union(tables: list[ir.Table]) -> ir.Table:
-    return ibis.union(*tables) if len(tables) > 1 else tables[0]
+    return table.mutate(client_id=as_text(table["client_id"]), __for_labels=split)
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
@@ -78,13 +74,16 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
     )
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
+def labelled(source: Path | None) -> bool:
+    return bool(_folds(source, "targets"))
+
+
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """The months of every client, and once without label every client, for its split."""
-    if "targets" not in tables:
-        return None
-    targets, trx = tables["targets"], tables["trx"]
-    known = targets["client_id"].isnull() | targets["client_id"].isin(_active(tables)["client_id"])
-    months = targets.filter(known)
+    del connection
+    clients = events.select("__file", "client_id", split=events["__for_labels"]).distinct()
+    clients = clients.filter(clients["client_id"].notnull())
+    months = tables["targets"]
     mon = months["mon"]
     day = mon.try_cast("date") if mon.type().is_string() else mon
     start = epoch_microseconds(day.cast("timestamp(6)").truncate("M")) / (DAY * 1e6)
@@ -92,33 +91,19 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table | None:
     months = months.select(
         "__file",
         "client_id",
-        "split",
+        split=months["__for_labels"],
         month=ibis.coalesce(start, unread),
         **{LABEL: as_text(months[LABEL])},
     )
-    clients = trx.select(
+    known = months["client_id"].isnull() | months["client_id"].isin(clients["client_id"])
+    quiet = ibis.ifelse(known, ibis.null("string"), "month of a client without transactions")
+    months = months.mutate(__left_out=quiet)
+    unlabelled = clients.select(
         "__file",
         "client_id",
         "split",
         month=ibis.null("float64"),
         **{LABEL: ibis.null("string")},
+        __left_out=ibis.null("string"),
     )
-    return ibis.union(months, clients.semi_join(_active(tables), "client_id"))
-
-
-def _active(tables: dict[str, ir.Table]) -> ir.Table:
-    """Clients with a transaction."""
-    trx = tables["trx"]
-    return trx.filter(trx["event_time"].length() > 0).select("client_id").distinct()
-
-
-def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
-    if "targets" not in tables:
-        return {}
-    targets = tables["targets"]
-    known = targets.filter(targets["client_id"].notnull())
-    return {
-        "month of a client without transactions": known.anti_join(
-            _active(tables), "client_id"
-        ).count()
-    }
+    return ibis.union(months, unlabelled)

@@ -13,10 +13,9 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
-from grap_seq.prep.read.sources import need_table, read_rows, source_folder
-from grap_seq.prep.read.tables import table_files
+from grap_seq.prep.read.sources import need_table, part_files, read_rows, source_folder
 from grap_seq.prep.stages.clean import as_text
-from grap_seq.prep.stages.splits import tail_split
+from grap_seq.prep.stages.splits import ids_of, tail_split
 
 ADMISSIONS, PATIENTS = "ADMISSIONS", "PATIENTS"
 # Columns that are used; a row that lacks one of them is left out.
@@ -29,6 +28,8 @@ COLUMNS = {
     "LABEVENTS": ("ROW_ID", "SUBJECT_ID", "CHARTTIME", "ITEMID"),
 }
 CODED = {"DIAGNOSES_ICD": "diagnosis", "PROCEDURES_ICD": "procedure"}
+# All times are dates, as text: nothing has to be looked at.
+TIME_KIND = "timestamp"
 # A prescription with a date far from all others.
 OUTLIER = "1850987"
 TEST, VALIDATION = 0.2, 0.1
@@ -41,7 +42,7 @@ REMEDY = (
 
 def files(source: Path | None) -> list[Path]:
     """The six tables that are read."""
-    return [file for path in _parts(source).values() for file in table_files(path)]
+    return part_files(_parts(source))
 
 
 def _parts(source: Path | None) -> dict[str, Path]:
@@ -52,46 +53,46 @@ def _parts(source: Path | None) -> dict[str, Path]:
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
     parts = _parts(source)
     tables = {name: read_rows(connection, path, COLUMNS[name]) for name, path in parts.items()}
-    found = connection.to_pyarrow(events(tables).select("SUBJECT_ID").distinct())
-    subjects = found["SUBJECT_ID"].to_pylist()
-    for subject in subjects:
-        if not subject.isdigit():
-            raise ValueError(f"{source}: SUBJECT_ID {subject!r} is no number; correct the file")
-    split = tail_split([int(subject) for subject in subjects], [], test=TEST, validation=VALIDATION)
-    ids = pa.array([str(subject) for subject in split], pa.string())
-    tables["splits"] = ibis.memtable(pa.table({"SUBJECT_ID": ids, "split": list(split.values())}))
+    # A small table that several others are joined with.
+    tables[ADMISSIONS] = connection.held(tables[ADMISSIONS])
     return tables
-
-
-def _complete(tables: dict[str, ir.Table], name: str) -> ir.Table:
-    """Rows with every used cell, as text."""
-    table = tables[name]
-    table = table.mutate(**{column: as_text(table[column]) for column in COLUMNS[name]})
-    return table.filter([table[column].notnull() for column in COLUMNS[name]])
-
-
-def _admitted(tables: dict[str, ir.Table], name: str) -> ir.Table:
-    """Coded rows with the time of their admission."""
-    admissions = _complete(tables, ADMISSIONS).select(*COLUMNS[ADMISSIONS])
-    return _complete(tables, name).inner_join(admissions, ["SUBJECT_ID", "HADM_ID"])
-
-
-def _prescriptions(tables: dict[str, ir.Table]) -> ir.Table:
-    rows = _complete(tables, "PRESCRIPTIONS")
-    return rows.filter(rows["ROW_ID"] != OUTLIER)
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Diagnoses, procedures, prescriptions and laboratory tests."""
-    parts = [
-        _events(_admitted(tables, name), kind, "ADMITTIME", "ICD9_CODE", "SEQ_NUM")
-        for name, kind in CODED.items()
-    ]
-    prescriptions = _prescriptions(tables).mutate(first=ibis.literal("1"))
-    parts.append(_events(prescriptions, "prescription", "STARTDATE", "DRUG", "first"))
-    labs = _complete(tables, "LABEVENTS")
+    admissions = _checked(tables, ADMISSIONS)
+    lacking = admissions["__left_out"].notnull()
+    admitted = admissions.filter(~lacking).select(*COLUMNS[ADMISSIONS])
+    # Admissions are no events: the ones that cannot be used are only counted.
+    unused = admissions.filter(lacking)
+    parts = [_events(unused, "admission", "ADMITTIME", "HADM_ID", "HADM_ID")]
+    for name, kind in CODED.items():
+        rows = _checked(tables, name).left_join(admitted, ["SUBJECT_ID", "HADM_ID"])
+        unknown = ibis.ifelse(
+            rows["ADMITTIME"].isnull(), f"{name}: row without its admission", ibis.null("string")
+        )
+        rows = rows.mutate(__left_out=rows["__left_out"].fill_null(unknown))
+        parts.append(_events(rows, kind, "ADMITTIME", "ICD9_CODE", "SEQ_NUM"))
+    drugs = _checked(tables, "PRESCRIPTIONS").mutate(first=ibis.literal("1"))
+    outlier = ibis.ifelse(
+        drugs["ROW_ID"] == OUTLIER,
+        "PRESCRIPTIONS: row with an outlying date",
+        ibis.null("string"),
+    )
+    drugs = drugs.mutate(__left_out=drugs["__left_out"].fill_null(outlier))
+    parts.append(_events(drugs, "prescription", "STARTDATE", "DRUG", "first"))
+    labs = _checked(tables, "LABEVENTS")
     parts.append(_events(labs, "lab", "CHARTTIME", "ITEMID", "ROW_ID"))
     return ibis.union(*parts)
+
+
+def _checked(tables: dict[str, ir.Table], name: str) -> ir.Table:
+    """Used cells as text; rows that lack one are to be left out."""
+    table = tables[name]
+    table = table.mutate(**{column: as_text(table[column]) for column in COLUMNS[name]})
+    lacking = ibis.or_(*(table[column].isnull() for column in COLUMNS[name]))
+    reason = ibis.ifelse(lacking, f"{name}: row without a used cell", ibis.null("string"))
+    return table.mutate(__left_out=reason)
 
 
 def _events(rows: ir.Table, kind: str, time: str, code: str, order: str) -> ir.Table:
@@ -99,6 +100,7 @@ def _events(rows: ir.Table, kind: str, time: str, code: str, order: str) -> ir.T
         "SUBJECT_ID",
         "__file",
         "__row",
+        "__left_out",
         time=rows[time],
         code=rows[code].strip(),
         type=ibis.literal(kind),
@@ -106,27 +108,23 @@ def _events(rows: ir.Table, kind: str, time: str, code: str, order: str) -> ir.T
     )
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Whether a date of death is known, for every patient with an event."""
+    used = events.filter(events["__left_out"].isnull())
+    wrong = used.filter(~used["SUBJECT_ID"].re_search("^[0-9]+$")).limit(1)
+    for row in connection.to_pyarrow(wrong).to_pylist():
+        raise ValueError(
+            f"{row['__file']}, row {row['__row']}: SUBJECT_ID {row['SUBJECT_ID']!r} is no number; "
+            "correct the file"
+        )
+    subjects = ids_of(connection, used, "SUBJECT_ID")
+    split = tail_split([int(subject) for subject in subjects], [], test=TEST, validation=VALIDATION)
+    ids = pa.array([str(subject) for subject in split], pa.string())
+    splits = ibis.memtable(pa.table({"SUBJECT_ID": ids, "split": pa.array(split.values())}))
     patients = tables[PATIENTS]
     dead = as_text(patients["DOD"]).notnull().ifelse("1", "0")
     known = patients.select("__file", SUBJECT_ID=as_text(patients["SUBJECT_ID"]), death=dead)
-    return tables["splits"].inner_join(known, "SUBJECT_ID")
-
-
-def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
-    counts: dict[str, ir.IntegerScalar] = {}
-    for name in COLUMNS:
-        if name != PATIENTS:
-            complete = _complete(tables, name).count().as_scalar()
-            counts[f"{name}: row without a used cell"] = tables[name].count() - complete
-    for name in CODED:
-        admitted = _admitted(tables, name).count().as_scalar()
-        counts[f"{name}: row without its admission"] = _complete(tables, name).count() - admitted
-    kept = _prescriptions(tables).count().as_scalar()
-    all_rows = _complete(tables, "PRESCRIPTIONS").count()
-    counts["PRESCRIPTIONS: row with an outlying date"] = all_rows - kept
-    return counts
+    return splits.inner_join(known, "SUBJECT_ID")
 
 
 def untyped(source: Path | None) -> bool:

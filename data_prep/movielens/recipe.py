@@ -160,8 +160,9 @@ def events(tables: dict[str, ir.Table]) -> ir.Table:
     )
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Gender, age and age group of every user; in ml-1m the age is the first of its group."""
+    del connection, events
     users = tables["users"]
     group = ibis.cases(
         *((users.age <= last, name) for last, name in zip(LAST_AGES, AGE_GROUPS, strict=False)),

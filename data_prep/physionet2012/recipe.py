@@ -121,12 +121,12 @@ def _outcomes(path: Path) -> pa.Table:
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
-    """One row a measurement; times in hours since admission."""
+    """One row a measurement, but for missing facts; times in hours since admission."""
     return ibis.union(*(_set_events(tables[f"set-{name}"], name) for name in SETS))
 
 
 def _set_events(rows: ir.Table, name: str) -> ir.Table:
-    rows = rows.filter((rows.Parameter != "RecordID").fill_null(True) & ~_unknown(rows))
+    rows = rows.filter((rows.Parameter != "RecordID").fill_null(True))
     clock = rows.Time.split(":")
     hours = clock[0].try_cast("float64") + clock[1].try_cast("float64") / 60.0
     unreadable = ibis.literal(float("nan"), "float64")
@@ -137,6 +137,9 @@ def _set_events(rows: ir.Table, name: str) -> ir.Table:
         value=rows.Value,
         __file=ibis.literal(f"set-{name}/") + rows.RecordID.cast("string") + ".txt",
         __row=rows.row,
+        __left_out=ibis.ifelse(
+            _unknown(rows), "admission fact marked as missing (-1)", ibis.null("string")
+        ),
     )
 
 
@@ -146,8 +149,9 @@ def _unknown(rows: ir.Table) -> ir.BooleanValue:
     return (rows.Time == "00:00").fill_null(False) & rows.Parameter.isin(STATIC) & minus_one
 
 
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
     """Death in hospital; set B is the test set."""
+    del connection, events
     parts = []
     for name, split in zip(SETS, (ibis.null("string"), ibis.literal("test")), strict=True):
         outcomes = tables[f"outcomes-{name}"]
@@ -160,8 +164,3 @@ def labels(tables: dict[str, ir.Table]) -> ir.Table:
             )
         )
     return ibis.union(*parts)
-
-
-def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
-    unknown = [_unknown(tables[f"set-{name}"]).sum().as_scalar() for name in SETS]
-    return {"admission fact marked as missing (-1)": unknown[0] + unknown[1]}

@@ -7,6 +7,7 @@ history of the next.
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from grap_seq.prep.engines.base import epoch_microseconds, parse_time
 from grap_seq.prep.read.sources import need_table, read_rows, source_folder
 from grap_seq.prep.read.tables import table_files
 from grap_seq.prep.stages.clean import as_text
+from grap_seq.prep.stages.splits import ids_of
 
 STEM = "tianchi_mobile_recommend_train_user"
 COLUMNS = ("user_id", "item_id", "behavior_type", "item_category", "time")
@@ -44,21 +46,10 @@ def _table(source: Path | None) -> Path:
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
-    tables = {"actions": read_rows(connection, _table(source), COLUMNS)}
-    samples = events(tables).select("sample").distinct()
-    found = connection.to_pyarrow(samples)["sample"].to_pylist()
-    split = _split([sample for sample in found if sample is not None])
-    ends = [EPOCH + timedelta(START + DAYS * int(sample[-1])) for sample in split]
-    content = {
-        "sample": pa.array(split, pa.string()),
-        "split": list(split.values()),
-        "until": pa.array(ends, pa.timestamp("us")),
-    }
-    tables["splits"] = ibis.memtable(pa.table(content))
-    return tables
+    return {"actions": read_rows(connection, _table(source), COLUMNS)}
 
 
-def _split(samples: list[str]) -> dict[str, str]:
+def _split(samples: Collection[str]) -> dict[str, str]:
     """The third week tests; of the samples of the first two, 15 % validate."""
     last = f"_{WEEKS}"
     ordered = sorted(sample for sample in samples if not sample.endswith(last))
@@ -77,27 +68,34 @@ def _week(actions: ir.Table) -> ir.IntegerValue:
     return (days // DAYS).fill_null(0)
 
 
-def _sample(actions: ir.Table, week: ir.IntegerValue) -> ir.StringValue:
-    return as_text(actions["user_id"]) + "_" + (week + 1).cast("string")
-
-
 def events(tables: dict[str, ir.Table]) -> ir.Table:
-    """Actions of the three weeks of history, each in the sample of its user and week."""
-    actions = tables["actions"].mutate(week=_week(tables["actions"]))
-    actions = actions.filter(actions["week"].between(0, WEEKS - 1))
-    return actions.mutate(sample=_sample(actions, actions["week"])).drop("week", "user_id")
-
-
-def labels(tables: dict[str, ir.Table]) -> ir.Table:
-    """Whether the user buys anything in the week after the sample's, and when that begins."""
+    """Every action in the sample of its user and week; those outside the three weeks left out."""
     actions = tables["actions"]
-    bought = actions.filter(as_text(actions["behavior_type"]) == BUY)
-    before = _week(bought) - 1
-    bought = bought.select(sample=_sample(bought, before), buys=ibis.literal("1")).distinct()
-    joined = tables["splits"].left_join(bought, "sample")
+    week = _week(actions)
+    outside = ibis.ifelse(
+        week.between(0, WEEKS - 1),
+        ibis.null("string"),
+        "action outside the three weeks of history",
+    )
+    return actions.mutate(
+        sample=as_text(actions["user_id"]) + "_" + (week + 1).cast("string"), __left_out=outside
+    ).drop("user_id")
+
+
+def labels(connection: Any, tables: dict[str, ir.Table], events: ir.Table) -> ir.Table:
+    """Whether the user buys anything in the week after the sample's, and when that begins."""
+    del tables
+    samples = ids_of(connection, events.filter(events["__left_out"].isnull()), "sample")
+    split = _split(samples)
+    ends = [EPOCH + timedelta(START + DAYS * int(sample[-1])) for sample in split]
+    content = {
+        "sample": pa.array(split, pa.string()),
+        "split": pa.array(split.values()),
+        "until": pa.array(ends, pa.timestamp("us")),
+    }
+    bought = events.filter((events["behavior_type"] == BUY) & events["sample"].notnull())
+    user, week = (bought["sample"].re_extract(r"^(.*)_(-?[0-9]+)$", group) for group in (1, 2))
+    before = user + "_" + (week.cast("int64") - 1).cast("string")
+    bought = bought.select(sample=before, buys=ibis.literal("1")).distinct()
+    joined = ibis.memtable(pa.table(content)).left_join(bought, "sample")
     return joined.select("sample", "split", "until", buys=joined["buys"].fill_null("0"))
-
-
-def dropped(tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
-    week = _week(tables["actions"])
-    return {"action outside the three weeks of history": (~week.between(0, WEEKS - 1)).sum()}

@@ -92,7 +92,7 @@ def prepare(
                 spark=spark,
             )
             try:
-                work = Work(folder, connection, chosen, strict, stored)
+                work = Work(folder, connection, chosen, strict, files, stored)
                 manifest = _run(work, partial, source, files, engine)
             finally:
                 connection.disconnect()
@@ -127,9 +127,9 @@ def _run(
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
-        work.partition(sequences, number)
+        work.partition(sequences)
         shown.update(task, description=f"{work.spec.name}: vocabularies")
-        state = work.fit(sequences, facts) if new else work.reuse(sequences)
+        state = work.state(sequences)
         state.save(partial)
         schema = state.schema()
         schema.save(partial)
@@ -139,6 +139,7 @@ def _run(
         for bucket in range(number):
             if not all(path.exists() for path in part_paths(partial, bucket).values()):
                 write_bucket(work, sequences, state, bucket, partial, mean)
+            work.forget(bucket)
             shown.advance(task)
     splits = with_classes(counts, state.labels, work.spec)
     expected = work.recipe.expected(source) if new else {}

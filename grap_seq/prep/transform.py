@@ -21,11 +21,11 @@ from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
-from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind
+from grap_seq.prep.stages.clean import as_number, as_text, check_time_kind, clean, time_kind, used
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
-from grap_seq.prep.stages.labels import read_labels
+from grap_seq.prep.stages.labels import label_file, recipe_labels
 from grap_seq.prep.stages.problems import Problems, check_events
 from grap_seq.prep.stages.until import UNTIL as OBSERVED
 from grap_seq.prep.stages.until import check_observed, common_until, with_until
@@ -161,13 +161,18 @@ def read_events(dataset: str, source: Path | None = None, spec: Path | None = No
             events = recipe.events(tables)
             events = explode(connection, events, chosen.event_columns, chosen.name)
             require_columns(events, chosen.columns, chosen.name)
+            events = connection.held(events)
+            kind = time_kind(connection, events, chosen)
+            labels = label_file(connection, recipe, kind)
+            if labels is None and chosen.label and recipe.labelled(source):
+                cleaned = clean(events, chosen, kind)
+                labels = used(recipe_labels(connection, recipe, tables, cleaned, kind))
             columns = [*chosen.columns]
+            events = used(events)
             events = events.mutate(
                 **{name: as_number(events[name], name) for name in chosen.numerical},
                 __text=as_text(events[chosen.id]),
             )
-            kind = time_kind(connection, events, chosen)
-            labels = read_labels(connection, recipe, tables, kind)
             if labels is not None and not chosen.local_labels:
                 named = {name: labels[place] for place, name in chosen.label_columns.items()}
                 label = labels.select("__id", **named).distinct()

@@ -12,6 +12,7 @@ import pytest
 from grap_seq.prep.describe.recipes import load_recipe
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.prepare import prepare
+from grap_seq.prep.stages.clean import used
 from grap_seq.prep.stages.splits import tail_split
 from tests.data_prep.copies import SHARED, copy_golden, every_packing_agrees, golden, prepared
 
@@ -79,7 +80,8 @@ def test_demo_against_pandas(demo: Path) -> None:
     recipe = load_recipe(NAME, demo)
     connection = connect(threads=1)
     tables = recipe.read(connection, demo)
-    events = connection.to_pyarrow(recipe.events(tables)).to_pandas()
+    rows = connection.held(recipe.events(tables))
+    events = connection.to_pyarrow(used(rows)).to_pandas()
     raw = {name: pd.read_csv(demo / f"{name}.csv", dtype=str) for name in (*TABLES, "LABEVENTS")}
     drugs = raw["PRESCRIPTIONS"].dropna(subset=["startdate", "drug"])
     tests = raw["LABEVENTS"].dropna(subset=["charttime", "itemid"])
@@ -97,7 +99,7 @@ def test_demo_against_pandas(demo: Path) -> None:
         diagnoses[columns].itertuples(index=False, name=None)
     )
     assert found["code"].str.startswith("0").any()
-    labels = connection.to_pyarrow(recipe.labels(tables)).to_pandas()
+    labels = connection.to_pyarrow(recipe.labels(connection, tables, rows)).to_pandas()
     # Every patient of the demo died at some time.
     assert labels["death"].tolist() == ["1"] * 100
     assert Counter(labels["split"]) == {"train": 72, "val": 8, "test": 20}

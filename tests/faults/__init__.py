@@ -41,12 +41,12 @@ def compiler() -> str | None:
     return shutil.which("cc") if sys.platform == "linux" else None
 
 
-def build(folder: Path) -> Path:
-    """Compile the library; returns its path."""
-    found, library = compiler(), folder / "faults.so"
+def build(folder: Path, source: Path = SOURCE) -> Path:
+    """Compile the library, or another one; returns its path."""
+    found, library = compiler(), folder / f"{source.stem}.so"
     assert found is not None, "no C compiler: skip the test"
     subprocess.run(
-        [found, "-shared", "-fPIC", "-O1", "-o", library, SOURCE, "-ldl"],
+        [found, "-shared", "-fPIC", "-O1", "-o", library, source, "-ldl"],
         check=True,
         capture_output=True,
         text=True,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.engines.duckdb import DuckDB
 from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.stages import work as stages
@@ -178,7 +180,7 @@ KILLS = {
 
 @pytest.fixture(scope="module")
 def unkilled(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
-    """A table, and the folder that an undisturbed run makes of it."""
+    """A table, and the folder that an undisturbed run makes of it, whose tables are held."""
     place = tmp_path_factory.mktemp("unkilled")
     source = _many(place)
     with pytest.MonkeyPatch.context() as patch:
@@ -201,6 +203,8 @@ def test_killed_run_continues_with_the_same_bytes(
         "import os, signal, sys\nfrom pathlib import Path\n"
         "from grap_seq.prep import prepare\nfrom grap_seq.prep.stages import parts\n"
         "from grap_seq.prep.stages import work as stages\n"
+        "from grap_seq.prep.engines.duckdb import DuckDB\n"
+        "DuckDB.holds = lambda *_: False\n"
         "def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)\n"
         f"stages.VALUES_PER_BUCKET = 600\n{patch}\n"
         "prepare.prepare('table', Path(sys.argv[2]), source=Path(sys.argv[1]), threads=1)\n"
@@ -210,7 +214,12 @@ def test_killed_run_continues_with_the_same_bytes(
     assert not output.exists()
     partial = tmp_path / "out.partial"
     times = {name: (partial / name).stat().st_mtime_ns for name in survivors}
+    # Events that have become parts, or lie in their buckets, are there no more.
+    cleaned = partial / "work" / "cleaned.parquet"
+    assert cleaned.exists() == (point != "in the middle of a part")
+    assert not (partial / "work" / "buckets" / "__bucket=0").exists()
 
+    monkeypatch.setattr(DuckDB, "holds", lambda *_: False)
     monkeypatch.setattr(stages, "VALUES_PER_BUCKET", 600)
     written = []
     write = pq.write_table
@@ -232,6 +241,7 @@ def test_killed_run_continues_with_the_same_bytes(
 def test_work_of_another_input_is_not_continued(tmp_path: Path) -> None:
     source, output = _many(tmp_path), tmp_path / "out"
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DuckDB, "holds", lambda *_: False)
         patch.setattr(pq, "write_table", _fail)
         with pytest.raises(RuntimeError):
             prepare("table", output, source=source)
@@ -294,3 +304,23 @@ def test_unknown_dataset_and_engine(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"memory_limit=2 apples.*write for example"):
         prepare("table", tmp_path / "out", source=write_source(tmp_path), memory_limit="2 apples")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.csv", "events.yaml"]
+
+
+def test_what_fits_into_memory_is_written_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = _many(tmp_path)
+    found: set[str] = set()
+    end = shutil.rmtree
+
+    def look(path: Path, *arguments: Any, **options: Any) -> None:
+        found.update(p.name for p in Path(path).rglob("*") if p.is_file())
+        end(path, *arguments, **options)
+
+    monkeypatch.setattr(shutil, "rmtree", look)
+    prepare("table", tmp_path / "out", source=source)
+    assert found == {"fingerprint.json"}
+    monkeypatch.setattr(DuckDB, "holds", lambda *_: False)
+    prepare("table", tmp_path / "files", source=source)
+    assert {"facts.json", "sequences.parquet", "state.json"} < found
+    assert content_of(tmp_path / "out") == content_of(tmp_path / "files")

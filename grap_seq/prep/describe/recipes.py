@@ -1,7 +1,8 @@
 """Recipes: how a named dataset becomes a table of events.
 
-A recipe is a folder under data_prep with recipe.py (`files` and `read` do the I/O and check the
-source; `events`, `labels` and `dropped` are pure Ibis), dataset.yaml, a card and expected counts.
+A recipe is a folder under data_prep with recipe.py, dataset.yaml, a card and expected counts. In
+recipe.py, `files` and `read` find and open the source, `events` is pure Ibis with each file in it
+once, and `labels` sees the cleaned events instead of reading the source again.
 It is loaded by path, because recipes are data that users copy and change, not part of the package.
 """
 
@@ -12,7 +13,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import ibis.expr.types as ir
 import yaml
@@ -48,19 +49,35 @@ class Recipe:
         return dict(self.module.read(connection, source))
 
     def events(self, tables: dict[str, ir.Table]) -> ir.Table:
+        """Every row of the source; `__left_out`, if there, is why one is no event, or null."""
         return self.module.events(tables)
 
-    def labels(self, tables: dict[str, ir.Table]) -> ir.Table | None:
-        """Columns id, label and (where the dataset has its own) split; None: no such table."""
-        return self.module.labels(tables) if hasattr(self.module, "labels") else None
+    def labelled(self, source: Path | None) -> bool:
+        """Whether `labels` has any."""
+        if not hasattr(self.module, "labels"):
+            return False
+        return not hasattr(self.module, "labelled") or bool(self.module.labelled(source))
 
-    def dropped(self, tables: dict[str, ir.Table]) -> dict[str, ir.IntegerScalar]:
-        """Rows that `events` leaves out on purpose, by reason."""
-        return dict(self.module.dropped(tables)) if hasattr(self.module, "dropped") else {}
+    def labels(
+        self, connection: Connection, tables: dict[str, ir.Table], events: ir.Table
+    ) -> ir.Table:
+        """Columns id, label and (where the dataset has its own) split, `__left_out` as in events.
+
+        Args:
+            tables: what `read` gave.
+            events: all rows of `events`, as `clean` makes them; read once, here they cost little.
+        """
+        return self.module.labels(connection, tables, events)
 
     def untyped(self, source: Path | None) -> bool:
         """Whether text may stand for numbers, because the source (CSV) knows only text."""
         return hasattr(self.module, "untyped") and bool(self.module.untyped(source))
+
+    @property
+    def time_kind(self) -> Literal["number", "timestamp"] | None:
+        """What text in the time column stands for; None: it has to be looked at."""
+        kind: Literal["number", "timestamp"] | None = getattr(self.module, "TIME_KIND", None)
+        return kind
 
     @property
     def remedy(self) -> str:

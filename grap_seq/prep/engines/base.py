@@ -47,12 +47,16 @@ class Connection(ABC):
         """
 
     @abstractmethod
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
-        """As `read_csv`: the columns of all files, by name, and `__file`."""
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
+        """As `read_csv`: the columns of all files, by name, and `__file`.
+
+        Args:
+            numbered: whether to add the row's number in its file, from 1, as `__row`.
+        """
 
     @abstractmethod
     def numbered(self, table: ir.Table) -> ir.Table:
-        """A table read from one file, with the row's number in it from 1 as `__row`."""
+        """A table read from one CSV file, with the row's number in it from 1 as `__row`."""
 
     @abstractmethod
     def write(self, table: ir.Table, path: Path) -> None:
@@ -63,8 +67,20 @@ class Connection(ABC):
         """As `write`, one folder `<by>=<value>` of parquet files for every value of a column."""
 
     @abstractmethod
+    def holds(self, files: Sequence[Path]) -> bool:
+        """Whether the tables of a preparation from these files fit into memory."""
+
+    @abstractmethod
     def held(self, table: ir.Table) -> ir.Table:
         """The same table computed once, in memory or where the engine puts what exceeds it."""
+
+    @abstractmethod
+    def held_in_order(self, table: ir.Table) -> ir.Table:
+        """A table of `held` with `__position`, as `in_order` does."""
+
+    @abstractmethod
+    def release(self, table: ir.Table) -> None:
+        """Give up a table of `held`."""
 
     @abstractmethod
     def read_work(self, *paths: Path) -> ir.Table:

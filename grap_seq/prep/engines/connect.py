@@ -44,7 +44,8 @@ def connect(
 
     Args:
         spark: settings of Spark by their names without `spark.` (`{"master": "yarn"}`), nested or
-            with dots; by default it runs on this machine.
+            with dots; by default it runs on this machine, in `threads`. A process that
+            spark-submit has started keeps what that was told.
 
     Raises:
         ValueError: unknown engine, a limit that it does not understand, or it is not installed.

@@ -6,19 +6,26 @@ import glob
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
 import duckdb
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.engines.base import Connection
 
 # Of each folder of a partition.
 ROWS_WAITING = 8192
+UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+PARQUET = (".parquet", ".pq")
+# Cleaned events, the same with split and bucket, and what a query needs beside them; and the bytes
+# of a text that was compressed.
+HELD, COMPRESSED = 6, 6
 
 
 class DuckDB(Connection):
@@ -61,14 +68,18 @@ class DuckDB(Connection):
         relation.create_view(name)
         return self.backend.table(name)
 
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
-        return self.backend.read_parquet(
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
+        table = self.backend.read_parquet(
             [_pattern(path) for path in paths],
             filename="__file",
             union_by_name=True,
             # A folder called `amount=5` is no column of the files in it.
             hive_partitioning=False,
+            file_row_number=numbered,
         )
+        if not numbered:
+            return table
+        return table.mutate(__row=table["file_row_number"] + 1).drop("file_row_number")
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=ibis.row_number() + 1)
@@ -87,8 +98,20 @@ class DuckDB(Connection):
         )
         unfinished.rename(path)
 
+    def holds(self, files: Sequence[Path]) -> bool:
+        ((limit,),) = self.backend.con.sql("SELECT current_setting('memory_limit')").fetchall()
+        amount, unit = str(limit).split()
+        return sum(map(_expanded, files)) <= float(amount) * 1024.0 ** UNITS.index(unit)
+
     def held(self, table: ir.Table) -> ir.Table:
-        return self.backend.create_table("events", table)
+        return self.backend.create_table(f"held_{uuid4().hex}", table)
+
+    def held_in_order(self, table: ir.Table) -> ir.Table:
+        return table.mutate(__position=table.rowid())
+
+    def release(self, table: ir.Table) -> None:
+        # Ibis's own drop_table writes no name for DuckDB's newest.
+        self.backend.raw_sql(f'DROP TABLE "{table.op().name}"')
 
     def read_work(self, *paths: Path) -> ir.Table:
         names = [_pattern(path) for path in paths]
@@ -132,6 +155,18 @@ class DuckDB(Connection):
                 ) from error
             text = " ".join(text.partition("Possible fixes")[0].split())
             raise ValueError(f"{doing}: {place}{text}; correct the file") from error
+
+
+def _expanded(path: Path) -> int:
+    """Bytes that the tables made from a file may take, generously."""
+    if path.suffix in PARQUET:
+        # A damaged one is named when it is read.
+        with suppress(pa.ArrowInvalid):
+            found = pq.read_metadata(path)
+            sizes = (found.row_group(n).total_byte_size for n in range(found.num_row_groups))
+            return HELD * int(sum(sizes))
+    packed = path.suffix in (".gz", ".zst", ".zip")
+    return HELD * path.stat().st_size * (COMPRESSED if packed else 1)
 
 
 def _pattern(path: Path) -> str:

@@ -38,6 +38,8 @@ SETTINGS = {
     # Cleaning many columns in one compiled method is more than the JVM takes: compile them apart.
     "spark.sql.codegen.wholeStage": "false",
 }
+# Set in a process that spark-submit has started.
+SUBMITTED = "PYSPARK_GATEWAY_PORT"
 LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -92,9 +94,10 @@ class Spark(Connection):
         )
         return self._source(frame, F.monotonically_increasing_id())
 
-    def read_parquet(self, paths: Sequence[Path]) -> ir.Table:
+    def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
         frame = self.session.read.parquet(*map(_pattern, paths), mergeSchema=True)
-        return self._source(frame, F.col("_metadata.row_index"))
+        table = self._source(frame, F.col("_metadata.row_index"))
+        return self.numbered(table) if numbered else table
 
     def numbered(self, table: ir.Table) -> ir.Table:
         return table.mutate(__row=table["__place"] + 1).drop("__place")
@@ -104,6 +107,16 @@ class Spark(Connection):
 
     def partition(self, table: ir.Table, path: Path, by: str) -> None:
         self._save(self._frame(table).repartition(by), path, by)
+
+    def holds(self, files: Sequence[Path]) -> bool:
+        # Of a cluster nobody here knows the memory, and what is lost with a worker is in the files.
+        return False
+
+    def held_in_order(self, table: ir.Table) -> ir.Table:
+        raise NotImplementedError
+
+    def release(self, table: ir.Table) -> None:
+        raise NotImplementedError
 
     def held(self, table: ir.Table) -> ir.Table:
         frame = self._frame(table).persist()
@@ -174,16 +187,8 @@ def _start(
             "openjdk-17-jre-headless, or set JAVA_HOME"
         )
     chosen = {f"spark.{name}": value for name, value in _flat(settings).items()}
-    if chosen.setdefault("spark.master", "local[*]") == "local[*]" and threads is not None:
-        chosen["spark.master"] = f"local[{threads}]"
-    if chosen["spark.master"].startswith("local"):
-        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-        chosen = {**LOCAL, **chosen}
-    chosen.setdefault("spark.driver.memory", f"{_megabytes(memory_limit)}m")
-    if temporary is not None:
-        chosen.setdefault("spark.local.dir", str(temporary))
-        # By default Spark makes a folder of this name wherever it is started.
-        chosen.setdefault("spark.sql.warehouse.dir", str(temporary / "spark-warehouse"))
+    if SUBMITTED not in os.environ:
+        chosen = _defaults(memory_limit, threads, temporary, chosen) | chosen
     builder = SparkSession.builder.appName("grap-seq")
     for name, value in {**SETTINGS, **chosen}.items():
         builder = builder.config(name, value)
@@ -194,6 +199,22 @@ def _start(
             f"Spark does not start: {error}. It needs Java 17 (see `java -version`) and "
             "memory_limit=512MB or more"
         ) from error
+
+
+def _defaults(
+    memory_limit: str, threads: int | None, temporary: Path | None, chosen: Mapping[str, str]
+) -> dict[str, str]:
+    """What spark-submit would settle: where Spark runs, with how much memory."""
+    local = f"local[{'*' if threads is None else threads}]"
+    found = {"spark.driver.memory": f"{_megabytes(memory_limit)}m"}
+    if chosen.get("spark.master", local).startswith("local"):
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+        found |= {**LOCAL, "spark.master": local}
+    if temporary is not None:
+        # By default Spark makes a folder of this name wherever it is started.
+        warehouse = str(temporary / "spark-warehouse")
+        found |= {"spark.local.dir": str(temporary), "spark.sql.warehouse.dir": warehouse}
+    return found
 
 
 def java() -> str | None:

@@ -205,7 +205,8 @@ def differences(
         for key, n in _flat(split).items():
             total[key] = total.get(key, 0) + n
     content = {"splits": splits, "total": total, "dropped": dropped, "vocabularies": vocabularies}
-    found = _flat(content)
+    # What did not happen is not among the reasons.
+    found = {f"dropped.{reason}": 0 for reason in expected.get("dropped", {})} | _flat(content)
     return [
         (key, wanted, found.get(key))
         for key, wanted in _flat(expected).items()

@@ -6,15 +6,14 @@ their headers; a recipe asks for a table and its columns and need not know which
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ibis
 import ibis.expr.types as ir
 
 from grap_seq.names import nearest
-from grap_seq.prep.read.tables import CSV, PARQUET, read_table, table_files
+from grap_seq.prep.read.tables import CSV, PARQUET, is_text, read_table, table_files
 
 if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
@@ -59,11 +58,14 @@ def need_table(folder: Path, stem: str, remedy: str) -> Path:
 
 
 def labelled_parts(
-    folder: Path, train: str, labels: str, unlabelled: str, remedy: str
+    folder: Path, train: str, labels: str | None, unlabelled: str, remedy: str
 ) -> dict[str, Path]:
     """Tables of a dataset whose labelled sequences have their own: "train", "target", "test".
 
     "test" is the unlabelled table; it may be absent, and where it is there, so may the other two.
+
+    Args:
+        labels: name of the table with the labels; None: they are in that of the events.
 
     Raises:
         FileNotFoundError: transactions without labels, or labels without transactions.
@@ -72,8 +74,19 @@ def labelled_parts(
     test = find_table(folder, unlabelled)
     if test is None or find_table(folder, train) is not None:
         parts["train"] = need_table(folder, train, remedy)
-        parts["target"] = need_table(folder, labels, remedy)
+        if labels is not None:
+            parts["target"] = need_table(folder, labels, remedy)
     return parts if test is None else {**parts, "test": test}
+
+
+def part_files(parts: Mapping[str, Path]) -> list[Path]:
+    """Files of several tables."""
+    return [file for path in parts.values() for file in table_files(path)]
+
+
+def parts_are_text(parts: Mapping[str, Path]) -> bool:
+    """Whether tables of one packing come from CSV."""
+    return is_text(next(iter(parts.values())))
 
 
 def read_columns(connection: Connection, path: Path, names: Sequence[str]) -> ir.Table:
@@ -100,10 +113,5 @@ def read_rows(connection: Connection, path: Path, names: Sequence[str]) -> ir.Ta
     For recipes that leave rows out or sort them into several tables: a bad row is then still named
     by its place in the source.
     """
-    parts = []
-    for file in table_files(path):
-        table = read_table(connection, file)
-        if "__row" not in table.columns:
-            table = connection.numbered(table)
-        parts.append(_columns(table, file, names, ("__file", "__row")))
-    return ibis.union(*parts) if len(parts) > 1 else parts[0]
+    table = read_table(connection, path, numbered=True)
+    return _columns(table, path, names, ("__file", "__row"))

@@ -68,23 +68,27 @@ def table_files(source: Path) -> list[Path]:
     return paths
 
 
-def read_table(connection: Connection, source: Path) -> ir.Table:
+def read_table(connection: Connection, source: Path, *, numbered: bool = False) -> ir.Table:
     """The table with a column `__file` beside its own; CSV columns are all text.
 
-    Where it has lists, which become several rows each, `__row` keeps the number of the row.
+    Args:
+        numbered: whether to add the row's number in its file as `__row`. Tables with lists, which
+            become several rows each, have it always.
     """
     paths = table_files(source)
     with connection.clear_errors(f"reading {source}"):
         if is_text(source):
             separator, columns = _header(paths)
-            return connection.read_csv(paths, columns, separator)
+            if not numbered:
+                return connection.read_csv(paths, columns, separator)
+            parts = (connection.read_csv([path], columns, separator) for path in paths)
+            return ibis.union(*map(connection.numbered, parts))
         for path in paths:
             _check_parquet(path)
-        table = connection.read_parquet(paths)
-        if not any(kind.is_array() for kind in table.schema().types):
+        table = connection.read_parquet(paths, numbered=numbered)
+        if numbered or not any(kind.is_array() for kind in table.schema().types):
             return table
-        numbered = [connection.numbered(connection.read_parquet([path])) for path in paths]
-        return ibis.union(*numbered) if len(numbered) > 1 else numbered[0]
+        return connection.read_parquet(paths, numbered=True)
 
 
 def _check_parquet(path: Path) -> None:

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 TimeKind = Literal["number", "timestamp"]
 SAMPLE = 1000
+# Columns that readers and recipes add: where a row is from, why it is none to be used, and what the
+# recipe's labels need to know of it.
+LEFT_OUT = "__left_out"
+GIVEN = ("__file", "__row", LEFT_OUT, "__for_labels")
 
 
 def as_text(column: ir.Value) -> ir.StringValue:
@@ -173,7 +177,7 @@ def check_same_kind(
 def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
     """Columns id (see `as_id`), event_time, fields, `__tie0`..., `__bad`.
 
-    Also `__label0`..., `__label_time`, `__until`, static fields, `__file` and `__row` if given.
+    Also `__label0`..., `__label_time`, `__until`, static fields, and what else is `GIVEN`.
 
     Raises:
         ValueError: a column has a type that cannot be used, or a calendar is asked of numbers.
@@ -212,10 +216,27 @@ def clean(events: ir.Table, spec: DatasetSpec, kind: TimeKind) -> ir.Table:
         "__bad": ibis.coalesce(*unread),
         **extra,
     }
-    for name in ("__file", "__row"):
+    for name in GIVEN:
         if name in events.columns:
             columns[name] = events[name]
     return events.select(**columns)
+
+
+def used(rows: ir.Table) -> ir.Table:
+    """Rows that a recipe does not leave out."""
+    if LEFT_OUT not in rows.columns:
+        return rows
+    return rows.filter(rows[LEFT_OUT].isnull()).drop(LEFT_OUT)
+
+
+def left_out(connection: Connection, rows: ir.Table) -> dict[str, int]:
+    """The number of rows that a recipe leaves out, by reason."""
+    if LEFT_OUT not in rows.columns:
+        return {}
+    rows = rows.filter(rows[LEFT_OUT].notnull())
+    counts = rows.group_by(LEFT_OUT).aggregate(n=rows.count()).order_by(LEFT_OUT)
+    found = connection.to_pyarrow(counts).to_pydict()
+    return dict(zip(found[LEFT_OUT], found["n"], strict=True))
 
 
 def facts_of(table: ir.Table, spec: DatasetSpec, kind: TimeKind) -> dict[str, ir.Value]:

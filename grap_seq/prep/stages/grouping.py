@@ -54,19 +54,25 @@ def group_events(events: pa.Table, numbers: Array, state: State) -> pa.Table:
 def sorted_by(numbers: Array, times: Array, rest: Sequence[Array]) -> Array:
     """The order by number, then time, then the rest, shape (N,).
 
-    Few events share sequence and time: only those are looked at in all columns. NaN comes last.
+    Few events share sequence and time: a further column is only looked at where all before it are
+    equal. NaN comes last and equals NaN.
     """
     order = np.argsort(times)
     for shift in range(0, max(1, int(numbers.max(initial=0)).bit_length()), DIGIT):
         digit = ((numbers[order] >> shift) & (2**DIGIT - 1)).astype(np.uint16)
         order = order[np.argsort(digit, kind="stable")]
-    same = (np.diff(numbers[order]) == 0) & (np.diff(times[order]) == 0)
-    if same.any():
-        # Places that tie with the one before or behind them.
-        tied = np.flatnonzero(np.append(same, False) | np.insert(same, 0, False))
+    # Whether the event at a place differs from the one before it, shape (N,).
+    differs = np.ones(len(order), bool)
+    differs[1:] = (np.diff(numbers[order]) != 0) | (np.diff(times[order]) != 0)
+    for key in rest:
+        tied = np.flatnonzero(~(differs & np.append(differs[1:], True)))
+        if not len(tied):
+            break
         events = order[tied]
-        keys = [numbers, times, *rest]
-        order[tied] = events[np.lexsort([key[events] for key in reversed(keys)])]
+        events = events[np.lexsort((key[events], np.cumsum(differs[tied])))]
+        order[tied] = events
+        one, other = key[events[:-1]], key[events[1:]]
+        differs[tied[1:]] |= (one != other) & ((one == one) | (other == other))
     return order
 
 

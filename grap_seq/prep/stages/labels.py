@@ -21,6 +21,7 @@ from grap_seq.prep.describe.recipes import Recipe
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.read.tables import read_table, require_columns
 from grap_seq.prep.stages.clean import (
+    LEFT_OUT,
     TimeKind,
     as_number,
     as_text,
@@ -39,20 +40,12 @@ if TYPE_CHECKING:
 EARLY = "label before the sequence's first event"
 
 
-def read_labels(
-    connection: Connection,
-    recipe: Recipe,
-    tables: dict[str, ir.Table],
-    kind: TimeKind,
-    *,
-    required: bool = True,
+def label_file(
+    connection: Connection, recipe: Recipe, kind: TimeKind, *, required: bool = True
 ) -> ir.Table | None:
-    """Labels beside the events: text columns `__id`, `__label0`..., `__split` and `__file`.
+    """Labels of the file that the description names, as `_labels` returns them.
 
-    With `label_time` also `__label_time` (as `event_time`), then the columns of `facts_of` that the
-    file has, and `__bad`, the text of the first number or time that is unreadable. None where
-    labels are columns of the events or where there is no label; where it is not `required`, the
-    label file may also be missing.
+    None where it names none; where it is not `required`, the file may also be missing.
 
     Args:
         kind: how the events' times are written, and so those of the labels.
@@ -61,25 +54,48 @@ def read_labels(
         FileNotFoundError, ValueError: the label file is missing or lacks a column, or its times are
             of another kind.
     """
-    spec = recipe.spec
-    if not spec.label:
+    path = label_path(recipe)
+    if path is None or not recipe.spec.label:
         return None
-    where = f"labels of {spec.name}"
-    if spec.labels is not None:
-        path = recipe.spec_path.parent / spec.labels
-        if not path.exists():
-            if not required:
-                return None
-            raise FileNotFoundError(
-                f"{recipe.spec_path}: no label file {path}; correct 'labels', a path relative to "
-                "this YAML file"
-            )
-        table, where = read_table(connection, path), str(path)
-    else:
-        given = recipe.labels(tables)
-        if given is None:
+    if not path.exists():
+        if not required:
             return None
-        table = given
+        raise FileNotFoundError(
+            f"{recipe.spec_path}: no label file {path}; correct 'labels', a path relative to "
+            "this YAML file"
+        )
+    return _labels(connection, read_table(connection, path), recipe.spec, kind, str(path))
+
+
+def recipe_labels(
+    connection: Connection,
+    recipe: Recipe,
+    tables: dict[str, ir.Table],
+    cleaned: ir.Table,
+    kind: TimeKind,
+) -> ir.Table:
+    """Labels that the recipe finds, as `_labels` returns them.
+
+    Args:
+        tables: what the recipe has read.
+        cleaned: its events, as `clean` makes them.
+        kind: as in `label_file`.
+
+    Raises:
+        ValueError: a label or column that the description names is not among them.
+    """
+    table = recipe.labels(connection, tables, cleaned)
+    return _labels(connection, table, recipe.spec, kind, f"labels of {recipe.spec.name}")
+
+
+def _labels(
+    connection: Connection, table: ir.Table, spec: DatasetSpec, kind: TimeKind, where: str
+) -> ir.Table:
+    """Text columns `__id`, `__label0`..., `__split` and `__file`.
+
+    With `label_time` also `__label_time` (as `event_time`), then the columns of `facts_of` that the
+    table has, `__bad`, the text of the first number or time that is unreadable, and `__left_out`.
+    """
     require_columns(table, [spec.id, *spec.label], where)
     has_split = "split" in table.columns
     columns: dict[str, ir.Value] = {
@@ -102,6 +118,8 @@ def read_labels(
     unread = [unreadable(table[name], value) for name, value in counted.items()]
     if unread:
         columns["__bad"] = ibis.coalesce(*unread)
+    if LEFT_OUT in table.columns:
+        columns[LEFT_OUT] = table[LEFT_OUT]
     return table.select(**columns)
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Collection
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from grap_seq.prep.describe.spec_parts import Split
+from grap_seq.prep.stages.clean import as_text
+
+if TYPE_CHECKING:
+    from grap_seq.prep.engines.base import Connection
 
 DIGITS = "0123456789abcdef"
 MAX_BUCKETS = 256
@@ -81,3 +86,34 @@ def tail_split(
     split = dict.fromkeys(unlabelled, "train") | dict.fromkeys(ordered[kept:], "test")
     split |= dict.fromkeys(rest[: len(rest) - count], "train")
     return split | dict.fromkeys(rest[len(rest) - count :], "val")
+
+
+def tail_splits(
+    connection: Connection,
+    events: ir.Table,
+    labels: ir.Table,
+    name: str,
+    *,
+    test: float,
+    validation: float,
+) -> ir.Table:
+    """`tail_split` of the ids of events, of which those in `labels` are labelled.
+
+    Args:
+        events: with the id, of any type, in the column `name`.
+        labels: likewise; ids without events count for nothing.
+
+    Returns:
+        `name` as text and `split`, a row an id.
+    """
+    everyone, known = (ids_of(connection, table, name) for table in (events, labels))
+    split = tail_split(known & everyone, everyone - known, test=test, validation=validation)
+    return ibis.memtable(
+        pa.table({name: pa.array(split, pa.string()), "split": pa.array(split.values())})
+    )
+
+
+def ids_of(connection: Connection, table: ir.Table, name: str) -> set[str]:
+    """The different ids of a table as text, without the missing ones."""
+    ids = table.select(id=as_text(table[name])).distinct()
+    return set(connection.to_pyarrow(ids.filter(ids["id"].notnull()))["id"].to_pylist())

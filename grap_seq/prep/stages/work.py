@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,21 +26,23 @@ from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages import fitting
 from grap_seq.prep.stages.calendar import VALUES
-from grap_seq.prep.stages.clean import check_time_kind, clean, time_kind
+from grap_seq.prep.stages.clean import check_time_kind, clean, left_out, time_kind, used
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.label_codes import fit_labels
 from grap_seq.prep.stages.labels import (
     any_label,
+    label_file,
     label_of_ids,
     label_rows,
     no_labels,
-    read_labels,
+    recipe_labels,
     with_limits,
     with_numbers,
     with_times,
 )
 from grap_seq.prep.stages.problems import Problems, check_events, without_problems
 from grap_seq.prep.stages.splits import MAX_BUCKETS, bucket_of, split_of, without_test
+from grap_seq.prep.stages.store import Store
 from grap_seq.prep.stages.until import check_observed, common_until, observed, with_until
 
 if TYPE_CHECKING:
@@ -60,6 +63,7 @@ class Work:
         connection: Connection,
         recipe: Recipe,
         strict: bool,
+        files: Sequence[Path],
         stored: State | None = None,
     ) -> None:
         self.folder = folder
@@ -68,13 +72,16 @@ class Work:
         self.spec: DatasetSpec = recipe.spec
         self.stored = stored
         self.problems = Problems(connection, strict)
-        self._only: ir.Table | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        self.store = Store(connection, folder, connection.holds(files))
+        self._facts_of_reading: dict[str, Any] = {}
 
     def read(self, source: Path | None) -> dict[str, Any]:
         """Stage 1: the source, cleaned, in its own order, and the labels beside it."""
-        facts = self.folder / "facts.json"
-        if not facts.exists():
+        path = self.folder / "facts.json"
+        if path.exists():
+            self._facts_of_reading = dict(json.loads(path.read_text("utf-8")))
+        else:
             with self.connection.clear_errors(f"reading the {self.spec.name} events"):
                 tables = self.recipe.read(self.connection, source)
                 events = self.recipe.events(tables)
@@ -83,38 +90,51 @@ class Work:
                 where = str(source) if source is not None else self.spec.name
                 events = explode(self.connection, events, self.spec.event_columns, where)
                 require_columns(events, self.spec.columns, where)
+                known = self.recipe.time_kind
                 if self.stored is None:
-                    kind = time_kind(self.connection, events, self.spec)
+                    kind = known or time_kind(self.connection, events, self.spec)
                 else:
                     kind = self.stored.time_kind
-                    check_time_kind(self.connection, events, self.spec, kind, where)
+                    if known is None:
+                        check_time_kind(self.connection, events, self.spec, kind, where)
                 required = self.stored is None
-                labels = read_labels(self.connection, self.recipe, tables, kind, required=required)
-                if labels is None and required:
+                labels = label_file(self.connection, self.recipe, kind, required=required)
+                # Those of a recipe follow from its events, which are read once.
+                later = labels is None and self.spec.label and self.recipe.labelled(source)
+                if labels is None and not later and required:
                     self._require_label(events)
-                beside = () if labels is None else labels.columns
-                require_facts(self.connection, events, beside, self.spec, kind, where)
-                cleaned = clean(events, self.spec, kind)
-                self.connection.write(cleaned, self.folder / "cleaned.parquet")
+                if not later:
+                    beside = () if labels is None else labels.columns
+                    require_facts(self.connection, events, beside, self.spec, kind, where)
+                self.store.put("cleaned", clean(events, self.spec, kind))
+                cleaned = self.store.in_order("cleaned")
+                dropped = left_out(self.connection, cleaned)
+                if later:
+                    labels = recipe_labels(self.connection, self.recipe, tables, cleaned, kind)
+                    require_facts(self.connection, events, labels.columns, self.spec, kind, where)
                 if labels is not None:
-                    self.connection.write(labels, self.folder / "labels.parquet")
-                dropped = {
-                    reason: self.connection.to_pyarrow(count).as_py()
-                    for reason, count in self.recipe.dropped(tables).items()
-                }
+                    self.store.put("labels", labels)
+                    dropped |= left_out(self.connection, self.store.in_order("labels"))
             id_type = events[self.spec.id].type()
             countable = id_type.is_numeric() or (
                 self.recipe.untyped(source) and id_type.is_string()
             )
-            content = {"time": kind, "countable_id": countable, "dropped": dropped}
-            write_json(facts, content)
-        return dict(json.loads(facts.read_text("utf-8")))
+            found = {"time": kind, "countable_id": countable, "dropped": dropped}
+            self._facts_of_reading = found
+            if not self.store.held:
+                write_json(path, found)
+        return self._facts_of_reading
 
     def sequences(self) -> ir.Table:
         """Stage 2: one row a sequence: `__key __id __number __events __split __bucket __label0`...
 
         Also `__label_time`, `__until` and static fields where there are any.
         """
+        checked = self.folder / "checked.json"
+        if self._buckets.exists():
+            # What was checked is there no more.
+            self.problems.counts = dict(json.loads(checked.read_text("utf-8")))
+            return self.store.get("sequences")
         cleaned = self._cleaned
         check_events(self.connection, cleaned, self.spec, self.problems)
         labels, local = self._labels, self.spec.local_labels
@@ -129,16 +149,15 @@ class Work:
         if ended:
             check_observed(self._with_until, self.spec, self.problems)
         events = self._events
-        path = self.folder / "ids.parquet"
-        if not path.exists():
+        if "ids" not in self.store:
             facts = {"__events": events.count()}
             if local or ended:
                 facts["__first"] = events["event_time"].min()
             if ended:
                 facts["__until"] = events["__until"].min()
             ids = events.group_by(__key=events[self.spec.id]).aggregate(**facts)
-            self.connection.write(ids.mutate(__id=ids["__key"].cast("string")), path)
-        ids = self.connection.read_work(path)
+            self.store.put("ids", ids.mutate(__id=ids["__key"].cast("string")))
+        ids = self.store.get("ids")
         self._check_size(ids)
         split = self.spec.split
         if labels is None:
@@ -167,8 +186,7 @@ class Work:
         total = self.connection.to_pyarrow(ids["__events"].sum()).as_py()
         values = total * (1 + len(self.spec.categories) + len(self.spec.numerical))
         buckets = min(MAX_BUCKETS, -(-values // VALUES_PER_BUCKET))
-        path = self.folder / "sequences.parquet"
-        if not path.exists():
+        if "sequences" not in self.store:
             as_integer = found["__id"].try_cast("int64")
             table = found.select(
                 "__key",
@@ -183,35 +201,59 @@ class Work:
                 __split=split_of(found["__id"], split, found["__split"]),
                 __bucket=bucket_of(found["__id"], buckets),
             )
-            self.connection.write(table, path)
-        return self.connection.read_work(path)
+            self.store.put("sequences", table)
+        if not self.store.held:
+            write_json(checked, self.problems.counts)
+        return self.store.get("sequences")
 
-    def partition(self, sequences: ir.Table, buckets: int) -> None:
-        """Stage 3: the usable events with number and split, in one folder a bucket."""
-        target = self.folder / "buckets"
-        if target.exists():
-            return
+    def partition(self, sequences: ir.Table) -> None:
+        """Stage 3: the usable events with number and split, by bucket, and no more as cleaned."""
+        if not self._buckets.exists():
+            self._partition(sequences)
+        for name in ("cleaned", "ids"):
+            self.store.drop(name)
+
+    def _partition(self, sequences: ir.Table) -> None:
         events = self._events
         joined = events.join(sequences, events[self.spec.id] == sequences["__key"])
         fields = [*self.spec.ties, *self.spec.categories, *self.spec.numerical]
         table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
         with self.connection.clear_errors("sorting events into buckets"):
-            if buckets == 1:
-                # Nothing to divide.
-                self._only = self.connection.held(table)
+            if self.store.held:
+                self.store.put("events", table)
             else:
-                self.connection.partition(table, target, "__bucket")
+                self.connection.partition(table, self._buckets, "__bucket")
+
+    @property
+    def _buckets(self) -> Path:
+        return self.folder / "buckets"
 
     def bucket(self, *numbers: int) -> ir.Table | None:
         """The events of some buckets; None where they are empty."""
-        if self._only is not None:
-            return self._only
-        folders = (self.folder / "buckets" / f"__bucket={number}" for number in numbers)
+        if "events" in self.store:
+            events = self.store.get("events")
+            return events.filter(events["__bucket"].isin(numbers))
+        folders = (self._buckets / f"__bucket={number}" for number in numbers)
         paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
         return self.connection.read_work(*paths) if paths else None
 
-    def fit(self, sequences: ir.Table, facts: dict[str, Any]) -> State:
-        """Stage 4: vocabularies, scalers and classes from the training sequences."""
+    def forget(self, bucket: int) -> None:
+        """Remove the events of a bucket whose parts are complete."""
+        if not self.store.held:
+            shutil.rmtree(self._buckets / f"__bucket={bucket}", ignore_errors=True)
+
+    def state(self, sequences: ir.Table) -> State:
+        """Stage 4: what is fitted, or what was stored; found once, since buckets go."""
+        path = self.folder / "state.json"
+        if path.exists():
+            return State.from_dict(json.loads(path.read_text("utf-8")))
+        state = self._fit(sequences) if self.stored is None else self._reuse(sequences)
+        if not self.store.held:
+            write_json(path, state.to_dict())
+        return state
+
+    def _fit(self, sequences: ir.Table) -> State:
+        """Vocabularies, scalers and classes from the training sequences."""
         train = sequences.filter(sequences["__split"] == "train")
         sizes = self.connection.to_pyarrow(
             train.group_by("__bucket").aggregate(n=train["__events"].sum()).order_by("__bucket")
@@ -239,6 +281,7 @@ class Work:
             constant = self.spec.static
             static = fitting.fit_vocabularies(self.connection, train, constant.categorical)
             static_numbers = fitting.fit_scalers(self.connection, train, constant.numerical, static)
+        facts = self._facts_of_reading
         integers = facts["countable_id"] and self._all_integers(sequences)
         return State(
             spec=self.spec,
@@ -251,8 +294,8 @@ class Work:
             static_numerical=static_numbers,
         )
 
-    def reuse(self, sequences: ir.Table) -> State:
-        """Stage 4 with stored vocabularies, scalers and classes, which new data have to fit.
+    def _reuse(self, sequences: ir.Table) -> State:
+        """Stored vocabularies, scalers and classes, which new data have to fit.
 
         Raises:
             ValueError: an id that is no integer where all were, or an unknown class.
@@ -283,7 +326,7 @@ class Work:
 
     @cached_property
     def _cleaned(self) -> ir.Table:
-        return self.connection.in_order(self.folder / "cleaned.parquet")
+        return used(self.store.in_order("cleaned"))
 
     @cached_property
     def _events(self) -> ir.Table:
@@ -304,7 +347,7 @@ class Work:
         """Events before their label, with `__until`; its faults are counted once."""
         events = self._before_label
         if self.spec.until_column is None:
-            kind = json.loads((self.folder / "facts.json").read_text("utf-8"))["time"]
+            kind = self._facts_of_reading["time"]
             until = common_until(self.spec, kind, events, self.connection)
             return with_until(events, until)
         (until,) = self._facts([self.spec.until_column])
@@ -314,8 +357,8 @@ class Work:
     def _labels(self) -> ir.Table | None:
         if not self.spec.label:
             return None
-        if (self.folder / "labels.parquet").exists():
-            return self.connection.in_order(self.folder / "labels.parquet")
+        if "labels" in self.store:
+            return used(self.store.in_order("labels"))
         events = without_problems(self._cleaned, self.spec)
         time = ["__label_time"] if self.spec.label_time is not None else []
         if not {*self.spec.label_columns, *time} <= set(events.columns):
@@ -341,7 +384,7 @@ class Work:
     def _facts(self, names: Iterable[str]) -> Iterator[ir.Table]:
         """Tables of `facts_of_ids`, of those in the label file and of those in the events."""
         rest = {name: self.spec.facts[name] for name in names}
-        labels = self._labels if (self.folder / "labels.parquet").exists() else None
+        labels = self._labels if "labels" in self.store else None
         if labels is not None:
             filed = {name: column for name, column in rest.items() if column in labels.columns}
             rest = {name: column for name, column in rest.items() if name not in filed}

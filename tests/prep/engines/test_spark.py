@@ -28,6 +28,7 @@ from grap_seq.prep.prepare import prepare
 from grap_seq.prep.stages.clean import as_number, as_text, as_time
 from grap_seq.resources import folder
 from tests.prep.helpers import SPEC, content_of, rows_of, write_source
+from tests.prep.read.test_lists import list_parts
 
 # One process of `make test` runs them all: a session takes long to start.
 pytestmark = pytest.mark.xdist_group("spark")
@@ -51,7 +52,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         memory_limit="1GB",
         threads=1,
         temporary=tmp_path_factory.mktemp("spark"),
-        spark={"master": "local[*]", **QUICK},
+        spark=QUICK,
     )
     assert isinstance(connection, spark_engine.Spark)
     yield connection.session
@@ -97,6 +98,11 @@ def test_same_folder_from_every_recipe(name: str, tmp_path: Path) -> None:
     for chosen in ("duckdb", "spark"):
         prepare(name, tmp_path / chosen, engine=chosen, **arguments)
     assert_same(tmp_path / "duckdb", tmp_path / "spark")
+
+
+def test_a_bad_list_of_many_parts_is_named_by_its_part_and_row(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"part-41\.parquet, row 2: no time in column 'when'"):
+        prepare("table", tmp_path / "out", source=list_parts(tmp_path), engine="spark")
 
 
 TABLE = (

@@ -45,7 +45,7 @@ def test_exact_counts_sums_and_ranges() -> None:
         ("splits.train.classes.2", 7, None),
         ("total.events", 90_105, 90_106),
         ("dropped.row without time", 2, 3),
-        ("dropped.row without id", 1, None),
+        ("dropped.row without id", 1, 0),
         ("vocabularies.mcc", [1, 384], 385),
         ("vocabularies.kind", [5, 6], 4),
     ]

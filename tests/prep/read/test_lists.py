@@ -164,6 +164,25 @@ def test_bad_lists_are_named(change: dict[str, Any], message: str, tmp_path: Pat
         prepare("table", tmp_path / "out", source=source)
 
 
+def list_parts(folder: Path) -> Path:
+    """Sixty parts, of which one has a bad list in its second row."""
+    parts = folder / "parts"
+    parts.mkdir()
+    for part in range(60):
+        rows = [{"client": 3 * part + n, "left": n % 2, "when": [0.0, 1.0]} for n in range(3)]
+        rows = [{**row, "kind": ["a", "b"], "amount": [1.0, 2.0]} for row in rows]
+        if part == 41:
+            rows[1]["when"] = [0.0, None]
+        pq.write_table(pa.Table.from_pylist(rows), parts / f"part-{part:02d}.parquet")
+    (folder / "parts.yaml").write_text(yaml.safe_dump({**SPEC, **CHANGES}), "utf-8")
+    return parts
+
+
+def test_a_bad_list_of_many_parts_is_named_by_its_part_and_row(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"part-41\.parquet, row 2: no time in column 'when'"):
+        prepare("table", tmp_path / "out", source=list_parts(tmp_path))
+
+
 def test_lists_beside_single_values(tmp_path: Path) -> None:
     table = _listed(_frame())
     place = table.column_names.index("kind")
