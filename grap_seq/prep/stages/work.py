@@ -368,6 +368,8 @@ class Work:
             return None
         text = events[self.spec.id].cast("string")
         labels = events.mutate(__id=text, __split=ibis.null("string"))
+        # Every query of the labels would repeat the names of all fields.
+        labels = labels.drop(*self.spec.categories, *self.spec.numerical)
         return labels.filter(any_label(labels, self.spec))
 
     def _require_label(self, events: ir.Table) -> None:
