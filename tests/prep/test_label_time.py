@@ -46,17 +46,16 @@ LATE = LABELS.replace("2020-01-06", "2020-01-02 12:00:00")
 
 def test_an_event_after_the_label_is_named(tmp_path: Path) -> None:
     message = r"events\.csv, row 2: event at or after.*'asked'.*; .* write after_label: drop in the"
-    said: dict[str, Any]
-    for said in ({}, {"after_label": "error"}):
+    for said in (ONE, {**ONE, "after_label": "error"}):
         with pytest.raises(ValueError, match=message):
-            _prepare(tmp_path, LATE, **ONE, **said)
+            _prepare(tmp_path, LATE, **said)
 
 
 @pytest.mark.parametrize(("strict", "said"), [(False, "error"), (True, "drop"), (False, "drop")])
 def test_events_after_the_label_are_dropped_and_counted(
     tmp_path: Path, strict: bool, said: str
 ) -> None:
-    dropped = _prepare(tmp_path, LATE, strict, after_label=said, **ONE)
+    dropped = _prepare(tmp_path, LATE, strict=strict, **{**ONE, "after_label": said})
     assert dropped == {"event at or after the label's time in column 'asked'": 2}
     assert [len(row["kind"]) for row in rows_of(tmp_path / "out")] == [1, 2, 1, 1]
 
