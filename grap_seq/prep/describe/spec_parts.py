@@ -105,8 +105,10 @@ class UniqueKeys(yaml.SafeLoader):
     """Plain values of YAML, where no mapping has a key twice: the first one would be lost."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        times = Counter(key.value for key, _ in node.value)
-        for key, _ in node.value:
+        # Other keys than plain ones are refused below.
+        plain = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        times = Counter(key.value for key in plain)
+        for key in plain:
             if times[key.value] > 1:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key.value!r} stands here twice", key.start_mark
