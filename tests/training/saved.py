@@ -1,11 +1,13 @@
-"""Checkpoints of a run, for tests."""
+"""Checkpoints of a run, and whether two runs are the same, for tests."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
+from safetensors.torch import load_file
 
 
 def saved(run: Path) -> list[Path]:
@@ -23,3 +25,16 @@ def best(run: Path) -> dict[str, Any]:
     """What the newest remembers of the best epoch: score, epoch, state_dict."""
     content: dict[str, Any] = last(run)["callbacks"]["Checkpoints"]["best"]
     return content
+
+
+def assert_same_runs(expected: Path, got: Path) -> None:
+    """Model, curves and trajectory agree in every bit, but for what a clock says."""
+    left, right = (load_file(run / "model.safetensors") for run in (expected, got))
+    assert left.keys() == right.keys()
+    assert not [name for name, tensor in left.items() if not tensor.equal(right[name])]
+    timings = ["seconds", "events_per_second"]
+    one, two = (pd.read_csv(run / "metrics.csv").drop(columns=timings) for run in (expected, got))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    if (expected / "weights.parquet").is_file():
+        one, two = (pd.read_parquet(run / "weights.parquet") for run in (expected, got))
+        pd.testing.assert_frame_equal(one, two, check_exact=True)

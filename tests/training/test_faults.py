@@ -9,7 +9,7 @@ import pytest
 
 from grap_seq import cli
 from tests.faults import Driver, Kind, Outcome, compiler
-from tests.training.test_signals import assert_same_runs
+from tests.training.saved import assert_same_runs
 
 pytestmark = [
     pytest.mark.skipif(compiler() is None, reason="no C compiler (cc) on this machine"),

@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from grap_seq import cli
-from tests.training.test_signals import SIZES, SMALL, assert_same_runs
+from tests.training.saved import assert_same_runs
+from tests.training.test_signals import SIZES, SMALL
 
 WAIT = 120.0
 

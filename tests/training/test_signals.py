@@ -8,15 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
-from safetensors.torch import load_file
 
 from grap_seq import cli
 from grap_seq.training import selection, supervised
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.supervised import SupervisedModule
-from tests.training.saved import last
+from tests.training.saved import assert_same_runs, last
 
 # Batches of an epoch.
 BATCHES = 6
@@ -27,18 +25,6 @@ SIZES = ["dataset.hidden=8", "dataset.transformer.heads=2", "dataset.transformer
 def train(shop: Path, run: Path, *extra: str) -> None:
     names = ["dataset=table", f"prepared={shop}", f"run={run}"]
     cli.pretrain([*names, *SMALL, *SIZES, "select=loss", *extra])
-
-
-def assert_same_runs(expected: Path, got: Path) -> None:
-    left, right = (load_file(run / "model.safetensors") for run in (expected, got))
-    assert left.keys() == right.keys()
-    assert not [name for name, tensor in left.items() if not tensor.equal(right[name])]
-    timings = ["seconds", "events_per_second"]
-    one, two = (pd.read_csv(run / "metrics.csv").drop(columns=timings) for run in (expected, got))
-    pd.testing.assert_frame_equal(one, two, check_exact=True)
-    if (expected / "weights.parquet").is_file():
-        one, two = (pd.read_parquet(run / "weights.parquet") for run in (expected, got))
-        pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
 def at_call(

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from safetensors.torch import load_file
 
 from grap_seq import cli, seal
 from grap_seq.training.trajectory import append
-from tests.training.saved import best, last, saved
+from tests.training.saved import assert_same_runs, best, last, saved
 
 # Batches of an epoch.
 BATCHES = 6
@@ -21,18 +20,6 @@ SMALL = ["batch_size=8", "log_every=1", "dataset.hidden=8", "event_width=8", "tr
 def train(shop: Path, run: Path, *extra: str) -> None:
     names = ["dataset=table", f"prepared={shop}", f"run={run}", "epochs=3", "select=probe"]
     cli.pretrain([*names, *SMALL, *extra])
-
-
-def assert_same_runs(expected: Path, got: Path) -> None:
-    left, right = (load_file(run / "model.safetensors") for run in (expected, got))
-    assert left.keys() == right.keys()
-    assert not [name for name, tensor in left.items() if not tensor.equal(right[name])]
-    timings = ["seconds", "events_per_second"]
-    one, two = (pd.read_csv(run / "metrics.csv").drop(columns=timings) for run in (expected, got))
-    pd.testing.assert_frame_equal(one, two, check_exact=True)
-    if (expected / "weights.parquet").is_file():
-        one, two = (pd.read_parquet(run / "weights.parquet") for run in (expected, got))
-        pd.testing.assert_frame_equal(one, two, check_exact=True)
 
 
 @pytest.mark.parametrize(
