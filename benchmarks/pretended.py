@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
@@ -279,8 +280,11 @@ def _line() -> str:
 
 @contextmanager
 def pretended() -> Iterator[Pretended]:
-    """The device, with backward passes in this thread, where lines can be told."""
-    with torch.autograd.set_multithreading_enabled(False), Pretended() as device:
+    """The device; backward passes are in this thread, where lines can be told."""
+    threads = torch.autograd.set_multithreading_enabled(False)
+    # Wrappers cannot be written to in inference mode.
+    inference = mock.patch.object(torch, "inference_mode", torch.no_grad)
+    with threads, inference, Pretended() as device:
         Pretended.entered.append(device)
         try:
             yield device
