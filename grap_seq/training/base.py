@@ -8,7 +8,6 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from grap_seq.block import Movable
 from grap_seq.distributed import summed
 from grap_seq.seeds import derived_seed
 from grap_seq.terminal import say
@@ -101,14 +100,6 @@ class TrainingModule(lightning.LightningModule):
             raise FloatingPointError(
                 f"parameters are not finite at the end of {epoch}: the run has diverged. Lower lr"
             )
-
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:
-        # Lightning's own way waits for the copy.
-        if isinstance(batch, Movable):
-            return batch.sent(device)
-        return super().transfer_batch_to_device(batch, device, dataloader_idx)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batch, self.batch_number = batch, batch_idx

@@ -8,7 +8,9 @@ from typing import Any
 
 import lightning
 import numpy as np
+import torch
 
+from grap_seq.batch import Batch
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches, Epochs, Places, loader
 from grap_seq.data.sequences import Sequences
@@ -115,6 +117,12 @@ class PretrainData(lightning.LightningDataModule):
             return []
         batches = self._batches(self.val, 0, **self._processes())
         return loader(batches, self.workers, pinned=self._pinned())
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning's own way waits for the copy.
+        return batch.sent(device)
 
     def _pinned(self) -> bool:
         return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"
