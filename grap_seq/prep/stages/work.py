@@ -26,7 +26,7 @@ from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages import fitting
 from grap_seq.prep.stages.calendar import VALUES
-from grap_seq.prep.stages.clean import clean, left_out, used
+from grap_seq.prep.stages.clean import check_ids, clean, left_out, used
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.label_codes import fit_labels
 from grap_seq.prep.stages.labels import (
@@ -92,6 +92,7 @@ class Work:
                 where = str(source) if source is not None else self.spec.name
                 events = explode(self.connection, events, self.spec.event_columns, where)
                 require_columns(events, self.spec.columns, where)
+                check_ids(self.connection, events, self.spec, where)
                 known = self.recipe.time_kind
                 if self.stored is None:
                     kind = known or time_kind(self.connection, events, self.spec)

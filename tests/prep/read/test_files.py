@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,9 @@ from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.read.files import table_files
 from grap_seq.prep.transform import encode
-from tests.prep.helpers import GOOD, SPEC, content_of, rows_of, write_source
+from tests.prep.helpers import GOOD, SPEC, content_of, packed, rows_of, write_source
 
 HEADER, _, ROWS = GOOD.partition("\n")
-
-
-def packed(content: str, ending: str) -> bytes:
-    raw = content.encode()
-    if ending.lower().endswith(".gz"):
-        return gzip.compress(raw)
-    if ending.lower().endswith(".zst"):
-        return bytes(pa.compress(raw, "zstd", asbytes=True))
-    return raw
 
 
 @pytest.mark.parametrize("ending", ["CSV", "csv.gz", "Csv.Gz", "csv.zst", "CSV.ZST", "TXT"])
@@ -37,7 +27,7 @@ def test_packings_in_letters_of_either_case(tmp_path: Path, ending: str) -> None
     prepare("table", tmp_path / "plain", source=plain)
     plain.unlink()
     source = tmp_path / f"events.{ending}"
-    source.write_bytes(packed(GOOD, ending))
+    source.write_bytes(packed(GOOD.encode(), ending))
     prepare("table", tmp_path / "out", source=source)
     assert content_of(tmp_path / "out") == content_of(tmp_path / "plain")
 
@@ -48,7 +38,7 @@ def test_parquet_in_capitals_and_parts_of_several_packings(tmp_path: Path) -> No
     parts.mkdir()
     for number, ending in enumerate(("CSV", "csv.zst", "csv.gz", "csv")):
         row = ROWS.splitlines()[number]
-        (parts / f"{number}.{ending}").write_bytes(packed(f"{HEADER}\n{row}\n", ending))
+        (parts / f"{number}.{ending}").write_bytes(packed(f"{HEADER}\n{row}\n".encode(), ending))
     prepare("table", tmp_path / "parts", source=parts)
     table = pd.read_csv(tmp_path / "first.csv")
     table.to_parquet(tmp_path / "events.PARQUET")
@@ -62,7 +52,8 @@ def test_a_zstd_file_that_was_cut_is_not_a_shorter_one(
     tmp_path: Path, kept: float, strict: bool
 ) -> None:
     write_source(tmp_path)
-    content = packed(HEADER + "\n" + "".join(f"{i % 50},{i},k,1\n" for i in range(200_000)), ".zst")
+    rows = "".join(f"{i % 50},{i},k,1\n" for i in range(200_000))
+    content = packed(f"{HEADER}\n{rows}".encode(), "csv.zst")
     source = tmp_path / "events.csv.zst"
     source.write_bytes(content[: int(kept * len(content))])
     message = "is no complete zstd file; fetch" if kept else "has no header line"
