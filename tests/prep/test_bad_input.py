@@ -13,6 +13,7 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.describe.suggest import suggest
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
 from tests.prep.helpers import GOOD, content_of, packed, rows_of, write_source
@@ -501,4 +502,30 @@ def test_one_unreadable_part_of_a_folder_is_named(tmp_path: Path, case: str, str
     bad.write_bytes(damage(bad.read_bytes()))
     with pytest.raises((ValueError, OSError), match=rf"{bad}"):
         prepare("table", tmp_path / "out", source=parts, strict=strict)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd"])
+def test_a_part_with_a_damaged_page_is_named(
+    tmp_path: Path, compression: str, strict: bool
+) -> None:
+    """The footer is whole, so only reading the page of texts shows it."""
+    write_source(tmp_path).unlink()
+    parts = tmp_path / "events"
+    parts.mkdir()
+    table = csv.read_csv(pa.BufferReader(big()))
+    for name in "abc":
+        pq.write_table(
+            table, parts / f"{name}.parquet", compression=compression, use_dictionary=False
+        )
+    bad = parts / "b.parquet"
+    column = pq.read_metadata(bad).row_group(0).column(table.column_names.index("kind"))
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    bad.write_bytes(_flipped(bad.read_bytes(), middle))
+    message = rf"^{bad} is damaged; fetch or write it again$"
+    with pytest.raises(ValueError, match=message):
+        prepare("table", tmp_path / "out", source=parts, strict=strict)
+    with pytest.raises(ValueError, match=message):
+        suggest(parts, tmp_path / "new.yaml")
     assert not (tmp_path / "out").exists()

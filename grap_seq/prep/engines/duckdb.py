@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.engines.base import Connection
+from grap_seq.prep.read.headers import damaged_part
 
 # Of each folder of a partition.
 ROWS_WAITING = 8192
@@ -48,6 +49,7 @@ class DuckDB(Connection):
                 f"memory_limit={memory_limit} threads={threads}: {error}; write for example "
                 "memory_limit=2GB threads=2"
             ) from error
+        self._parts: list[Path] = []
         self.backend.raw_sql("SET TimeZone = 'UTC'")
         # Parquet files by Arrow have NaN in no minimum or maximum, from which DuckDB would conclude
         # that there is none.
@@ -74,6 +76,7 @@ class DuckDB(Connection):
         return self.backend.table(name)
 
     def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
+        self._parts.extend(paths)
         table = self.backend.read_parquet(
             [_pattern(path) for path in paths],
             filename="__file",
@@ -147,6 +150,10 @@ class DuckDB(Connection):
                 ) from error
             raise OSError(f"{doing}: {error}") from error
         except duckdb.Error as error:
+            # Of a parquet file DuckDB mostly says what is wrong with a page, and not in which file.
+            part = damaged_part(self._parts)
+            if part is not None:
+                raise ValueError(f"{part} is damaged; fetch or write it again") from error
             # Of a CSV error only file, line and reason are of use here: its advice is about
             # settings that preparation fixes.
             text = str(error)

@@ -51,6 +51,18 @@ def check_parquet(paths: list[Path]) -> None:
     check_names(first, paths[0])
 
 
+def damaged_part(paths: Iterable[Path]) -> Path | None:
+    """The first parquet file with a page that cannot be read. It reads them all, from the first."""
+    for path in paths:
+        try:
+            file = pq.ParquetFile(path, page_checksum_verification=True)
+            for batch in file.iter_batches():
+                batch.validate(full=True)
+        except (OSError, pa.ArrowException):
+            return path
+    return None
+
+
 def _kind(kind: pa.DataType) -> str | None:
     """What a column holds, where all that is read alike has one name; None: only missing values."""
     if pa.types.is_null(kind):
