@@ -53,14 +53,16 @@ def check_parquet(paths: list[Path]) -> None:
 
 def damaged_part(paths: Iterable[Path]) -> Path | None:
     """The first parquet file with a page that cannot be read. It reads them all, from the first."""
-    for path in paths:
-        try:
-            file = pq.ParquetFile(path, page_checksum_verification=True)
-            for batch in file.iter_batches():
-                batch.validate(full=True)
-        except (OSError, pa.ArrowException):
-            return path
-    return None
+    return next((path for path in paths if not _readable(path)), None)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        for batch in pq.ParquetFile(path, page_checksum_verification=True).iter_batches():
+            batch.validate(full=True)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def _kind(kind: pa.DataType) -> str | None:
