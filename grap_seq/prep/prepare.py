@@ -122,8 +122,9 @@ def _run(
         task = shown.add_task(f"{work.spec.name}: reading events", total=None)
         facts = work.read(source)
         shown.update(task, description=f"{work.spec.name}: sequences and labels")
-        sequences = work.sequences()
-        counts = count(work.connection, sequences, work.spec)
+        with work.connection.clear_errors("finding sequences and labels"):
+            sequences = work.sequences()
+            counts = count(work.connection, sequences, work.spec)
         new = work.stored is None
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
