@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def read_table(connection: Connection, source: Path, *, numbered: bool = False) -> ir.Table:
-    """The table with a column `__file` beside its own; columns of CSV and of folders are all text.
+    """The table with a column `__file` beside its own; columns of CSV files are all text.
 
     Args:
         numbered: whether to add the row's number in its file as `__row`. Tables with lists, which

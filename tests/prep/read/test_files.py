@@ -115,6 +115,36 @@ def test_keys_of_folders_are_columns_of_labels_too(tmp_path: Path) -> None:
     assert [row["label"] for row in rows_of(tmp_path / "out")] == [0, 1, 1]
 
 
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["2", "10", "-3"], [-3, 2, 10]),
+        (["2", "10", "a"], ["10", "2", "a"]),
+        (["2", "10", "007"], ["007", "10", "2"]),
+        (["2", "10", str(2**63)], ["10", "2", str(2**63)]),
+    ],
+)
+def test_ids_in_names_of_folders_are_as_in_a_csv_file(
+    tmp_path: Path, kind: str, ids: list[str], expected: list[Any]
+) -> None:
+    write_source(tmp_path).unlink()
+    for place in ids:
+        part = tmp_path / "events" / f"client={place}" / f"x.{kind}"
+        part.parent.mkdir(parents=True)
+        table = pd.DataFrame({"when": [0, 1], "kind": ["a", "b"], "amount": [1.5, 2.0]})
+        table.to_csv(part, index=False) if kind == "csv" else table.to_parquet(part)
+    prepare("table", tmp_path / "out", source=tmp_path / "events")
+    rows = "".join(f"{place},0,a,1.5\n{place},1,b,2.0\n" for place in ids)
+    prepare("table", tmp_path / "plain", source=write_source(tmp_path, f"{HEADER}\n{rows}"))
+    for folder in ("out", "plain"):
+        found = [row["client"] for row in rows_of(tmp_path / folder)]
+        assert sorted(found) == expected
+    assert content_of(tmp_path / "out") == content_of(tmp_path / "plain")
+    coded = encode(tmp_path / "events", tmp_path / "out")
+    assert sorted(coded["client"].to_pylist()) == expected
+
+
 def test_a_column_of_the_file_comes_before_its_folder(tmp_path: Path) -> None:
     write_source(tmp_path).unlink()
     (tmp_path / "events" / "kind=z").mkdir(parents=True)
