@@ -133,13 +133,14 @@ def _run(
         reading = read(work, source)
         shown.update(task, description=f"{work.spec.name}: sequences and labels")
         usable = Usable(work, reading.time)
-        sequences = find_sequences(work, usable)
-        counts = count(work.connection, sequences, work.spec)
+        with work.connection.clear_errors("finding sequences and labels"):
+            sequences = find_sequences(work, usable)
+            counts = count(work.connection, sequences, work.spec)
         new = work.stored is None
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
-        buckets = Buckets(work)
+        buckets = Buckets(work, number)
         buckets.fill(usable, sequences)
         shown.update(task, description=f"{work.spec.name}: vocabularies")
         state = fitted(work, buckets, sequences, reading)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import gzip
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
+from grap_seq.prep.describe.suggest import suggest
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
-from tests.prep.helpers import GOOD, content_of, rows_of, write_source
+from tests.prep.helpers import GOOD, content_of, packed, rows_of, write_source
 
 HEADER = "client,when,kind,amount\n"
 LABELLED = {"label": "y", "labels": "labels.csv"}
@@ -405,3 +408,124 @@ def test_a_quoted_line_break_is_part_of_its_cell(tmp_path: Path) -> None:
         prepare("table", tmp_path / "out", source=source)
     prepare("table", tmp_path / "out", source=source, strict=False)
     assert State.load(tmp_path / "out").categorical["kind"] == ("a\nb",)
+
+
+IDS = {
+    "fractions": ([1.0, 1.5, 2.0], r"1\.5 is no whole number"),
+    "too large": ([1.0, 2.0**53, 2.0], r"9007199254740992\.0 is no whole number below 9,007,199,"),
+    "infinite": ([1.0, math.inf, 2.0], "inf is no whole number"),
+    "negative": (
+        [1.0, -(2.0**60), 2.0],
+        r"e\+18 is no whole number below .* \(2 to the power of 53\)",
+    ),
+    "float32": (pa.array([1, 2**24, 2], pa.float32()), r"16777216\.0 is .* below 16,777,216"),
+}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("case", IDS)
+def test_ids_that_are_floats_and_not_exact(tmp_path: Path, case: str, strict: bool) -> None:
+    ids, message = IDS[case]
+    write_source(tmp_path)
+    table = pa.table({"client": ids, "when": [0, 1, 2], "kind": ["a"] * 3, "amount": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "events.parquet")
+    with pytest.raises(
+        ValueError, match=rf"events\.parquet: the ids in column 'client'.*{message}"
+    ):
+        prepare("table", tmp_path / "out", source=tmp_path / "events.parquet", strict=strict)
+
+
+def test_whole_floats_are_ids_and_nan_is_none(tmp_path: Path) -> None:
+    write_source(tmp_path)
+    ids = [1.0, math.nan, 2.0, -3.0]
+    table = pa.table({"client": ids, "when": [0, 1, 2, 3], "kind": ["a"] * 4, "amount": [1] * 4})
+    pq.write_table(table, tmp_path / "events.parquet")
+    with pytest.raises(ValueError, match=r"events\.parquet, row 2: no id in column 'client'"):
+        prepare("table", tmp_path / "out", source=tmp_path / "events.parquet")
+    prepare("table", tmp_path / "out", source=tmp_path / "events.parquet", strict=False)
+    assert [row["client"] for row in rows_of(tmp_path / "out")] == [-3, 1, 2]
+
+
+MIXED = {
+    "two formats": ("2024-01-01", "2024-01-02", "03.01.2024"),
+    "a number among dates": ("2024-01-01", "2024-01-02", "1704240000"),
+    "a packed date among dates": ("2024-01-01", "2024-01-02", "20240103"),
+    "a date among numbers": ("1", "2", "2024-01-03"),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_mixed_kinds_of_dates_in_one_column(tmp_path: Path, case: str) -> None:
+    """Most of the first cells say what the column is; the others are no times."""
+    first, second, odd = MIXED[case]
+    source = write_source(tmp_path, f"{HEADER}1,{first},a,1\n2,{second},a,1\n2,{odd},a,1\n")
+    message = rf"row 3: unreadable time in column 'when': '{odd}'; .*all of a column in one way"
+    with pytest.raises(ValueError, match=message):
+        prepare("table", tmp_path / "out", source=source)
+    manifest = prepare("table", tmp_path / "out", source=source, strict=False)
+    assert manifest.dropped == {"unreadable time in column 'when'": 1}
+
+
+UNREADABLE: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
+    "parquet cut": ("parquet", lambda content: content[: len(content) // 2]),
+    "gzip cut": ("csv.gz", lambda content: content[: len(content) // 2]),
+    "gzip with another byte": ("csv.gz", lambda content: _flipped(content)),
+    "zstd with another byte": ("csv.zst", lambda content: _flipped(content)),
+    "empty": ("csv", lambda content: b""),
+    "Latin-1": ("csv", lambda content: content.replace(b",k3,", b",\xe9,")),
+}
+
+
+def _flipped(content: bytes, place: int = 20_000) -> bytes:
+    return (
+        content[:place]
+        + bytes(255 - byte for byte in content[place : place + 64])
+        + content[place + 64 :]
+    )
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("case", UNREADABLE)
+def test_one_unreadable_part_of_a_folder_is_named(tmp_path: Path, case: str, strict: bool) -> None:
+    ending, damage = UNREADABLE[case]
+    write_source(tmp_path).unlink()
+    parts = tmp_path / "events"
+    parts.mkdir()
+    for name in "abc":
+        part = parts / f"{name}.{ending}"
+        if ending == "parquet":
+            table = csv.read_csv(pa.BufferReader(big()))
+            pq.write_table(table, part, compression="zstd", use_dictionary=False)
+        else:
+            part.write_bytes(packed(big(), ending))
+    bad = parts / f"b.{ending}"
+    bad.write_bytes(damage(bad.read_bytes()))
+    with pytest.raises((ValueError, OSError), match=rf"{bad}"):
+        prepare("table", tmp_path / "out", source=parts, strict=strict)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("compression", ["none", "snappy", "gzip", "zstd"])
+def test_a_part_with_a_damaged_page_is_named(
+    tmp_path: Path, compression: str, strict: bool
+) -> None:
+    """The footer is whole, so only reading the page of texts shows it."""
+    write_source(tmp_path).unlink()
+    parts = tmp_path / "events"
+    parts.mkdir()
+    table = csv.read_csv(pa.BufferReader(big()))
+    for name in "abc":
+        pq.write_table(
+            table, parts / f"{name}.parquet", compression=compression, use_dictionary=False
+        )
+    bad = parts / "b.parquet"
+    column = pq.read_metadata(bad).row_group(0).column(table.column_names.index("kind"))
+    middle = column.data_page_offset + column.total_compressed_size // 2
+    bad.write_bytes(_flipped(bad.read_bytes(), middle))
+    message = rf"^{bad} is damaged; fetch or write it again$"
+    with pytest.raises(ValueError, match=message):
+        prepare("table", tmp_path / "out", source=parts, strict=strict)
+    with pytest.raises(ValueError, match=message):
+        suggest(parts, tmp_path / "new.yaml")
+    assert not (tmp_path / "out").exists()
