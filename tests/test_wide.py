@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from grap_seq import cli
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.describe.suggest import suggest
 from grap_seq.prep.engines.duckdb import DuckDB
 from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
@@ -66,6 +68,21 @@ def test_the_number_of_queries_is_that_of_two_fields(
             prepare("table", tmp_path / f"out{fields}", source=source)
             counts.append(counted.count)
     assert counts[0] == counts[1] > 10
+
+
+def test_a_suggestion_asks_no_more_of_many_columns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    for fields in (5, 40):
+        source = write_wide(tmp_path / str(fields), fields)
+        with monkeypatch.context() as patch:
+            counted = Counted(patch)
+            spec = DatasetSpec.load(suggest(source, tmp_path / f"{fields}.yaml"))
+            counts.append(counted.count)
+        assert len(spec.categorical) + len(spec.numerical) == fields
+        assert (spec.id, spec.time, spec.label) == ("client", "when", ("y",))
+    assert counts[0] == counts[1] > 2
 
 
 def test_of_ten_thousand_columns_five_are_read(tmp_path: Path) -> None:
