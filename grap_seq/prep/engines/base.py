@@ -85,14 +85,6 @@ class Connection(ABC):
         """The same table computed once, in memory or where the engine puts what exceeds it."""
 
     @abstractmethod
-    def held_in_order(self, table: ir.Table) -> ir.Table:
-        """A table of `held` with `__position`, as `in_order` does."""
-
-    @abstractmethod
-    def release(self, table: ir.Table) -> None:
-        """Give up a table of `held`."""
-
-    @abstractmethod
     def read_work(self, *paths: Path) -> ir.Table:
         """Work files that `write` wrote, or files from the folders of `partition`."""
 

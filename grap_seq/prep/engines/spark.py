@@ -112,12 +112,6 @@ class Spark(Connection):
         # Of a cluster nobody here knows the memory, and what is lost with a worker is in the files.
         return False
 
-    def held_in_order(self, table: ir.Table) -> ir.Table:
-        raise NotImplementedError
-
-    def release(self, table: ir.Table) -> None:
-        raise NotImplementedError
-
     def held(self, table: ir.Table) -> ir.Table:
         frame = self._frame(table).persist()
         self._held.append(frame)

@@ -52,11 +52,7 @@ def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> 
     with work.connection.clear_errors(f"grouping bucket {bucket}"):
         here = sequences.filter(sequences["__bucket"] == bucket)
         known = work.connection.to_pyarrow(here.order_by("__number"))
-        events = work.bucket(bucket)
-        fields = [*state.spec.ties, *state.categorical, *state.numerical]
-        if events is not None:
-            events = events.select("__number", "event_time", *fields)
-        found = None if events is None else work.connection.to_pyarrow(events)
+        found = work.bucket(bucket)
     if found is None:
         table = list_types(state).empty_table()
     else:

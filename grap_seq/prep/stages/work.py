@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from grap_seq.files import write_json
 from grap_seq.prep.describe.recipes import Recipe
@@ -219,8 +221,9 @@ class Work:
     def _partition(self, sequences: ir.Table) -> None:
         events = self._events
         joined = events.join(sequences, events[self.spec.id] == sequences["__key"])
+        joined = joined.mutate(__train=joined["__split"] == "train")
         fields = [*self.spec.ties, *self.spec.categories, *self.spec.numerical]
-        table = joined.select("__number", "event_time", *fields, "__split", "__bucket")
+        table = joined.select("__number", "event_time", *fields, "__train", "__bucket")
         with self.connection.clear_errors("sorting events into buckets"):
             if self.store.held:
                 self.store.put("events", table)
@@ -231,11 +234,15 @@ class Work:
     def _buckets(self) -> Path:
         return self.folder / "buckets"
 
-    def bucket(self, *numbers: int) -> ir.Table | None:
-        """The events of some buckets; None where they are empty."""
-        if "events" in self.store:
-            events = self.store.get("events")
-            return events.filter(events["__bucket"].isin(numbers))
+    def bucket(self, number: int) -> pa.Table | None:
+        """The events of a bucket; None where it is empty."""
+        if self.store.held:
+            events = self.store.arrow("events")
+            return events.filter(pc.equal(events["__bucket"], number))
+        events = self._read_buckets([number])
+        return None if events is None else self.connection.to_pyarrow(events)
+
+    def _read_buckets(self, numbers: Sequence[int]) -> ir.Table | None:
         folders = (self._buckets / f"__bucket={number}" for number in numbers)
         paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
         return self.connection.read_work(*paths) if paths else None
@@ -323,9 +330,12 @@ class Work:
         return dataclasses.replace(self.stored, spec=self.spec)
 
     def _training(self, numbers: list[int]) -> ir.Table:
-        events = self.bucket(*numbers)
+        if self.store.held:
+            events = self.store.get("events")
+            return events.filter(events["__train"] & events["__bucket"].isin(numbers))
+        events = self._read_buckets(numbers)
         assert events is not None
-        return events.filter(events["__split"] == "train")
+        return events.filter(events["__train"])
 
     @cached_property
     def _cleaned(self) -> ir.Table:
