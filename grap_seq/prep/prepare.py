@@ -24,9 +24,14 @@ from grap_seq.prep.folder.manifest import Manifest, differences, files_of
 from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.folder.unseen import count_unseen
+from grap_seq.prep.stages.buckets import Buckets
 from grap_seq.prep.stages.counts import check_splits, count, with_classes, without_labels
+from grap_seq.prep.stages.fitted import fitted
 from grap_seq.prep.stages.labels import label_path
 from grap_seq.prep.stages.parts import part_paths, write_bucket
+from grap_seq.prep.stages.reading import read
+from grap_seq.prep.stages.sequences import find_sequences
+from grap_seq.prep.stages.usable import Usable
 from grap_seq.prep.stages.work import Work
 from grap_seq.terminal import progress
 
@@ -120,17 +125,19 @@ def _run(
 ) -> Manifest:
     with progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as shown:
         task = shown.add_task(f"{work.spec.name}: reading events", total=None)
-        facts = work.read(source)
+        reading = read(work, source)
         shown.update(task, description=f"{work.spec.name}: sequences and labels")
-        sequences = work.sequences()
+        usable = Usable(work, reading.time)
+        sequences = find_sequences(work, usable)
         counts = count(work.connection, sequences, work.spec)
         new = work.stored is None
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
-        work.partition(sequences)
+        buckets = Buckets(work)
+        buckets.fill(usable, sequences)
         shown.update(task, description=f"{work.spec.name}: vocabularies")
-        state = work.state(sequences)
+        state = fitted(work, buckets, sequences, reading)
         state.save(partial)
         schema = state.schema()
         schema.save(partial)
@@ -139,8 +146,8 @@ def _run(
         shown.update(task, description=f"{work.spec.name}: sequences", total=number)
         for bucket in range(number):
             if not all(path.exists() for path in part_paths(partial, bucket).values()):
-                write_bucket(work, sequences, state, bucket, partial, mean)
-            work.forget(bucket)
+                write_bucket(buckets, sequences, state, bucket, partial, mean)
+            buckets.forget(bucket)
             shown.advance(task)
     splits = with_classes(counts, state.labels, work.spec)
     expected = work.recipe.expected(source) if new else {}
@@ -148,7 +155,7 @@ def _run(
     if new and (doubt := doubtful(median_gap(partial), schema.time_unit)) is not None:
         warnings.append(doubt)
     unseen = {} if new else count_unseen(partial, schema)
-    dropped = {**facts["dropped"], **work.problems.counts}
+    dropped = {**reading.dropped, **work.problems.counts}
     manifest = Manifest(
         dataset=work.spec.name,
         splits=splits,
