@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
 from grap_seq.prep.engines.connect import connect, versions
+from grap_seq.prep.folder.disk import TooLittleDisk, check_disk
 from grap_seq.prep.folder.gaps import doubtful, median_gap
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of
 from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
@@ -73,6 +74,7 @@ def prepare(
     Raises:
         FileExistsError: `output` exists, or another preparation is writing it.
         FileNotFoundError: the source or the description is missing.
+        OSError: the disk is too small for what is needed, or was filled meanwhile.
         ValueError: bad input; the message names file, row and column.
     """
     if like is not None and output.resolve() == like.resolve():
@@ -99,12 +101,15 @@ def prepare(
             )
             try:
                 work = Work(folder, connection, chosen, strict, files, stored)
+                check_disk(files, work.store.held, partial)
                 manifest = _run(work, partial, source, files, engine)
             finally:
                 connection.disconnect()
         except (ValueError, FileNotFoundError):
             # The input has to change, so nothing of this can be used again.
             shutil.rmtree(partial, ignore_errors=True)
+            raise
+        except TooLittleDisk:
             raise
         except OSError as error:
             if error.errno != errno.ENOSPC and "No space left" not in str(error):
