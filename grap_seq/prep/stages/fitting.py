@@ -42,7 +42,9 @@ def fit_vocabularies(
     """Values of categorical fields by falling count, ties by value with missing last."""
     found: dict[str, list[str | None]] = {name: [] for name in names}
     for block in _blocks(names, FIELDS):
-        for row in connection.to_pyarrow(_most_frequent(events, block)).to_pylist():
+        # Every part of the union would bring the names of all columns.
+        part = events.select(*block)
+        for row in connection.to_pyarrow(_most_frequent(part, block)).to_pylist():
             found[block[row["field"]]].append(row["value"])
     return {name: tuple(values) for name, values in found.items()}
 
