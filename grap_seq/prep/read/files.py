@@ -6,7 +6,7 @@ import glob
 import re
 from collections.abc import Iterable, Iterator
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import unquote
 
 import ibis.expr.types as ir
@@ -27,7 +27,7 @@ def is_glob(source: Path) -> bool:
     return str(source).startswith(GLOB)
 
 
-def ends(path: Path, endings: tuple[str, ...]) -> bool:
+def ends(path: PurePath, endings: tuple[str, ...]) -> bool:
     """Whether a file's name has one of some endings, in letters of either case."""
     return path.name.lower().endswith(endings)
 
@@ -78,6 +78,11 @@ def _parts(folder: Path) -> Iterator[Path]:
                 yield from _parts(path)
         elif ends(path, CSV + PARQUET):
             yield path
+
+
+def is_part(path: PurePath) -> bool:
+    """Whether a file of a folder, by its path in it, is a part of the table."""
+    return all(map(_key, path.parts[:-1])) and ends(path, CSV + PARQUET)
 
 
 def _key(name: str) -> str | None:
