@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from grap_seq.block import Movable
 from grap_seq.distributed import summed
 from grap_seq.seeds import derived_seed
 from grap_seq.terminal import say
@@ -101,6 +102,14 @@ class TrainingModule(lightning.LightningModule):
                 f"parameters are not finite at the end of {epoch}: the run has diverged. Lower lr"
             )
 
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> Any:
+        # Lightning's own way waits for the copy.
+        if isinstance(batch, Movable):
+            return batch.sent(device)
+        return super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         self.batch, self.batch_number = batch, batch_idx
         if not self._update:
@@ -135,6 +144,10 @@ class TrainingModule(lightning.LightningModule):
         """Everything that learns by the losses, and that gradient clipping may scale."""
         return [p for p in self.parameters() if p.requires_grad]
 
+    def idle_parameters(self) -> list[Tensor]:
+        """Parameters that a gradient of zeros leaves alone, their optimiser's moments included."""
+        return []
+
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
@@ -149,8 +162,14 @@ class TrainingModule(lightning.LightningModule):
         gradients = [p.grad for p in self.clipped_parameters() if p.grad is not None]
         self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
         self.updates += 1
-        # The one value a step that the host has to wait for: it decides about the update.
-        if self.gradient_norm.isfinite():
+        idle = [p for p in self.idle_parameters() if p.grad is not None]
+        asked = [self.gradient_norm.isfinite(), *(p.grad.any() for p in idle if p.grad is not None)]
+        # The one time in a step that the host has to wait: the answers decide about the update.
+        finite, *moved = torch.stack(asked).tolist()
+        for parameter, has_moved in zip(idle, moved, strict=True):
+            if not has_moved:
+                parameter.grad = None
+        if finite:
             self.refused = 0
             if gradient_clip_val:
                 torch.nn.utils.clip_grads_with_norm_(
