@@ -52,6 +52,8 @@ class DuckDB(Connection):
             ) from error
         self._parts: list[Path] = []
         self.backend.raw_sql("SET TimeZone = 'UTC'")
+        # Ours is the only one.
+        self.backend.raw_sql("SET enable_progress_bar = false")
         # Parquet files by Arrow have NaN in no minimum or maximum, from which DuckDB would conclude
         # that there is none.
         self.backend.raw_sql("SET disabled_optimizers = 'statistics_propagation'")
