@@ -8,7 +8,8 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.stages.facts import with_facts
-from grap_seq.prep.stages.labels import any_label, label_of_ids, no_labels
+from grap_seq.prep.stages.label_of_ids import label_of_ids
+from grap_seq.prep.stages.labels import any_label, no_labels
 from grap_seq.prep.stages.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.stages.usable import Usable
 from grap_seq.prep.stages.work import Work
