@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest import mock
 
+import lightning
 import torch
 from lightning.pytorch.accelerators import CPUAccelerator
 from lightning.pytorch.strategies import SingleDeviceStrategy
@@ -290,6 +291,21 @@ def pretended() -> Iterator[Pretended]:
             yield device
         finally:
             Pretended.entered.pop()
+
+
+class Steps(lightning.Callback):
+    """Where among the device's waits each step begins: before its batch is copied to it."""
+
+    def __init__(self, device: Pretended) -> None:
+        self.device, self.begins = device, [len(device.waits)]
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.begins.append(len(self.device.waits))
+
+    def waits(self) -> list[list[Wait]]:
+        """Those of every step."""
+        pairs = zip(self.begins, self.begins[1:], strict=False)
+        return [self.device.waits[begin:end] for begin, end in pairs]
 
 
 class _Accelerator(CPUAccelerator):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import lightning
 import numpy as np
@@ -89,6 +90,18 @@ def test_embed_asks_for_the_device_before_it_reads(
     with pytest.raises(ValueError, match="PyTorch finds no GPU"):
         cli.embed([f"run={run}", "device=cuda"])
     assert not (run / "embeddings").exists()
+
+
+@pytest.mark.parametrize(("place", "pinned"), [("cuda:1", True), ("cpu", False)])
+def test_batches_for_a_gpu_are_pinned(shop: Path, place: str, pinned: bool) -> None:
+    settings = config.compose("pretrain", [*SMALL, f"prepared={shop}"])
+    data = PretrainData(shop, crop_policy(settings), 8)
+    trainer = mock.MagicMock(global_rank=0, world_size=1)
+    trainer.strategy.root_device = torch.device(place)
+    trainer.fit_loop.epoch_progress.current.processed = 0
+    data.trainer = trainer
+    assert data.train_dataloader().pin_memory is pinned
+    assert data.val_dataloader().pin_memory is pinned
 
 
 @pytest.mark.parametrize("encoder", ["gru", "transformer", "ht_transformer"])

@@ -201,7 +201,8 @@ class TrainingModule(lightning.LightningModule):
         """What is to blame; the same in all processes, each of which has to ask."""
         loader: Any = self.trainer.train_dataloader
         # Batches that were not made from a prepared folder have no ids.
-        name = getattr(loader.dataset, "sequence", lambda number, owner: owner)
+        of = getattr(loader.dataset, "of", None)
+        name = (lambda number, owner: owner) if of is None else of(self.current_epoch).sequence
         parts = [
             Part(
                 f"process{self.global_rank}/batch{number}",

@@ -30,13 +30,16 @@ from grap_seq.training.stop import StopAfter
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 
 
-def build_trainer(config: Any, callbacks: Sequence[Callback], settings: str) -> lightning.Trainer:
+def build_trainer(
+    config: Any, callbacks: Sequence[Callback], settings: str, validate_every: int = 1
+) -> lightning.Trainer:
     """A trainer with the epochs, clipping and `trainer` section of a config.
 
     Args:
         config: of the run.
         callbacks: beside those that every run has.
         settings: hash of the settings that a run which goes on has to have.
+        validate_every: epochs between two validations.
     """
     shown = Console().is_terminal
     steps = config.trainer.max_steps
@@ -58,7 +61,7 @@ def build_trainer(config: Any, callbacks: Sequence[Callback], settings: str) -> 
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        reload_dataloaders_every_n_epochs=1,
+        check_val_every_n_epoch=validate_every,
         num_sanity_val_steps=0,
         default_root_dir=config.run,
     )
@@ -137,8 +140,9 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     """What to do about a batch that does not fit into memory."""
     sizes: Any = module.batch.layout.sizes
     row = int(sizes.argmax())
-    dataset: Any = trainer.train_dataloader
-    name = dataset.dataset.sequence(module.batch_number, int(module.batch.owners[row]))
+    loader: Any = trainer.train_dataloader
+    batches = loader.dataset.of(trainer.current_epoch)
+    name = batches.sequence(module.batch_number, int(module.batch.owners[row]))
     return (
         f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
         f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. Lower"
