@@ -61,12 +61,18 @@ def prepare(arguments: list[str]) -> None:
     """raw tables -> parquet, one row a sequence"""
     suggesting = "--suggest" in arguments
     settings = config.compose("prepare", [a for a in arguments if a != "--suggest"])
-    source = None if settings.source is None else Path(settings.source)
     if suggesting:
         from grap_seq.prep.describe.suggest import suggest
+        from grap_seq.prep.fetch.address import as_source, shown
 
-        if source is None:
+        if settings.source is None:
             raise ValueError("--suggest looks at a table: name it with source=FILE")
+        source = as_source(settings.source)
+        if isinstance(source, str):
+            raise ValueError(
+                f"--suggest looks at a table on this machine: copy one part of {shown(source)}, "
+                "name that, and give the description that it writes with spec=FILE"
+            )
         written = suggest(source, None if settings.spec is None else Path(settings.spec))
         going_on = _next("prepare", dataset="table", source=source)
         _say(f"Wrote {written}. Check it, then: {going_on}")
@@ -77,12 +83,12 @@ def prepare(arguments: list[str]) -> None:
 def _prepare(settings: Any) -> None:
     from grap_seq.prep.prepare import prepare as run
 
-    given = (settings.source, settings.spec, settings.like)
-    source, spec, like = (None if value is None else Path(value) for value in given)
+    given = (settings.spec, settings.like)
+    spec, like = (None if value is None else Path(value) for value in given)
     manifest = run(
         settings.dataset.recipe,
         Path(settings.output),
-        source=source,
+        source=settings.source,
         spec=spec,
         like=like,
         until=settings.until,

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
 from grap_seq.prep.engines.connect import connect, versions
+from grap_seq.prep.fetch.address import as_source, fetch, shown
 from grap_seq.prep.folder.disk import TooLittleDisk, check_disk
 from grap_seq.prep.folder.gaps import doubtful, median_gap
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of
@@ -28,7 +29,7 @@ from grap_seq.prep.folder.unseen import count_unseen
 from grap_seq.prep.stages.buckets import Buckets
 from grap_seq.prep.stages.counts import check_splits, count, with_classes, without_labels
 from grap_seq.prep.stages.fitted import fitted
-from grap_seq.prep.stages.labels import label_path
+from grap_seq.prep.stages.label_source import label_path
 from grap_seq.prep.stages.parts import part_paths, write_bucket
 from grap_seq.prep.stages.reading import read
 from grap_seq.prep.stages.sequences import find_sequences
@@ -43,7 +44,7 @@ def prepare(
     recipe: str,
     output: Path,
     *,
-    source: Path | None = None,
+    source: Path | str | None = None,
     spec: Path | None = None,
     like: Path | None = None,
     until: str | float | None = None,
@@ -57,7 +58,8 @@ def prepare(
     """Prepare the dataset `recipe` into the folder `output`.
 
     Args:
-        source: raw files, where the recipe needs some.
+        source: raw files, where the recipe needs some; text such as "s3://bucket/events/" is an
+            address, whose files are fetched into `<output>.source` and kept until all is done.
         spec: YAML description; for `table` by default the one beside the source.
         like: prepared folder or run whose vocabularies, scalers and classes code the new data, so
             that its models can read them; nothing is fitted. Labels may then be missing; where all
@@ -76,10 +78,18 @@ def prepare(
         FileNotFoundError: the source or the description is missing.
         OSError: the disk is too small for what is needed, or was filled meanwhile.
         ValueError: bad input; the message names file, row and column.
+        ConnectionError: an address that cannot be read.
     """
     if like is not None and output.resolve() == like.resolve():
         raise ValueError(f"like={like} is also the output; name another folder with output=")
     check_output(output, overwrite)
+    partial = output.with_name(output.name + ".partial")
+    fetched, origin = output.with_name(output.name + ".source"), None
+    source = None if source is None else as_source(source)
+    if isinstance(source, str):
+        origin = shown(source)
+        with locked(partial):
+            source = fetch(source, fetched, recipe, spec, like)
     chosen = load_recipe(recipe, source, spec, like)
     if until is not None:
         given = chosen.spec.with_until(until, fitted=like is not None)
@@ -87,7 +97,6 @@ def prepare(
     stored = None if like is None else State.load(like)
     files = chosen.files(source)
     fingerprint = _fingerprint(chosen, files, engine, strict, stored)
-    partial = output.with_name(output.name + ".partial")
     with locked(partial):
         folder = partial / "work"
         try:
@@ -102,7 +111,7 @@ def prepare(
             try:
                 work = Work(folder, connection, chosen, strict, files, stored)
                 check_disk(files, work.store.held, partial)
-                manifest = _run(work, partial, source, files, engine)
+                manifest = _run(work, partial, source, files, engine, origin)
             finally:
                 connection.disconnect()
         except (ValueError, FileNotFoundError):
@@ -122,24 +131,32 @@ def prepare(
         shutil.rmtree(folder)
         check_output(output, overwrite)
         replace(partial, output)
+    if origin is not None:
+        shutil.rmtree(fetched)
     return manifest
 
 
 def _run(
-    work: Work, partial: Path, source: Path | None, files: list[Path], engine: str
+    work: Work,
+    partial: Path,
+    source: Path | None,
+    files: list[Path],
+    engine: str,
+    origin: str | None,
 ) -> Manifest:
     with progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as shown:
         task = shown.add_task(f"{work.spec.name}: reading events", total=None)
         reading = read(work, source)
         shown.update(task, description=f"{work.spec.name}: sequences and labels")
         usable = Usable(work, reading.time)
-        sequences = find_sequences(work, usable)
-        counts = count(work.connection, sequences, work.spec)
+        with work.connection.clear_errors("finding sequences and labels"):
+            sequences = find_sequences(work, usable)
+            counts = count(work.connection, sequences, work.spec)
         new = work.stored is None
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
-        buckets = Buckets(work)
+        buckets = Buckets(work, number)
         buckets.fill(usable, sequences)
         shown.update(task, description=f"{work.spec.name}: vocabularies")
         state = fitted(work, buckets, sequences, reading)
@@ -165,7 +182,7 @@ def _run(
         dataset=work.spec.name,
         splits=splits,
         dropped=dropped,
-        source=_source(files),
+        source=_source(files, origin),
         files=files_of(partial),
         spec_hash=hashlib.sha256(_text(work.spec.to_dict()).encode()).hexdigest(),
         schema_hash=schema.hash,
@@ -198,9 +215,10 @@ def _text(content: Any) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False)
 
 
-def _source(files: list[Path]) -> dict[str, Any]:
+def _source(files: list[Path], origin: str | None) -> dict[str, Any]:
     names = [path.name for path in files]
     return {
+        **({} if origin is None else {"address": origin}),
         "files": len(files),
         "bytes": sum(path.stat().st_size for path in files),
         "names": names[:MAX_SOURCE_NAMES],

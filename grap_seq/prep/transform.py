@@ -23,11 +23,11 @@ from grap_seq.prep.read.headers import check_names
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
 from grap_seq.prep.stages.cells import as_number, as_text, without_missing
-from grap_seq.prep.stages.clean import clean, described, used
+from grap_seq.prep.stages.clean import check_ids, clean, described, used
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
-from grap_seq.prep.stages.labels import label_file, recipe_labels
+from grap_seq.prep.stages.label_source import label_file, recipe_labels
 from grap_seq.prep.stages.problems import Problems, check_events
 from grap_seq.prep.stages.times import check_time_kind, time_kind
 from grap_seq.prep.stages.until import UNTIL as OBSERVED
@@ -86,6 +86,7 @@ def encode(
         with connection.clear_errors(f"reading {where}"):
             table = explode(connection, table, spec.event_columns, where)
         require_columns(table, spec.columns, where)
+        check_ids(connection, table, spec, where)
         check_time_kind(connection, table, spec, state.time_kind, where)
         require_facts(connection, table, (), spec, state.time_kind, where)
         with connection.clear_errors(f"reading {where}"):

@@ -19,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
+from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
@@ -28,6 +29,9 @@ from grap_seq.training.stop import StopAfter
 
 # Errors that a user can mend: they are one line, whichever process raised them.
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
+
+# Precisions that round products, and the dtype to which they do.
+LOWERED = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
 
 def build_trainer(
@@ -72,6 +76,7 @@ class EachProcess(Callback):
 
     def __init__(self, config: Any) -> None:
         self.threads, self.compile = config.trainer.threads, config.trainer.compile
+        self.precision = config.trainer.precision
         self.matmul_precision = config.trainer.matmul_precision
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -85,6 +90,14 @@ class EachProcess(Callback):
         model: Any = pl_module.model
         set_threads(self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
+        # What cuDNN multiplies, a GRU above all, has a setting of its own, which is on by default.
+        torch.backends.cudnn.allow_tf32 = self.matmul_precision != "highest"
+        if self.precision in LOWERED and trainer.is_global_zero:
+            tf32 = pl_module.device.type == "cuda" and torch.backends.cudnn.allow_tf32
+            say(
+                f"{self.precision}: products in {LOWERED[self.precision]}, the states of a GRU in"
+                f" float32{', their products in TF32' if tf32 else ''}."
+            )
         if self.compile:
             compile_encoder(model.encoder)
 

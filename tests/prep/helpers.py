@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
@@ -29,6 +31,15 @@ def write_source(folder: Path, csv: str = GOOD, **changes: Any) -> Path:
     (folder / "events.csv").write_text(csv, "utf-8")
     (folder / "events.yaml").write_text(yaml.safe_dump({**SPEC, **changes}), "utf-8")
     return folder / "events.csv"
+
+
+def packed(content: bytes, ending: str) -> bytes:
+    """Content of a file whose name has an ending such as csv.gz."""
+    if ending.lower().endswith(".gz"):
+        return gzip.compress(content)
+    if ending.lower().endswith(".zst"):
+        return bytes(pa.compress(content, "zstd", asbytes=True))
+    return content
 
 
 def rows_of(folder: Path, split: str = "train") -> list[dict[str, Any]]:

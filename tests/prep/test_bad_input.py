@@ -292,112 +292,6 @@ def test_repeated_events_are_two_events_unless_the_table_is_said_to_be_unique(
     assert [len(row["event_time"]) for row in rows_of(tmp_path / "out")] == [2, 2]
 
 
-def test_missing_files(tmp_path: Path) -> None:
-    output = tmp_path / "out"
-    with pytest.raises(FileNotFoundError, match=r"no file or folder .*absent\.csv"):
-        prepare("table", output, source=tmp_path / "absent.csv")
-    undescribed = tmp_path / "undescribed.csv"
-    undescribed.touch()
-    with pytest.raises(FileNotFoundError, match=r"no dataset description .*suggest"):
-        prepare("table", output, source=undescribed)
-    undescribed.unlink()
-    source = write_source(tmp_path, **LABELLED)
-    with pytest.raises(FileNotFoundError, match=r"no label file .*labels\.csv; correct 'labels'"):
-        prepare("table", output, source=source)
-    source.unlink()
-    with pytest.raises(FileNotFoundError, match=r"no file or folder .*events\.csv"):
-        prepare("table", output, source=source)
-    with pytest.raises(ValueError, match="needs source=FILE"):
-        prepare("table", output)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.yaml"]
-
-
-def test_files_that_are_no_table(tmp_path: Path) -> None:
-    write_source(tmp_path)
-    output, spec = tmp_path / "out", tmp_path / "events.yaml"
-    odd = tmp_path / "events.xlsx"
-    odd.touch()
-    with pytest.raises(ValueError, match=r"give CSV \(\.csv, \.csv\.gz, \.csv\.zst\) or parquet"):
-        prepare("table", output, source=odd)
-    broken = tmp_path / "events.parquet"
-    broken.write_bytes(b"PAR1 cut")
-    with pytest.raises(ValueError, match=r"events\.parquet is no complete parquet file"):
-        prepare("table", output, source=broken)
-    empty = tmp_path / "empty.csv"
-    empty.touch()
-    with pytest.raises(ValueError, match=r"empty\.csv"):
-        prepare("table", output, source=empty, spec=spec)
-    ragged = tmp_path / "ragged.csv"
-    ragged.write_text(GOOD + "5,0,a,1,extra\n", "utf-8")
-    with pytest.raises(ValueError, match=r"ragged\.csv: .*Line: 6 .*5,0,a,1,extra"):
-        prepare("table", output, source=ragged, spec=spec)
-    ragged.write_text("client,when,kind,kind\n", "utf-8")
-    with pytest.raises(ValueError, match="a column name occurs twice"):
-        prepare("table", output, source=ragged, spec=spec)
-    folder = tmp_path / "parts"
-    folder.mkdir()
-    with pytest.raises(FileNotFoundError, match=r"holds no \.csv or \.parquet"):
-        prepare("table", output, source=folder, spec=spec)
-    (folder / "a.csv").write_text(GOOD, "utf-8")
-    (folder / "b.csv").write_text("when,client,kind,amount\n", "utf-8")
-    with pytest.raises(ValueError, match=r"b\.csv has other columns than .*a\.csv"):
-        prepare("table", output, source=folder, spec=spec)
-    (folder / "b.parquet").touch()
-    with pytest.raises(ValueError, match="mixes CSV and parquet"):
-        prepare("table", output, source=folder, spec=spec)
-
-
-def big(rows: int = 20_000) -> bytes:
-    """A CSV file of several read blocks."""
-    return (HEADER + "".join(f"{i % 50},{i},k{i % 7},{i}\n" for i in range(rows))).encode()
-
-
-DAMAGED = {
-    "a parquet file cut in half": ("events.parquet", None, "is no complete parquet file; fetch"),
-    "a truncated gzip": (
-        "events.csv.gz",
-        gzip.compress(big())[:30_000],
-        "the compressed file ends early; fetch it again",
-    ),
-    "a gzip cut in its header": (
-        "events.csv.gz",
-        gzip.compress(big())[:5],
-        "is no complete gzip file",
-    ),
-    "plain text named gz": ("events.csv.gz", big(), "is no complete gzip file"),
-    "Latin-1": (
-        "events.csv",
-        big().replace(b",k3,", b",\xe9,"),
-        r"line 5 is not UTF-8; convert the file, for example with `iconv -f LATIN1",
-    ),
-    "UTF-16": (
-        "events.csv",
-        big(9).decode().encode("utf-16"),
-        "the header is not UTF-8; convert the file, for example with `iconv -f UTF-16",
-    ),
-    "a wrong delimiter": (
-        "events.csv",
-        big(9).replace(b",", b":"),
-        r"the header 'client:when:kind:amount' is one column; separate columns by a comma",
-    ),
-}
-
-
-@pytest.mark.parametrize("strict", [True, False])
-@pytest.mark.parametrize("case", DAMAGED)
-def test_damaged_file_is_named(tmp_path: Path, case: str, strict: bool) -> None:
-    name, content, message = DAMAGED[case]
-    write_source(tmp_path)
-    path = tmp_path / name
-    if content is None:
-        pq.write_table(pa.table({"client": range(9000)}), path)
-        content = path.read_bytes()[: path.stat().st_size // 2]
-    path.write_bytes(content)
-    with pytest.raises(ValueError, match=rf"{path}.*{message}"):
-        prepare("table", tmp_path / "out", source=path, strict=strict)
-    assert not (tmp_path / "out").exists()
-
-
 def test_a_quoted_line_break_is_part_of_its_cell(tmp_path: Path) -> None:
     source = write_source(tmp_path, HEADER + '1,0,"a\nb",1\n2,0,"a\nb",1\n2,soon,a,1\n')
     # The third row stands on line 6: rows are counted, not lines.
@@ -405,3 +299,59 @@ def test_a_quoted_line_break_is_part_of_its_cell(tmp_path: Path) -> None:
         prepare("table", tmp_path / "out", source=source)
     prepare("table", tmp_path / "out", source=source, strict=False)
     assert State.load(tmp_path / "out").categorical["kind"] == ("a\nb",)
+
+
+IDS = {
+    "fractions": ([1.0, 1.5, 2.0], r"1\.5 is no whole number"),
+    "too large": ([1.0, 2.0**53, 2.0], r"9007199254740992\.0 is no whole number below 9,007,199,"),
+    "infinite": ([1.0, math.inf, 2.0], "inf is no whole number"),
+    "negative": (
+        [1.0, -(2.0**60), 2.0],
+        r"e\+18 is no whole number below .* \(2 to the power of 53\)",
+    ),
+    "float32": (pa.array([1, 2**24, 2], pa.float32()), r"16777216\.0 is .* below 16,777,216"),
+}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("case", IDS)
+def test_ids_that_are_floats_and_not_exact(tmp_path: Path, case: str, strict: bool) -> None:
+    ids, message = IDS[case]
+    write_source(tmp_path)
+    table = pa.table({"client": ids, "when": [0, 1, 2], "kind": ["a"] * 3, "amount": [1, 2, 3]})
+    pq.write_table(table, tmp_path / "events.parquet")
+    with pytest.raises(
+        ValueError, match=rf"events\.parquet: the ids in column 'client'.*{message}"
+    ):
+        prepare("table", tmp_path / "out", source=tmp_path / "events.parquet", strict=strict)
+
+
+def test_whole_floats_are_ids_and_nan_is_none(tmp_path: Path) -> None:
+    write_source(tmp_path)
+    ids = [1.0, math.nan, 2.0, -3.0]
+    table = pa.table({"client": ids, "when": [0, 1, 2, 3], "kind": ["a"] * 4, "amount": [1] * 4})
+    pq.write_table(table, tmp_path / "events.parquet")
+    with pytest.raises(ValueError, match=r"events\.parquet, row 2: no id in column 'client'"):
+        prepare("table", tmp_path / "out", source=tmp_path / "events.parquet")
+    prepare("table", tmp_path / "out", source=tmp_path / "events.parquet", strict=False)
+    assert [row["client"] for row in rows_of(tmp_path / "out")] == [-3, 1, 2]
+
+
+MIXED = {
+    "two formats": ("2024-01-01", "2024-01-02", "03.01.2024"),
+    "a number among dates": ("2024-01-01", "2024-01-02", "1704240000"),
+    "a packed date among dates": ("2024-01-01", "2024-01-02", "20240103"),
+    "a date among numbers": ("1", "2", "2024-01-03"),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_mixed_kinds_of_dates_in_one_column(tmp_path: Path, case: str) -> None:
+    """Most of the first cells say what the column is; the others are no times."""
+    first, second, odd = MIXED[case]
+    source = write_source(tmp_path, f"{HEADER}1,{first},a,1\n2,{second},a,1\n2,{odd},a,1\n")
+    message = rf"row 3: unreadable time in column 'when': '{odd}'; .*all of a column in one way"
+    with pytest.raises(ValueError, match=message):
+        prepare("table", tmp_path / "out", source=source)
+    manifest = prepare("table", tmp_path / "out", source=source, strict=False)
+    assert manifest.dropped == {"unreadable time in column 'when'": 1}

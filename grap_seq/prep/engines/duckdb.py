@@ -18,9 +18,11 @@ import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.engines.base import Connection
+from grap_seq.prep.read.headers import damaged_part
 
-# Of each folder of a partition.
-ROWS_WAITING = 8192
+# Of all folders of a partition, in memory until a row group is full.
+ROWS_WAITING = 180_000
+SMALLEST, LARGEST = 2048, 8192
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 PARQUET = (".parquet", ".pq")
 # Cleaned events, the same with split and bucket, and what a query needs beside them; and the bytes
@@ -48,7 +50,10 @@ class DuckDB(Connection):
                 f"memory_limit={memory_limit} threads={threads}: {error}; write for example "
                 "memory_limit=2GB threads=2"
             ) from error
+        self._parts: list[Path] = []
         self.backend.raw_sql("SET TimeZone = 'UTC'")
+        # Ours is the only one.
+        self.backend.raw_sql("SET enable_progress_bar = false")
         # Parquet files by Arrow have NaN in no minimum or maximum, from which DuckDB would conclude
         # that there is none.
         self.backend.raw_sql("SET disabled_optimizers = 'statistics_propagation'")
@@ -74,6 +79,7 @@ class DuckDB(Connection):
         return self.backend.table(name)
 
     def read_parquet(self, paths: Sequence[Path], *, numbered: bool = False) -> ir.Table:
+        self._parts.extend(paths)
         table = self.backend.read_parquet(
             [_pattern(path) for path in paths],
             filename="__file",
@@ -93,14 +99,12 @@ class DuckDB(Connection):
         with atomic_write(path) as temporary:
             self._relation(table).write_parquet(str(temporary))
 
-    def partition(self, table: ir.Table, path: Path, by: str) -> None:
+    def partition(self, table: ir.Table, path: Path, by: str, count: int) -> None:
         unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        # Rows wait in memory for every folder's next row group: few, or 120 M events exceed 1 GB.
-        self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * ROWS_WAITING}")
-        self._relation(table).write_parquet(
-            str(unfinished), partition_by=[by], row_group_size=ROWS_WAITING
-        )
+        rows = min(max(SMALLEST, ROWS_WAITING // count), LARGEST)
+        self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * rows}")
+        self._relation(table).write_parquet(str(unfinished), partition_by=[by], row_group_size=rows)
         unfinished.rename(path)
 
     def holds(self, files: Sequence[Path]) -> bool:
@@ -141,6 +145,10 @@ class DuckDB(Connection):
                 ) from error
             raise OSError(f"{doing}: {error}") from error
         except duckdb.Error as error:
+            # Of a parquet file DuckDB mostly says what is wrong with a page, and not in which file.
+            part = damaged_part(self._parts)
+            if part is not None:
+                raise ValueError(f"{part} is damaged; fetch or write it again") from error
             # Of a CSV error only file, line and reason are of use here: its advice is about
             # settings that preparation fixes.
             text = str(error)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
 from urllib.parse import unquote
 
 import ibis.expr.types as ir
@@ -27,7 +27,7 @@ def is_glob(source: Path) -> bool:
     return str(source).startswith(GLOB)
 
 
-def ends(path: Path, endings: tuple[str, ...]) -> bool:
+def ends(path: PurePath, endings: tuple[str, ...]) -> bool:
     """Whether a file's name has one of some endings, in letters of either case."""
     return path.name.lower().endswith(endings)
 
@@ -80,6 +80,11 @@ def _parts(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def is_part(path: PurePath) -> bool:
+    """Whether a file of a folder, by its path in it, is a part of the table."""
+    return all(map(_key, path.parts[:-1])) and ends(path, CSV + PARQUET)
+
+
 def _key(name: str) -> str | None:
     """The key of a folder `key=value`."""
     key, sign, _ = name.partition("=")
@@ -87,9 +92,10 @@ def _key(name: str) -> str | None:
 
 
 def with_folder_columns(table: ir.Table, source: Path, paths: list[Path]) -> ir.Table:
-    """A table with a text column for each key of the folders `key=value` that its files lie in.
+    """A table with a column for each key of the folders `key=value` that its files lie in.
 
-    Only folders below the source count, or below the first wildcard of a pattern. A column that the
+    It is of integers where all values are (written as Python writes them), else of text. Only
+    folders below the source count, or below the first wildcard of a pattern. A column that the
     files have themselves stays as it is.
 
     Args:
@@ -101,22 +107,35 @@ def with_folder_columns(table: ir.Table, source: Path, paths: list[Path]) -> ir.
         ValueError: a file lies in folders of other keys than the first.
     """
     base = _base(source)
-    keys = _keys(paths[0], base)
+    values: dict[str, set[str]] = {key: set() for key in _folders(paths[0], base)}
     for path in paths:
-        if _keys(path, base) != keys:
+        folders = _folders(path, base)
+        if folders.keys() != values.keys():
             raise ValueError(
-                f"{path} lies in folders of {_named(_keys(path, base))}, {paths[0]} in folders of "
-                f"{_named(keys)}; put all parts into folders of the same keys"
+                f"{path} lies in folders of {_named(folders)}, {paths[0]} in folders of "
+                f"{_named(values)}; put all parts into folders of the same keys"
             )
+        for key, value in folders.items():
+            values[key].add(value)
     below = table["__file"].substr(len(str(base.absolute())))
     columns = {}
-    for key in keys:
+    for key, found in values.items():
         value = below.re_extract(f"/{re.escape(key)}=([^/]*)/", 1)
         # A plus sign is one, and no blank.
-        text = url_decode(value.replace("+", "%2B"))
-        columns[unquote(key)] = text.nullif(NO_VALUE).nullif("")
+        text = url_decode(value.replace("+", "%2B")).nullif(NO_VALUE).nullif("")
+        whole = all(map(_is_integer, found - {NO_VALUE, ""}))
+        columns[unquote(key)] = text.cast("int64") if whole else text
     new = {name: value for name, value in columns.items() if name not in table.columns}
     return table.mutate(**new) if new else table
+
+
+def _is_integer(text: str) -> bool:
+    """Whether a text is an integer of 64 bits that is written in no other way."""
+    try:
+        number = int(text)
+    except ValueError:
+        return False
+    return str(number) == text and -(2**63) <= number < 2**63
 
 
 def _base(source: Path) -> Path:
@@ -128,12 +147,15 @@ def _base(source: Path) -> Path:
     return Path(*plain)
 
 
-def _keys(path: Path, base: Path) -> list[str]:
-    if path == base:
-        return []
-    folders = path.relative_to(base).parts[:-1]
-    return [key for key in map(_key, folders) if key is not None]
+def _folders(path: Path, base: Path) -> dict[str, str]:
+    """Values of the folders `key=value` in which a file lies, by key; of two, the outer one's."""
+    values: dict[str, str] = {}
+    for name in () if path == base else path.relative_to(base).parts[:-1]:
+        key = _key(name)
+        if key is not None:
+            values.setdefault(key, name[len(key) + 1 :])
+    return values
 
 
-def _named(keys: list[str]) -> str:
+def _named(keys: Iterable[str]) -> str:
     return ", ".join(map(repr, keys)) or "no keys"

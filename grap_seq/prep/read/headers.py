@@ -51,6 +51,20 @@ def check_parquet(paths: list[Path]) -> None:
     check_names(first, paths[0])
 
 
+def damaged_part(paths: Iterable[Path]) -> Path | None:
+    """The first parquet file with a page that cannot be read. It reads them all, from the first."""
+    return next((path for path in paths if not _readable(path)), None)
+
+
+def _readable(path: Path) -> bool:
+    try:
+        for batch in pq.ParquetFile(path, page_checksum_verification=True).iter_batches():
+            batch.validate(full=True)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
+
+
 def _kind(kind: pa.DataType) -> str | None:
     """What a column holds, where all that is read alike has one name; None: only missing values."""
     if pa.types.is_null(kind):

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def read_table(
     connection: Connection, source: Path, *more: Path, numbered: bool = False
 ) -> ir.Table:
-    """The table with a column `__file` beside its own; columns of CSV and of folders are all text.
+    """The table with a column `__file` beside its own; columns of CSV files are all text.
 
     Args:
         source: file, folder or pattern.

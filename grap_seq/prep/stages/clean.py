@@ -109,6 +109,29 @@ def label_value(column: ir.Value, spec: DatasetSpec, name: str) -> ir.Value:
     return as_number(column, name, spec.decimal) if spec.is_number(name) else as_text(column)
 
 
+def check_ids(connection: Connection, events: ir.Table, spec: DatasetSpec, where: str) -> None:
+    """Refuse ids that are floats and no whole numbers, or too large to be told apart.
+
+    Raises:
+        ValueError: one of them, which no leniency mends: the column is another, or has lost digits.
+    """
+    column = events[spec.id]
+    if not column.type().is_floating():
+        return
+    exact = 2 ** (24 if column.type().is_float32() else 53)
+    whole = (column.try_cast("int64").cast("float64") == column) & (column.abs() < exact)
+    fine = whole.fill_null(False) | column.isnan()
+    # Not a filter, for which an engine would look at minima and maxima that leave out NaN.
+    odd = ibis.ifelse(fine, ibis.null("float64"), column.cast("float64"))
+    found = connection.to_pyarrow(events.aggregate(odd=odd.max()))["odd"][0].as_py()
+    if found is not None:
+        raise ValueError(
+            f"{where}: the ids in column '{spec.id}' are floats, and {found!r} is no whole number "
+            f"below {exact:,} (2 to the power of {exact.bit_length() - 1}), beyond which floats "
+            "are not exact; keep ids as integers or text, or name another column"
+        )
+
+
 def facts_of(table: ir.Table, spec: DatasetSpec, kind: TimeKind) -> dict[str, ir.Value]:
     """The columns of `spec.facts` that a table has: texts, numbers and times."""
     found: dict[str, ir.Value] = {}

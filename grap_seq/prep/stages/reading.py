@@ -12,9 +12,9 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
-from grap_seq.prep.stages.clean import clean, left_out
+from grap_seq.prep.stages.clean import check_ids, clean, left_out
 from grap_seq.prep.stages.facts import require_facts
-from grap_seq.prep.stages.labels import label_file, recipe_labels
+from grap_seq.prep.stages.label_source import label_file, recipe_labels
 from grap_seq.prep.stages.times import TimeKind, check_numbers, check_time_kind, time_kind
 from grap_seq.prep.stages.work import READING, Work
 
@@ -81,6 +81,7 @@ def _events(work: Work, tables: dict[str, ir.Table], where: str) -> ir.Table:
         events = events.mutate(__file=ibis.literal(work.spec.name))
     events = explode(work.connection, events, work.spec.event_columns, where)
     require_columns(events, work.spec.columns, where)
+    check_ids(work.connection, events, work.spec, where)
     return events
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import math
 from pathlib import Path
 from typing import Any
@@ -17,18 +16,9 @@ from grap_seq.prep.folder.state import State
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.read.files import table_files
 from grap_seq.prep.transform import encode
-from tests.prep.helpers import GOOD, SPEC, content_of, rows_of, write_source
+from tests.prep.helpers import GOOD, SPEC, content_of, packed, rows_of, write_source
 
 HEADER, _, ROWS = GOOD.partition("\n")
-
-
-def packed(content: str, ending: str) -> bytes:
-    raw = content.encode()
-    if ending.lower().endswith(".gz"):
-        return gzip.compress(raw)
-    if ending.lower().endswith(".zst"):
-        return bytes(pa.compress(raw, "zstd", asbytes=True))
-    return raw
 
 
 @pytest.mark.parametrize("ending", ["CSV", "csv.gz", "Csv.Gz", "csv.zst", "CSV.ZST", "TXT"])
@@ -37,7 +27,7 @@ def test_packings_in_letters_of_either_case(tmp_path: Path, ending: str) -> None
     prepare("table", tmp_path / "plain", source=plain)
     plain.unlink()
     source = tmp_path / f"events.{ending}"
-    source.write_bytes(packed(GOOD, ending))
+    source.write_bytes(packed(GOOD.encode(), ending))
     prepare("table", tmp_path / "out", source=source)
     assert content_of(tmp_path / "out") == content_of(tmp_path / "plain")
 
@@ -48,7 +38,7 @@ def test_parquet_in_capitals_and_parts_of_several_packings(tmp_path: Path) -> No
     parts.mkdir()
     for number, ending in enumerate(("CSV", "csv.zst", "csv.gz", "csv")):
         row = ROWS.splitlines()[number]
-        (parts / f"{number}.{ending}").write_bytes(packed(f"{HEADER}\n{row}\n", ending))
+        (parts / f"{number}.{ending}").write_bytes(packed(f"{HEADER}\n{row}\n".encode(), ending))
     prepare("table", tmp_path / "parts", source=parts)
     table = pd.read_csv(tmp_path / "first.csv")
     table.to_parquet(tmp_path / "events.PARQUET")
@@ -62,7 +52,8 @@ def test_a_zstd_file_that_was_cut_is_not_a_shorter_one(
     tmp_path: Path, kept: float, strict: bool
 ) -> None:
     write_source(tmp_path)
-    content = packed(HEADER + "\n" + "".join(f"{i % 50},{i},k,1\n" for i in range(200_000)), ".zst")
+    rows = "".join(f"{i % 50},{i},k,1\n" for i in range(200_000))
+    content = packed(f"{HEADER}\n{rows}".encode(), "csv.zst")
     source = tmp_path / "events.csv.zst"
     source.write_bytes(content[: int(kept * len(content))])
     message = "is no complete zstd file; fetch" if kept else "has no header line"
@@ -122,6 +113,36 @@ def test_keys_of_folders_are_columns_of_labels_too(tmp_path: Path) -> None:
         )
     prepare("table", tmp_path / "out", source=source)
     assert [row["label"] for row in rows_of(tmp_path / "out")] == [0, 1, 1]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (["2", "10", "-3"], [-3, 2, 10]),
+        (["2", "10", "a"], ["10", "2", "a"]),
+        (["2", "10", "007"], ["007", "10", "2"]),
+        (["2", "10", str(2**63)], ["10", "2", str(2**63)]),
+    ],
+)
+def test_ids_in_names_of_folders_are_as_in_a_csv_file(
+    tmp_path: Path, kind: str, ids: list[str], expected: list[Any]
+) -> None:
+    write_source(tmp_path).unlink()
+    for place in ids:
+        part = tmp_path / "events" / f"client={place}" / f"x.{kind}"
+        part.parent.mkdir(parents=True)
+        table = pd.DataFrame({"when": [0, 1], "kind": ["a", "b"], "amount": [1.5, 2.0]})
+        table.to_csv(part, index=False) if kind == "csv" else table.to_parquet(part)
+    prepare("table", tmp_path / "out", source=tmp_path / "events")
+    rows = "".join(f"{place},0,a,1.5\n{place},1,b,2.0\n" for place in ids)
+    prepare("table", tmp_path / "plain", source=write_source(tmp_path, f"{HEADER}\n{rows}"))
+    for folder in ("out", "plain"):
+        found = [row["client"] for row in rows_of(tmp_path / folder)]
+        assert sorted(found) == expected
+    assert content_of(tmp_path / "out") == content_of(tmp_path / "plain")
+    coded = encode(tmp_path / "events", tmp_path / "out")
+    assert sorted(coded["client"].to_pylist()) == expected
 
 
 def test_a_column_of_the_file_comes_before_its_folder(tmp_path: Path) -> None:
