@@ -15,7 +15,7 @@ from grap_seq.prep.stages.usable import Usable
 from grap_seq.prep.stages.work import Work
 
 # Cells of time and fields: what is coded, sorted and grouped at once fits in any memory limit.
-VALUES_PER_BUCKET = 36_000_000
+VALUES_PER_BUCKET = 40_000_000
 CHECKED = "checked.json"
 
 
