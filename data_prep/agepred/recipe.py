@@ -16,6 +16,7 @@ from grap_seq.prep.read.sources import (
     part_files,
     parts_are_text,
     read_columns,
+    read_together,
     source_folder,
 )
 from grap_seq.prep.stages.cells import as_text
@@ -44,18 +45,17 @@ def _parts(source: Path | None) -> dict[str, Path]:
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
-    tables = {
-        name: read_columns(connection, path, ("client_id", LABEL) if name == "target" else COLUMNS)
-        for name, path in _parts(source).items()
-    }
-    if "target" in tables:
-        tables["target"] = connection.held(tables["target"])
+    parts = _parts(source)
+    target = parts.pop("target", None)
+    tables = {"transactions": read_together(connection, [*parts.values()], COLUMNS)}
+    if target is not None:
+        tables["target"] = connection.held(read_columns(connection, target, ("client_id", LABEL)))
     return tables
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Every transaction of both parts, as it stands."""
-    return ibis.union(*(tables[name] for name in ("train", "test") if name in tables))
+    return tables["transactions"]
 
 
 def labelled(source: Path | None) -> bool:

@@ -18,6 +18,7 @@ from grap_seq.prep.read.sources import (
     part_files,
     parts_are_text,
     read_columns,
+    read_together,
     source_folder,
 )
 from grap_seq.prep.stages.cells import as_number, as_text
@@ -53,18 +54,17 @@ def _parts(source: Path | None) -> dict[str, Path]:
 
 
 def read(connection: Any, source: Path | None) -> dict[str, ir.Table]:
-    tables = {
-        name: read_columns(connection, path, TARGET if name == "target" else COLUMNS)
-        for name, path in _parts(source).items()
-    }
-    if "target" in tables:
-        tables["target"] = connection.held(tables["target"])
+    parts = _parts(source)
+    target = parts.pop("target", None)
+    tables = {"transactions": read_together(connection, [*parts.values()], COLUMNS)}
+    if target is not None:
+        tables["target"] = connection.held(read_columns(connection, target, TARGET))
     return tables
 
 
 def events(tables: dict[str, ir.Table]) -> ir.Table:
     """Every transaction of both parts, with a time that runs forward."""
-    rows = ibis.union(*(tables[name] for name in ("train", "test") if name in tables))
+    rows = tables["transactions"]
     return rows.select(
         "__file",
         "app_id",

@@ -20,14 +20,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
 from grap_seq.prep.engines.connect import connect, versions
 from grap_seq.prep.fetch.address import as_source, fetch, shown
+from grap_seq.prep.folder.disk import TooLittleDisk, check_disk
 from grap_seq.prep.folder.gaps import doubtful, median_gap
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of
 from grap_seq.prep.folder.output import check_output, continue_or_clear, locked, replace
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.folder.unseen import count_unseen
+from grap_seq.prep.stages.buckets import Buckets
 from grap_seq.prep.stages.counts import check_splits, count, with_classes, without_labels
+from grap_seq.prep.stages.fitted import fitted
 from grap_seq.prep.stages.labels import label_path
 from grap_seq.prep.stages.parts import part_paths, write_bucket
+from grap_seq.prep.stages.reading import read
+from grap_seq.prep.stages.sequences import find_sequences
+from grap_seq.prep.stages.usable import Usable
 from grap_seq.prep.stages.work import Work
 from grap_seq.terminal import progress
 
@@ -70,6 +76,7 @@ def prepare(
     Raises:
         FileExistsError: `output` exists, or another preparation is writing it.
         FileNotFoundError: the source or the description is missing.
+        OSError: the disk is too small for what is needed, or was filled meanwhile.
         ValueError: bad input; the message names file, row and column.
         ConnectionError: an address that cannot be read.
     """
@@ -103,12 +110,15 @@ def prepare(
             )
             try:
                 work = Work(folder, connection, chosen, strict, files, stored)
+                check_disk(files, work.store.held, partial)
                 manifest = _run(work, partial, source, files, engine, origin)
             finally:
                 connection.disconnect()
         except (ValueError, FileNotFoundError):
             # The input has to change, so nothing of this can be used again.
             shutil.rmtree(partial, ignore_errors=True)
+            raise
+        except TooLittleDisk:
             raise
         except OSError as error:
             if error.errno != errno.ENOSPC and "No space left" not in str(error):
@@ -136,18 +146,20 @@ def _run(
 ) -> Manifest:
     with progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as shown:
         task = shown.add_task(f"{work.spec.name}: reading events", total=None)
-        facts = work.read(source)
+        reading = read(work, source)
         shown.update(task, description=f"{work.spec.name}: sequences and labels")
+        usable = Usable(work, reading.time)
         with work.connection.clear_errors("finding sequences and labels"):
-            sequences = work.sequences()
+            sequences = find_sequences(work, usable)
             counts = count(work.connection, sequences, work.spec)
         new = work.stored is None
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
-        work.partition(sequences)
+        buckets = Buckets(work)
+        buckets.fill(usable, sequences)
         shown.update(task, description=f"{work.spec.name}: vocabularies")
-        state = work.state(sequences)
+        state = fitted(work, buckets, sequences, reading)
         state.save(partial)
         schema = state.schema()
         schema.save(partial)
@@ -156,8 +168,8 @@ def _run(
         shown.update(task, description=f"{work.spec.name}: sequences", total=number)
         for bucket in range(number):
             if not all(path.exists() for path in part_paths(partial, bucket).values()):
-                write_bucket(work, sequences, state, bucket, partial, mean)
-            work.forget(bucket)
+                write_bucket(buckets, sequences, state, bucket, partial, mean)
+            buckets.forget(bucket)
             shown.advance(task)
     splits = with_classes(counts, state.labels, work.spec)
     expected = work.recipe.expected(source) if new else {}
@@ -165,7 +177,7 @@ def _run(
     if new and (doubt := doubtful(median_gap(partial), schema.time_unit)) is not None:
         warnings.append(doubt)
     unseen = {} if new else count_unseen(partial, schema)
-    dropped = {**facts["dropped"], **work.problems.counts}
+    dropped = {**reading.dropped, **work.problems.counts}
     manifest = Manifest(
         dataset=work.spec.name,
         splits=splits,

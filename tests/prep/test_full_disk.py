@@ -11,7 +11,7 @@ import pytest
 
 from grap_seq.prep.engines.duckdb import DuckDB
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.stages import work
+from grap_seq.prep.stages import sequences
 from tests.faults import Driver, compiler
 from tests.prep.helpers import content_of, write_source
 
@@ -31,7 +31,7 @@ def several(folder: Path, source: str) -> None:
     """Prepare with work files and in several buckets, as large data are."""
     with (
         mock.patch.object(DuckDB, "holds", return_value=False),
-        mock.patch.object(work, "VALUES_PER_BUCKET", 200),
+        mock.patch.object(sequences, "VALUES_PER_BUCKET", 200),
     ):
         prepare("table", folder / "out", source=Path(source), threads=1)
 

@@ -19,7 +19,7 @@ from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
-from grap_seq.prep.stages import work as stages
+from grap_seq.prep.stages import sequences as stages
 from grap_seq.prep.transform import encode
 from grap_seq.schema import SPLITS, Schema
 from tests.prep.helpers import SPEC, content_of, rewrite_manifest, rows_of

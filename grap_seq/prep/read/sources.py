@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import ibis
 import ibis.expr.types as ir
 
 from grap_seq.names import nearest
@@ -97,6 +98,20 @@ def read_columns(connection: Connection, path: Path, names: Sequence[str]) -> ir
         ValueError: a column is missing.
     """
     return _columns(read_table(connection, path), path, names, ("__file",))
+
+
+def read_together(connection: Connection, paths: Sequence[Path], names: Sequence[str]) -> ir.Table:
+    """As `read_columns`, of several tables one after the other.
+
+    Alike, they are read as one: with a union, the rows of the second half would wait on the disk
+    until the first is written.
+    """
+    tables = [read_table(connection, path) for path in paths]
+    kinds = {is_text(path) for path in paths}
+    if len(kinds) == 1 and all(table.schema() == tables[0].schema() for table in tables):
+        return _columns(read_table(connection, *paths), paths[0], names, ("__file",))
+    parts = zip(tables, paths, strict=True)
+    return ibis.union(*(_columns(table, path, names, ("__file",)) for table, path in parts))
 
 
 def _columns(table: ir.Table, path: Path, names: Sequence[str], also: Sequence[str]) -> ir.Table:

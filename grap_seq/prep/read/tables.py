@@ -6,6 +6,7 @@ instead of ending the read with an engine's own message. Typed sources keep thei
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from grap_seq.prep.engines.base import Connection
 
 
-def read_table(connection: Connection, source: Path, *, numbered: bool = False) -> ir.Table:
+def read_table(
+    connection: Connection, source: Path, *more: Path, numbered: bool = False
+) -> ir.Table:
     """The table with a column `__file` beside its own; columns of CSV files are all text.
 
     Args:
+        source: file, folder or pattern.
+        more: others of the same kind and columns, whose rows follow.
         numbered: whether to add the row's number in its file as `__row`. Tables with lists, which
             become several rows each, have it always.
     """
-    paths = table_files(source)
+    paths = [file for place in (source, *more) for file in table_files(place)]
     with connection.clear_errors(f"reading {source}"):
         if is_text(source):
             separator, columns = read_header(paths)
@@ -44,7 +49,8 @@ def read_table(connection: Connection, source: Path, *, numbered: bool = False) 
             table = connection.read_parquet(paths, numbered=numbered)
             if not numbered and any(kind.is_array() for kind in table.schema().types):
                 table = connection.read_parquet(paths, numbered=True)
-        return with_folder_columns(table, source, paths)
+        base = Path(os.path.commonpath([source, *more])) if more else source
+        return with_folder_columns(table, base, paths)
 
 
 def to_arrow(frame: Any) -> pa.Table:

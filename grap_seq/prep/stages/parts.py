@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 
 from grap_seq.files import atomic_write
 from grap_seq.prep.folder.state import State
+from grap_seq.prep.stages.buckets import Buckets
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.grouping import group_events, list_types, with_id
 from grap_seq.prep.stages.label_codes import label_codes
 from grap_seq.prep.stages.local_labels import label_lists
-from grap_seq.prep.stages.work import Work
 from grap_seq.schema import LABEL, LABEL_UNTIL, POSITION, SPLITS, UNTIL
 
 # Events in a row group: small enough to read one at a time, large enough to compress well.
@@ -28,10 +28,15 @@ def part_paths(folder: Path, bucket: int) -> dict[str, Path]:
 
 
 def write_bucket(
-    work: Work, sequences: ir.Table, state: State, bucket: int, folder: Path, mean_events: float
+    buckets: Buckets,
+    sequences: ir.Table,
+    state: State,
+    bucket: int,
+    folder: Path,
+    mean_events: float,
 ) -> None:
     """Write the parts of one bucket under temporary names and rename them."""
-    table = bucket_table(work, sequences, state, bucket)
+    table = bucket_table(buckets, sequences, state, bucket)
     rows = max(1, int(EVENTS_PER_GROUP / mean_events))
     # Numbers hardly repeat: looking for those that do makes files larger and takes longer.
     repeated = [f"{name}.list.element" for name in state.categorical]
@@ -47,12 +52,13 @@ def write_bucket(
             )
 
 
-def bucket_table(work: Work, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
+def bucket_table(buckets: Buckets, sequences: ir.Table, state: State, bucket: int) -> pa.Table:
     """The sequences of a bucket sorted by id, with their labels and `__split`."""
-    with work.connection.clear_errors(f"grouping bucket {bucket}"):
+    connection = buckets.work.connection
+    with connection.clear_errors(f"grouping bucket {bucket}"):
         here = sequences.filter(sequences["__bucket"] == bucket)
-        known = work.connection.to_pyarrow(here.order_by("__number"))
-        found = work.bucket(bucket)
+        known = connection.to_pyarrow(here.order_by("__number"))
+        found = buckets.table(bucket)
     if found is None:
         table = list_types(state).empty_table()
     else:

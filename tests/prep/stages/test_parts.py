@@ -11,7 +11,7 @@ import pytest
 
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.stages import parts
-from grap_seq.prep.stages import work as stages
+from grap_seq.prep.stages import sequences as stages
 from tests.prep.helpers import write_source
 
 
