@@ -1,9 +1,11 @@
-"""Preparing at full size: memory, time and disk as events grow; ptls beside it; kill -9 on the way.
+"""Preparing at full size: memory, time and disk as events grow; others beside it; kill -9.
 
 1. AlfaBattle-like events (15 categories, 2 numbers and a time: 18 fields with the one between
    transactions), 30 and 120 million, generated block by block; a process each, limited to 1 GB.
 2. A table of 2 million events (20,000 sequences, two categories, two numbers, a time), prepared by
-   us and by the pandas preprocessor of pytorch-lifestream in the same run.
+   us, by the pandas preprocessor of pytorch-lifestream, and made lists in DuckDB's own SQL, which
+   neither codes nor scales anything; and the same with AlfaBattle's fields. Three times in turn,
+   one thread, the median.
 3. 12 million events, killed at up to five random moments and started again, compared with an
    undisturbed run byte by byte.
 
@@ -21,6 +23,7 @@ import multiprocessing
 import random
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -31,6 +34,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import yaml
@@ -145,6 +149,19 @@ def prepare_table(source: Path, output: Path) -> None:
     prepare("table", output, source=source, threads=1)
 
 
+def prepare_fields(source: Path, output: Path) -> None:
+    prepare("alfabattle", output, source=source, threads=1)
+
+
+def sql_lists(source: str, sequence: str, time: str, output: Path) -> None:
+    """Lists in the order of time, by the engine alone."""
+    engine = duckdb.connect(config={"threads": 1, "memory_limit": "2GB"})
+    names = [name for name in engine.sql(f"FROM '{source}'").columns if name != sequence]
+    lists = ", ".join(f'list("{name}" ORDER BY "{time}") AS "{name}"' for name in names)
+    table = engine.sql(f"SELECT {sequence}, {lists} FROM '{source}' GROUP BY 1 ORDER BY 1")
+    table.write_parquet(str(output), compression="zstd")
+
+
 def ptls_preprocess(source: Path) -> None:
     """The same table through ptls's own preprocessor, in memory and in this process.
 
@@ -173,17 +190,33 @@ def ptls_preprocess(source: Path) -> None:
     preprocessor.fit_transform(pd.read_parquet(source))
 
 
-def beside_ptls(events: int, place: Path) -> list[Row]:
-    """Both on the same table; the first row is ours."""
-    source = write_table(place, events)
-    rows = []
-    for name, result in (
-        ("grap_seq", alone(prepare_table, source, place / "out")),
-        ("ptls", alone(ptls_preprocess, source)),
-    ):
-        rows.append({"by": name, "events": events, **result})
-        rows[-1]["events_per_cpu_second"] = events / result["cpu_seconds"]
+def beside_others(events: int, place: Path, times: int = 3) -> list[Row]:
+    """Two tables by everyone who can, in turn; CPU seconds are the median."""
+    source, fields = write_table(place / "table", events), place / "fields"
+    synth("alfabattle", fields, events, 0)
+    parts, lists = f"{fields}/*_transactions/*.parquet", place / "lists.parquet"
+    contenders: dict[tuple[str, str], tuple[Any, ...]] = {
+        ("5 columns", "grap_seq"): (prepare_table, source, place / "out"),
+        ("5 columns", "DuckDB"): (sql_lists, str(source), "customer", "moment", lists),
+        ("5 columns", "ptls"): (ptls_preprocess, source),
+        ("18 fields", "grap_seq"): (prepare_fields, fields, place / "out"),
+        ("18 fields", "DuckDB"): (sql_lists, parts, "app_id", "days_before", lists),
+    }
+    found: dict[tuple[str, str], list[Row]] = {name: [] for name in contenders}
+    for _ in range(times):
+        for name, call in contenders.items():
+            found[name].append(alone(*call))
+            shutil.rmtree(place / "out", ignore_errors=True)
     shutil.rmtree(place)
+    rows: list[Row] = []
+    for (table, by), results in found.items():
+        row: Row = {"table": table, "by": by, "events": events}
+        for what in ("cpu_seconds", "peak_mb"):
+            row[what] = statistics.median(result[what] for result in results)
+        row["events_per_cpu_second"] = events / row["cpu_seconds"]
+        ours = next((r["cpu_seconds"] for r in rows if r["table"] == table), row["cpu_seconds"])
+        row["times_ours"] = row["cpu_seconds"] / ours
+        rows.append(row)
     return rows
 
 
@@ -267,14 +300,14 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="a tenth, and no results file")
     parser.add_argument("--folder", type=Path, help="where to work; default: a temporary folder")
-    parser.add_argument("--part", choices=["scale", "ptls", "killed"], help="one of the three")
+    parser.add_argument("--part", choices=["scale", "others", "killed"], help="one of the three")
     arguments = parser.parse_args()
     unit = MILLION // 10 if arguments.quick else MILLION
     results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         place = Path(name)
-        if arguments.part in (None, "ptls"):
-            results["ptls"] = beside_ptls(2 * unit, place / "ptls")
+        if arguments.part in (None, "others"):
+            results["others"] = beside_others(2 * unit, place / "others")
         if arguments.part in (None, "killed"):
             results["killed"] = [killed(12 * unit, place / "killed")]
         if arguments.part in (None, "scale"):

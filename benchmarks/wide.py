@@ -1,12 +1,13 @@
 """Cost of many fields: 10, 100 and 1,000, from the table to the scores.
 
-4,000 events of 100 clients, four of five fields categorical with 20 values. Prepared, trained for
-two steps with GraP and with equal weights, embedded, evaluated with few trees: a process each, one
-thread, with the CPU seconds and the peak memory of the whole process, start included.
+4,000 events of 100 clients, four of five fields categorical with 20 values. Looked at (`prepare
+--suggest`), prepared, trained for two steps with GraP and with equal weights, embedded, evaluated
+with few trees, shown as a report: a process each, one thread, with the CPU seconds and the peak
+memory of the whole process, start included.
 
 Linux only.
 
-    python -m benchmarks.wide [--fields 10 100 1000]
+    python benchmarks/wide.py [--fields 10 100 1000]
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 import multiprocessing
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +74,24 @@ def _run(command: str, arguments: list[str]) -> dict[str, float]:
     return {"cpu_seconds": time.process_time(), "peak_mb": resident("VmHWM") / 1e6}
 
 
-def one_size(fields: int, place: Path) -> dict[str, Any]:
-    """Every command on a table of so many fields."""
+def one_size(fields: int, place: Path) -> Iterator[tuple[str, dict[str, float]]]:
+    """Every command on a table of so many fields, and what it took."""
     source, prepared, run = write_table(place, fields), place / "prepared", place / "run"
+    data = ["dataset=table", f"source={source}", f"output={prepared}", "threads=1"]
     train = ["dataset=table", f"prepared={prepared}", "trainer=smoke", "trainer.max_steps=2"]
     train += ["trainer.threads=1"]
-    return {
-        "prepare": measured(
-            "prepare", ["dataset=table", f"source={source}", f"output={prepared}", "threads=1"]
-        ),
-        "train_grap": measured("pretrain", [*train, f"run={run}"]),
-        "train_equal": measured("pretrain", [*train, f"run={place / 'equal'}", "weighting=equal"]),
-        "embed": measured("embed", [f"run={run}", "threads=1"]),
-        "evaluate": measured("evaluate", [f"run={run}", "threads=1", TREES]),
-    }
+    looking = ["--suggest", f"source={source}", f"spec={place / 'suggested.yaml'}"]
+    yield "suggest", measured("prepare", looking)
+    yield "prepare", measured("prepare", data)
+    yield "train_grap", measured("pretrain", [*train, f"run={run}"])
+    equal = [f"run={place / 'equal'}", "weighting=equal"]
+    yield "train_equal", measured("pretrain", [*train, *equal])
+    yield "embed", measured("embed", [f"run={run}", "threads=1"])
+    yield "evaluate", measured("evaluate", [f"run={run}", "threads=1", TREES])
+    yield "report", measured("report", [f"run={run}"])
 
 
-def show(results: dict[str, Any]) -> None:
+def show(results: dict[str, dict[str, Any]]) -> None:
     table = Table(box=MARKDOWN)
     table.add_column("fields", justify="right")
     for name in next(iter(results.values())):
@@ -105,11 +108,16 @@ def main() -> None:
     )
     parser.add_argument("--fields", type=int, nargs="+", default=[10, 100, 1000])
     arguments = parser.parse_args()
-    results = json.loads(RESULTS.read_text("utf-8")) if RESULTS.is_file() else {}
+    results: dict[str, dict[str, Any]] = {}
+    if RESULTS.is_file():
+        results = json.loads(RESULTS.read_text("utf-8"))
     for fields in arguments.fields:
         with tempfile.TemporaryDirectory() as place:
-            results[str(fields)] = one_size(fields, Path(place))
-        write_json(RESULTS, results)
+            row = results[str(fields)] = {}
+            for name, found in one_size(fields, Path(place)):
+                # At once: a size takes minutes.
+                row[name] = found
+                write_json(RESULTS, results)
     show(results)
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from grap_seq.layout import Layout
+from grap_seq.block import Movable, joined, split
+from grap_seq.layout import Layout, Lengths
 
 
 @dataclass(frozen=True)
-class Batch:
+class Batch(Movable):
     """N events in R rows, each row a crop of a sequence.
 
     Attributes:
@@ -25,7 +26,10 @@ class Batch:
             float32.
         owners: which sequence of the batch a row is from, shape (R,).
         views: rows that are no windows beside their views, shape (V,), rising.
+        views_each: how many of them every sequence that has any has, shape (S,), where the host can
+            read it without waiting for a device.
         has_next: whether an event of its row follows that is to be predicted, shape (N,), bool.
+        predicted: of how many events that is true.
         labels: code of each row's label (see `schema.Label`), shape (R,); of each label where rows
             have several, shape (L,).
         label_events: where rows have several labels, the flat position of each one's event, shape
@@ -39,7 +43,9 @@ class Batch:
     gaps: Tensor
     owners: Tensor
     views: Tensor
+    views_each: Lengths
     has_next: Tensor
+    predicted: int
     labels: Tensor
     label_events: Tensor | None = None
     until: Tensor | None = None
@@ -52,20 +58,24 @@ class Batch:
         """N."""
         return self.layout.events
 
-    def to(self, device: Any, non_blocking: bool = False) -> Batch:
-        """The same batch on a device."""
-        return self._mapped(lambda item: item.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Batch:
-        """The same batch in memory that a GPU can read by itself."""
-        return self._mapped(lambda item: item.pin_memory())
-
-    def _mapped(self, change: Callable[[Any], Any]) -> Batch:
-        changed: dict[str, Any] = {}
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        changed = vars(self).copy()
+        for name, value in changed.items():
             if isinstance(value, dict):
-                changed[field.name] = {name: change(item) for name, item in value.items()}
-            elif value is not None:
-                changed[field.name] = change(value)
+                changed[name] = {key: change(item) for key, item in value.items()}
+            elif isinstance(value, Movable):
+                changed[name] = value.mapped(change)
+            elif isinstance(value, Tensor):
+                changed[name] = change(value)
         return Batch(**changed)
+
+    def __getstate__(self) -> tuple[Tensor, dict[str, Any]]:
+        # On its way from a loader's worker a batch is one piece of shared memory, not dozens.
+        shapes = self.mapped(lambda tensor: torch.empty_like(tensor, device="meta"))
+        return joined(self.tensors()), vars(shapes)
+
+    def __setstate__(self, state: tuple[Tensor, dict[str, Any]]) -> None:
+        block, shapes = state
+        vars(self).update(shapes)
+        views = split(block, self.tensors())
+        vars(self).update(vars(self.mapped(lambda shape: next(views))))

@@ -145,7 +145,7 @@ def embed(arguments: list[str]) -> None:
 
     set_threads(settings.threads)
     given = None if settings.output is None else Path(settings.output)
-    model = load(run)
+    model = load(run, device=settings.device)
     if settings.eval_length is not None:
         model.eval_length = settings.eval_length
     output = model.embed_folder(prepared, settings.batch_events, given)

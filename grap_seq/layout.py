@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from ptls.data_load.padded_batch import PaddedBatch
 from torch import Tensor
 
+from grap_seq.block import Movable, sent
+
 # Largest share of padded cells in a rectangle.
 MAX_PADDING = 0.1
 Lengths = NDArray[np.int64]
@@ -62,7 +64,7 @@ class Rectangles:
         return sum(rows * length for rows, length in self.shapes)
 
 
-class Layout:
+class Layout(Movable):
     """R rows one behind the other, N events together.
 
     Args:
@@ -86,7 +88,6 @@ class Layout:
         self.ends = torch.from_numpy(stops - 1)
         self.starts = torch.from_numpy(stops - self.sizes)
         self.row = torch.from_numpy(np.repeat(np.arange(len(self.sizes)), self.sizes))
-        self.device = torch.device("cpu")
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -95,6 +96,11 @@ class Layout:
     def events(self) -> int:
         """N."""
         return int(self.sizes.sum())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the indices are."""
+        return self.lengths.device
 
     @property
     def position(self) -> Tensor:
@@ -144,7 +150,7 @@ class Layout:
         return rows, rank
 
     def _on_device(self, values: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(values).to(self.device, non_blocking=True)
+        return sent(torch.from_numpy(values), self.device)
 
     def pack(self, values: Tensor) -> Tensor:
         """Flat values (N, ...) in the order of time steps."""
@@ -182,17 +188,7 @@ class Layout:
         _ = self.packing, self.rectangles
         return self
 
-    def to(self, device: Any, non_blocking: bool = False) -> Layout:
-        """The same layout with its indices on a device."""
-        moved = self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
-        moved.device = torch.device(device)
-        return moved
-
-    def pin_memory(self) -> Layout:
-        """The same layout in memory that a GPU can read by itself."""
-        return self._mapped(Tensor.pin_memory)
-
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Layout:
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Layout:
         copy = object.__new__(Layout)
         for name, value in self.__dict__.items():
             if isinstance(value, Packing):

@@ -41,6 +41,7 @@ POSITIVE = number(0, above=True)
 # Threads and processes: a slip of the finger here brings a machine down.
 PROCESSES = whole(1, 1024)
 NONFINITE = r"stop|skip:([1-9]\d*)"
+DEVICE = r"auto|cpu|cuda(:\d{1,3})?"
 DURATION = r"(\d*[1-9]\d*) ?(s|min|h)"
 # A folder, or numbers by the names of losses.
 WEIGHTS = Kind(
@@ -118,6 +119,11 @@ KINDS: dict[str, Kind] = {
     "fraction": number(0, 1, above=True),
     "select": choice(AUTO, "probe", "loss", "last"),
     "accelerator": choice("cpu", "gpu"),
+    "device": Kind(
+        "auto for a GPU where there is one, cpu, cuda, or a certain GPU such as cuda:1",
+        lambda value: re.fullmatch(DEVICE, str(value)) is not None,
+        as_typed=DEVICE,
+    ),
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "matmul_precision": choice("highest", "high", "medium"),
     "devices": PROCESSES,

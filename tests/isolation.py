@@ -46,8 +46,10 @@ def _torch() -> Iterator[None]:
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     precision, grad = torch.get_float32_matmul_precision(), torch.is_grad_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
+    tf32 = torch.backends.cudnn.allow_tf32
     torch.manual_seed(0)
     yield
+    torch.backends.cudnn.allow_tf32 = tf32
     torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)
     torch.set_float32_matmul_precision(precision)

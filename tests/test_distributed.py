@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -113,7 +114,9 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
             time_gaps(times.flatten(), layout),
             owners=layout.starts,
             views=torch.arange(len(inputs)),
+            views_each=np.ones(len(inputs), np.int64),
             has_next=has_next,
+            predicted=3 * len(inputs),
             labels=labels,
         )
         loss = heads[name](inputs.flatten(0, 1), batch, draw(batch, ["next"])["next"]).loss

@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from grap_seq import cli
+from grap_seq.prep.describe.spec import DatasetSpec
+from grap_seq.prep.describe.suggest import suggest
 from grap_seq.prep.engines.duckdb import DuckDB
 from grap_seq.prep.folder.validate import validate
 from grap_seq.prep.prepare import prepare
@@ -55,7 +57,21 @@ class Counted:
         return call
 
 
-def test_the_number_of_queries_is_that_of_two_fields(
+def test_sixteen_fields_more_are_a_query_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = []
+    for fields in (5, 20, 40):
+        source = write_wide(tmp_path / str(fields), fields)
+        with monkeypatch.context() as patch:
+            counted = Counted(patch)
+            prepare("table", tmp_path / f"out{fields}", source=source)
+            counts.append(counted.count)
+    # 4, 16 and 32 of them are categorical.
+    assert [count - counts[0] for count in counts] == [0, 0, 1]
+
+
+def test_a_suggestion_asks_no_more_of_many_columns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = []
@@ -63,9 +79,11 @@ def test_the_number_of_queries_is_that_of_two_fields(
         source = write_wide(tmp_path / str(fields), fields)
         with monkeypatch.context() as patch:
             counted = Counted(patch)
-            prepare("table", tmp_path / f"out{fields}", source=source)
+            spec = DatasetSpec.load(suggest(source, tmp_path / f"{fields}.yaml"))
             counts.append(counted.count)
-    assert counts[0] == counts[1] > 10
+        assert len(spec.categorical) + len(spec.numerical) == fields
+        assert (spec.id, spec.time, spec.label) == ("client", "when", ("y",))
+    assert counts[0] == counts[1] > 2
 
 
 def test_of_ten_thousand_columns_five_are_read(tmp_path: Path) -> None:

@@ -53,18 +53,21 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = MAX_PA
     times = events.pop(TIME)
     rows = np.repeat([crop.row for crop in crops], layout.sizes)
     events |= {name: torch.from_numpy(v[rows]) for name, v in sequences.static.items()}
-    windows = np.array([crop.window for crop in crops])
+    windows = np.array([crop.window for crop in crops], bool)
     has_next = torch.from_numpy(np.repeat(windows | (not windows.any()), layout.sizes))
     has_next[layout.ends] = False
     labels, label_events = _labels(sequences, crops, layout)
+    owners, views = np.array([crop.owner for crop in crops], np.int64), np.flatnonzero(~windows)
     return Batch(
         layout=layout.prepare(),
         fields=events,
         times=times,
         gaps=time_gaps(times, layout),
-        owners=torch.tensor([crop.owner for crop in crops]),
-        views=torch.from_numpy(np.flatnonzero(~windows)),
+        owners=torch.from_numpy(owners),
+        views=torch.from_numpy(views),
+        views_each=np.unique(owners[views], return_counts=True)[1],
         has_next=has_next,
+        predicted=int(has_next.sum()),
         labels=labels,
         label_events=label_events,
         until=_until(sequences, crops) if sequences.schema.until else None,

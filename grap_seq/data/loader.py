@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -118,30 +119,78 @@ class EpochBatches(Dataset[Batch]):
         ]
 
 
-class Remaining(Sampler[int]):
-    """Numbers of an epoch's batches from `first` on; its length is that of the whole epoch."""
+class Epochs(Dataset[Batch]):
+    """Batches of any epoch by epoch and step, so that workers can stay when an epoch ends.
 
-    def __init__(self, first: int, batches: int) -> None:
-        self.first, self.batches = first, batches
+    Args:
+        make: the batches of an epoch, from its number.
+    """
+
+    def __init__(self, make: Callable[[int], EpochBatches]) -> None:
+        self.make = make
+        self._last: EpochBatches | None = None
+
+    def of(self, epoch: int) -> EpochBatches:
+        """Those of an epoch; the last one that was asked for is kept."""
+        if self._last is None or self._last.epoch != epoch:
+            self._last = self.make(epoch)
+        return self._last
+
+    def __getitem__(self, place: tuple[int, int]) -> Batch:
+        epoch, step = place
+        return self.of(epoch)[step]
+
+
+class Places(Sampler[tuple[int, int]]):
+    """Epoch and step of an epoch's batches; of the first epoch they may begin at a later step.
+
+    Args:
+        epoch: the epoch to begin with; `set_epoch` is how Lightning says that another one begins.
+        batches: in an epoch; the length is that of a whole one, up to which Lightning counts on.
+        first: the step to begin that epoch with.
+    """
+
+    def __init__(self, epoch: int, batches: int, first: int = 0) -> None:
+        self.epoch, self.batches = epoch, batches
+        self._begun, self._first = epoch, first
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next iteration is over another epoch."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.batches
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(range(self.first, self.batches))
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        first = self._first if self.epoch == self._begun else 0
+        return zip(repeat(self.epoch), range(first, self.batches), strict=False)
 
 
-def loader(dataset: EpochBatches, workers: int = 0, first: int = 0) -> DataLoader[Batch]:
-    """A DataLoader over whole batches, in order, from batch `first` on.
+def loader(
+    dataset: EpochBatches | Epochs,
+    workers: int = 0,
+    places: Places | None = None,
+    *,
+    pinned: bool = False,
+) -> DataLoader[Batch]:
+    """A DataLoader over whole batches, in order.
 
-    Its length is that of the whole epoch: Lightning counts on from `first` up to there.
+    Workers stay from epoch to epoch where batches are those of many epochs. Those of one epoch go
+    when it ends: waiting for a validation they would take memory.
+
+    Args:
+        dataset: the batches.
+        workers: processes that make them; none: this one does.
+        places: which of them, of `Epochs`.
+        pinned: put batches into memory that a GPU can read by itself.
     """
-    sampler = Remaining(first, len(dataset))
     return DataLoader(
         dataset,
         batch_size=None,
-        sampler=sampler,
+        sampler=places,
         num_workers=workers,
+        persistent_workers=workers > 0 and isinstance(dataset, Epochs),
+        pin_memory=pinned,
         worker_init_fn=_begin,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
 from grap_seq.memory import is_out_of_memory
@@ -61,20 +63,23 @@ def embed_rows(
     starts = np.maximum(0, stops - eval_length)
     ends: list[float | None] = [None] * len(rows) if until is None else until.tolist()
     order = np.argsort(starts - stops, kind="stable")
+    crops = (
+        [Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0, until=ends[i]) for i in chosen]
+        for chosen in _by_events(order, stops - starts, batch_events)
+    )
     parts: list[Any] = []
     with torch.inference_mode():
-        for chosen in _by_events(order, stops - starts, batch_events):
-            crops = [
-                Crop(int(rows[i]), int(starts[i]), int(stops[i]), 0, until=ends[i]) for i in chosen
-            ]
-            try:
-                batch = collate(sequences, crops).to(device)
-                vectors = model.embed(batch).float().cpu().numpy()
-            except (MemoryError, RuntimeError) as error:
-                if is_out_of_memory(error):
-                    raise ValueError(_too_long(sequences, crops)) from error
-                raise
-            _check_finite(vectors, sequences, crops)
+        batches = _batches(sequences, crops, device)
+        current = next(batches, None)
+        while current is not None:
+            cut, batch = current
+            with _explained(sequences, cut):
+                found = model.embed(batch).float()
+            # A GPU is at work while the host makes the next batch; only then is it waited for.
+            current = next(batches, None)
+            with _explained(sequences, cut):
+                vectors = found.cpu().numpy()
+            _check_finite(vectors, sequences, cut)
             parts.append(vectors)
     if not parts:
         raise ValueError("there are no sequences to embed")
@@ -82,6 +87,27 @@ def embed_rows(
     result = np.empty_like(stacked)
     result[order] = stacked
     return result
+
+
+def _batches(
+    sequences: Sequences, crops: Iterable[list[Crop]], device: torch.device
+) -> Iterator[tuple[list[Crop], Batch]]:
+    """Each batch's crops and the batch, made when it is asked for."""
+    for cut in crops:
+        with _explained(sequences, cut):
+            batch = collate(sequences, cut).sent(device)
+        yield cut, batch
+
+
+@contextmanager
+def _explained(sequences: Sequences, crops: list[Crop]) -> Iterator[None]:
+    """Say what to do where memory is not enough for these crops."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise ValueError(_too_long(sequences, crops)) from error
+        raise
 
 
 def _check_finite(vectors: NDArray[np.float32], sequences: Sequences, crops: list[Crop]) -> None:

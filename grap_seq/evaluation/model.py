@@ -17,6 +17,7 @@ from safetensors.torch import save as serialize
 
 from grap_seq import seal
 from grap_seq.data.sequences import Sequences
+from grap_seq.device import device_of
 from grap_seq.evaluation.embed import (
     CHUNK_ROWS,
     UNTRAINED,
@@ -31,6 +32,7 @@ from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import SPLITS, Schema
+from grap_seq.settings import AUTO
 from grap_seq.terminal import progress
 
 if TYPE_CHECKING:
@@ -56,20 +58,25 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
     seal.write_json(run, "model.json", description | made)
 
 
-def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
+def load(
+    run: str | Path, allow_classes: Iterable[str] = (), *, device: str | torch.device = AUTO
+) -> EmbeddingModel:
     """The embedding model of a run folder.
 
     Args:
         run: a folder written by `grap-seq pretrain`. It is data: no code of its own is run.
         allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
             in this process.
+        device: where it works: auto for a GPU where there is one, cpu, cuda, cuda:1, ...
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
         ValueError: a file of the run is damaged or of another run, another version made it, it
-            names a class that is not allowed, or a parameter is not finite.
+            names a class that is not allowed, a parameter is not finite, or there is no such
+            device.
     """
     allow(*allow_classes)
+    place = device_of(device)
     folder = Path(run)
     for name in (WEIGHTS, "model.json"):
         if not (folder / name).is_file():
@@ -77,7 +84,7 @@ def load(run: str | Path, allow_classes: Iterable[str] = ()) -> EmbeddingModel:
                 f"{folder} holds no finished run (no {name}); make it with"
                 " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
             )
-    return EmbeddingModel(folder)
+    return EmbeddingModel(folder, place)
 
 
 def _check_finite(tensors: Mapping[str, torch.Tensor], run: Path) -> None:
@@ -97,10 +104,11 @@ class EmbeddingModel:
         schema: the data it reads.
         description: how it was built, from model.json.
         eval_length: last events of a sequence that are used; the run's, unless set anew.
+        device: where the module works.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, device: torch.device | None = None) -> None:
+        self.run, self.device = run, device or torch.device("cpu")
         for name in ("schema.yaml", "vocab.json", "model.json", WEIGHTS):
             seal.check(run, name, REMEDY)
         self.schema = Schema.load(run)
@@ -117,7 +125,7 @@ class EmbeddingModel:
                 f"{run} was trained by another version of grap_seq, whose models have other"
                 " parameters; train it again, or install that version"
             ) from error
-        self.model.eval()
+        self.model.eval().to(self.device)
         self.eval_length = int(self.description["eval_length"])
 
     def embed(
@@ -211,7 +219,8 @@ class EmbeddingModel:
     def _untrained(self) -> SequenceModel:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.description.get("seed", 0))
-            return build_model(self.schema, self.description).eval()
+            # Fresh parameters are the CPU's random numbers, wherever they go.
+            return build_model(self.schema, self.description).eval().to(self.device)
 
     def _write(
         self, tables: Iterator[pa.Table], rows: int, target: Output, name: str, data: str

@@ -75,6 +75,7 @@ class EventEmbedding(nn.Module):
 
     low: Tensor  # (numbers,)
     high: Tensor  # (numbers,)
+    flagged: Tensor  # (flags,) numbers that have a missing flag
 
     def __init__(
         self,
@@ -128,12 +129,14 @@ class EventEmbedding(nn.Module):
         # Written down in the model's description, not in its parameters.
         self.register_buffer("low", torch.tensor([n.low for n in known]), persistent=False)
         self.register_buffer("high", torch.tensor([n.high for n in known]), persistent=False)
-        self.flagged = [index for index, number in enumerate(known) if number.missing]
+        flagged = [index for index, number in enumerate(known) if number.missing]
+        # A list as an index would be copied to a GPU in every step, which waits for it.
+        self.register_buffer("flagged", torch.tensor(flagged, dtype=torch.int64), persistent=False)
         scalars = len(self.numbers) + (0 if self.gap_table else 1)
         # No bias: the next layer takes it out again, or has one of its own.
         normed = scalars if normalize or width else 0
         self.scalar_norm = BatchNorm(normed, bias=False) if normed else None
-        self.inputs = columns + scalars + len(self.flagged)
+        self.inputs = columns + scalars + len(flagged)
         self.width = width or self.inputs
         self.table_norm = BatchNorm(columns, bias=False) if width and columns else None
         self.block = nn.Sequential()
@@ -161,7 +164,7 @@ class EventEmbedding(nn.Module):
         gaps = batch.gaps.clamp(0, self.max_time_gap)
         numbers = self.values(batch)
         missing = numbers.isnan()
-        flags = missing[:, self.flagged].to(numbers.dtype)
+        flags = missing.index_select(1, self.flagged).to(numbers.dtype)
         if self.gap_table is None:
             numbers = torch.cat([gaps[:, None], numbers], dim=1)
             missing = torch.cat([torch.zeros_like(gaps, dtype=torch.bool)[:, None], missing], dim=1)

@@ -13,6 +13,7 @@ past:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
@@ -21,6 +22,8 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 
+from grap_seq.block import Movable
+
 Placement: TypeAlias = Literal[
     "uniform", "bias_end", "bias_end_relaxed", "full", "last", "fixed", "none"
 ]
@@ -28,7 +31,7 @@ Selection: TypeAlias = Literal["random", "last", "none"]
 
 
 @dataclass(frozen=True)
-class History:
+class History(Movable):
     """T real tokens and R history tokens in one row of T + R.
 
     Attributes:
@@ -78,9 +81,8 @@ class History:
     def _blocks(self) -> dict[int, BlockMask]:
         return {}
 
-    def to(self, device: torch.device) -> History:
-        """The same on a device."""
-        return History(*(t.to(device) for t in (self.source, self.special, self.chosen)))
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> History:
+        return History(*map(change, (self.source, self.special, self.chosen)))
 
 
 def draw_positions(lengths: Tensor, frequency: float, placement: Placement) -> Tensor:

@@ -109,7 +109,7 @@ class HTTransformerEncoder(TransformerEncoder):
         else:
             history = insert(self._after(layout, placement), 1 + layout.sizes.max(), self.selection)
             tokens = Tokens.with_history(layout, history)
-            history = history.to(layout.device)
+            history = history.sent(layout.device)
         outputs = self.run(vectors, times, tokens, history)
         states = take(outputs[-1], tokens.events)
         if self.predict == "events":

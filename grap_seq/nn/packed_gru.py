@@ -26,9 +26,9 @@ def packed_gru(
         initial: state before the first step, (R, H) or (1, R, H), or None for zeros.
 
     Returns:
-        States (N, H) in the order of `x_ND`. On a CPU they have the dtype of the parameters, also
-        under autocast, which lowers the precision of products only; a second derivative is not
-        available there. Elsewhere both are as `rnn` has them.
+        States (N, H) in the order of `x_ND`, in the dtype of the parameters also under autocast. On
+        a CPU that lowers the precision of products only, and a second derivative is not available.
+        Elsewhere see `library_gru`.
     """
     assert rnn.num_layers == 1
     assert rnn.bias
@@ -38,9 +38,7 @@ def packed_gru(
     if initial is not None:
         initial = initial.reshape(sizes[0], rnn.hidden_size)
     if x_ND.device.type != "cpu":
-        packed = nn.utils.rnn.PackedSequence(x_ND, torch.tensor(sizes))
-        states: Tensor = rnn(packed, None if initial is None else initial[None])[0].data
-        return states
+        return library_gru(x_ND, sizes, rnn, initial)
     weights: list[Tensor] = [getattr(rnn, name) for name in PARAMETERS]
     lowered = torch.is_autocast_enabled("cpu")
     product_dtype = torch.get_autocast_dtype("cpu") if lowered else weights[0].dtype
@@ -50,7 +48,21 @@ def packed_gru(
     arguments: tuple[Any, ...] = (x_ND, *weights, initial, list(sizes), product_dtype)
     with torch.autocast("cpu", enabled=False):
         if needs_gradient:
-            states = GRURecurrence.apply(*arguments)  # type: ignore[no-untyped-call]
+            states: Tensor = GRURecurrence.apply(*arguments)  # type: ignore[no-untyped-call]
         else:
             states, _ = run_forward(False, *arguments)
+    return states
+
+
+def library_gru(x_ND: Tensor, sizes: Sequence[int], rnn: nn.GRU, initial: Tensor | None) -> Tensor:
+    """The same by PyTorch's own GRU, which is cuDNN's on a GPU.
+
+    Autocast is off: it gives a recurrent network float16 whatever dtype was asked for, and of the
+    gradients of many events nearly all are too small for that. TF32 products are a setting of
+    cuDNN: see `EachProcess`.
+    """
+    weight: Tensor = getattr(rnn, PARAMETERS[0])
+    with torch.autocast(x_ND.device.type, enabled=False):
+        packed = nn.utils.rnn.PackedSequence(x_ND.to(weight.dtype), torch.tensor(sizes))
+        states: Tensor = rnn(packed, None if initial is None else initial[None])[0].data
     return states

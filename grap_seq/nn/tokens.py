@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from grap_seq.block import Movable
 from grap_seq.layout import Layout
 from grap_seq.nn.history_tokens import History
 
@@ -16,7 +18,7 @@ from grap_seq.nn.history_tokens import History
 
 
 @dataclass(frozen=True)
-class Tokens:
+class Tokens(Movable):
     """Where everything stands in the flat list of tokens.
 
     Attributes:
@@ -82,17 +84,15 @@ class Tokens:
         ends = np.where(special[last], behind, first + rows.sizes - 1)
         events, specials = np.flatnonzero(~special & (position > 0)), np.flatnonzero(special)
 
-        def on(values: NDArray[np.int64]) -> Tensor:
-            return torch.from_numpy(values).to(rows.device, non_blocking=True)
+        if rows.device.type != "cpu":
+            # Attention wants them, and they go with the rest.
+            _ = layout.rectangles
+        numbers = (events, specials, row[specials], source, ends)
+        return cls(layout, *map(torch.from_numpy, numbers)).sent(rows.device)
 
-        return cls(
-            layout.to(rows.device),
-            on(events),
-            on(specials),
-            on(row[specials]),
-            on(source),
-            on(ends),
-        )
+    def mapped(self, change: Callable[[Tensor], Tensor]) -> Tokens:
+        tensors = self.events, self.special, self.special_row, self.source, self.ends
+        return Tokens(self.layout.mapped(change), *map(change, tensors))
 
     def assemble(self, events: Tensor, start: Tensor, special: Tensor | None) -> Tensor:
         """Tokens (P, H) from projected events (N, H), the start and the special vector (H,)."""

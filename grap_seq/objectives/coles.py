@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.distributed import gathered, world_size
+from grap_seq.layout import Lengths
 from grap_seq.objectives.means import Mean
 
 Reduction = Literal["mean", "sum"]
@@ -26,6 +28,7 @@ def contrastive_loss(
     margin: float = 0.5,
     negatives: int = 5,
     reduction: Reduction = "mean",
+    sizes: Lengths | None = None,
 ) -> Mean:
     """d^2 over all pairs of one owner plus max(0, margin - d)^2 over each row's nearest others.
 
@@ -35,21 +38,28 @@ def contrastive_loss(
         margin: negatives farther than this cost nothing.
         negatives: nearest rows of other owners taken for each row.
         reduction: "mean" over pairs or "sum".
+        sizes: rows of every owner, shape (owners,); None: they are counted, for which the host
+            waits.
 
     Returns:
         The loss, shape (), zero for a batch without any pair; and the number of pairs, 1 for a sum.
     """
+    if sizes is None:
+        sizes = np.unique(owners.cpu().numpy(), return_counts=True)[1]
+    rows, taken = len(owners), min(negatives, len(owners))
+    positives = int((sizes * (sizes - 1) // 2).sum())
+    existing = int((sizes * np.minimum(taken, rows - sizes)).sum())
     same = owners[:, None] == owners[None, :]
-    left, right = torch.triu(same, diagonal=1).nonzero(as_tuple=True)
+    left, right = torch.triu(same, diagonal=1).nonzero_static(size=positives).unbind(1)
     positive = F.pairwise_distance(embeddings[left], embeddings[right]).square()
     with torch.no_grad():
         distances = torch.cdist(embeddings, embeddings).masked_fill(same, torch.inf)
-        nearest, columns = distances.topk(min(negatives, len(owners)), dim=1, largest=False)
-        rows = torch.arange(len(owners), device=owners.device)[:, None].expand_as(columns)
-        exists = nearest.isfinite()
-    distance = F.pairwise_distance(embeddings[rows[exists]], embeddings[columns[exists]])
+        nearest, columns = distances.topk(taken, dim=1, largest=False)
+        row, place = nearest.isfinite().nonzero_static(size=existing).unbind(1)
+        other = columns[row, place]
+    distance = F.pairwise_distance(embeddings[row], embeddings[other])
     negative = F.relu(margin - distance).square()
-    total, pairs = positive.sum() + negative.sum(), len(positive) + len(negative)
+    total, pairs = positive.sum() + negative.sum(), positives + existing
     count = torch.full((), pairs if reduction == "mean" else 1, device=total.device)
     return Mean(total if reduction == "sum" else total / max(1, pairs), count)
 
@@ -57,6 +67,11 @@ def contrastive_loss(
 def in_each_process(found: Mean) -> Mean:
     """A mean that every process has computed of the whole batch, whose entries they share."""
     return Mean(found.loss, found.entries / world_size())
+
+
+def sizes_of_all(sizes: Lengths | None) -> Lengths | None:
+    """Rows of every owner in the whole batch, where a process knows them by itself."""
+    return sizes if world_size() == 1 else None
 
 
 def check_reduction(reduction: str) -> None:
@@ -85,15 +100,21 @@ class ColesHead(nn.Module):
         self.output = nn.Linear(width, size)
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
 
-    def forward(self, hidden: Tensor, owners: Tensor) -> Mean:
+    def forward(self, hidden: Tensor, owners: Tensor, sizes: Lengths | None = None) -> Mean:
         """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,).
 
         Of several processes each computes the loss of all their rows: hard negatives are those of
-        the whole batch. Owners must be numbered across processes.
+        the whole batch. Owners must be numbered across processes. `sizes`, see `contrastive_loss`,
+        are those of this process's rows.
         """
         embeddings = gathered(F.normalize(self.output(F.relu(hidden)).float(), dim=1))
         return in_each_process(
             contrastive_loss(
-                embeddings, gathered(owners), self.margin, self.negatives, self.reduction
+                embeddings,
+                gathered(owners),
+                self.margin,
+                self.negatives,
+                self.reduction,
+                sizes_of_all(sizes),
             )
         )

@@ -8,7 +8,13 @@ from torch.nn import functional as F
 from grap_seq.batch import Batch
 from grap_seq.distributed import gathered
 from grap_seq.nn.encoder import Encoded
-from grap_seq.objectives.coles import Reduction, check_reduction, contrastive_loss, in_each_process
+from grap_seq.objectives.coles import (
+    Reduction,
+    check_reduction,
+    contrastive_loss,
+    in_each_process,
+    sizes_of_all,
+)
 from grap_seq.objectives.composite import COLES, Losses, downstream_targets
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.schema import Schema
@@ -59,7 +65,7 @@ class ColesAlone(nn.Module):
         views: dict[str, Tensor] = self.weighting(encoded.all)
         ends, owners = encoded.ends[batch.views], batch.owners[batch.views]
         embeddings = gathered(F.normalize(views[COLES][ends].float(), dim=1))
-        options = self.margin, self.negatives, self.reduction
+        options = self.margin, self.negatives, self.reduction, sizes_of_all(batch.views_each)
         means = {COLES: in_each_process(contrastive_loss(embeddings, gathered(owners), *options))}
         if self.downstream is not None:
             assert self.hidden is not None

@@ -182,7 +182,8 @@ class CompositeObjective(nn.Module):
         hidden = self.bank(encoded.all, positions)
         means: dict[str, Mean] = {}
         if self.coles is not None:
-            means[COLES] = self.coles(hidden[COLES], batch.owners[batch.views][order])
+            owners = batch.owners[batch.views][order]
+            means[COLES] = self.coles(hidden[COLES], owners, batch.views_each)
         heads = self.named_heads
         for family, names in self.names_of.items():
             for name in names:
@@ -190,7 +191,7 @@ class CompositeObjective(nn.Module):
                 means[name] = heads[name](looked, batch, targets[family])
         for name, user in zip(self.user_names, self.users, strict=True):
             loss = user(_of_events(hidden[name], batch), batch)
-            means[name] = Mean(loss, loss.new_tensor(float(batch.events)))
+            means[name] = Mean(loss, torch.full_like(loss, batch.events))
         if self.downstream is not None:
             means[DOWNSTREAM] = self.downstream(
                 hidden[DOWNSTREAM], downstream_targets(batch, encoded)

@@ -17,7 +17,9 @@ LARGEST = {"cpu": 1 << 22}
 LARGEST_ELSEWHERE = 1 << 26
 
 
-def cross_entropy_sum(hidden: Tensor, output: nn.Linear, targets: Tensor, ignored: int) -> Tensor:
+def cross_entropy_sum(
+    hidden: Tensor, output: nn.Linear, targets: Tensor, ignored: int, most: int | None = None
+) -> Tensor:
     """Sum of the cross-entropies of `output(hidden)`; zero if all targets are ignored.
 
     In chunks the loss and its gradients are float32 where the parameters are, autocast or not, and
@@ -28,6 +30,7 @@ def cross_entropy_sum(hidden: Tensor, output: nn.Linear, targets: Tensor, ignore
         output: the layer that makes logits, M to C.
         targets: classes, (N,), int64.
         ignored: the target of events that do not count.
+        most: how many events count at most; so many go through the products. None: all.
 
     Returns:
         The sum, shape ().
@@ -35,8 +38,12 @@ def cross_entropy_sum(hidden: Tensor, output: nn.Linear, targets: Tensor, ignore
     largest = LARGEST.get(hidden.device.type, LARGEST_ELSEWHERE)
     if len(hidden) * output.out_features <= largest:
         return F.cross_entropy(output(hidden), targets, ignore_index=ignored, reduction="sum")
-    counted = (targets != ignored).nonzero().squeeze(1)
-    hidden, targets = hidden.index_select(0, counted), targets.index_select(0, counted)
+    counted, most = targets != ignored, len(targets) if most is None else most
+    # With a size that the host knows it need not wait for a device; the rest is the first event.
+    places = counted.nonzero_static(size=most, fill_value=0).squeeze(1)
+    there = torch.arange(most, device=targets.device) < counted.sum()
+    hidden = hidden.index_select(0, places)
+    targets = torch.where(there, targets.index_select(0, places), ignored)
     with torch.autocast(hidden.device.type, enabled=False):
         total: Tensor = F.linear_cross_entropy(
             # The loss has the dtype of its input: thousands of terms are too many for bfloat16.
@@ -45,6 +52,7 @@ def cross_entropy_sum(hidden: Tensor, output: nn.Linear, targets: Tensor, ignore
             targets,
             linear_bias=output.bias,
             reduction="sum",
+            ignore_index=ignored,
             options=LinearCrossEntropyOptions(allow_retain_graph=True),
         )
     return total

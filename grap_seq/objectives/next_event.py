@@ -37,7 +37,7 @@ class CategoryHead(nn.Module):
     def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
         """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
         values = batch.fields[self.name][targets.events]
-        return category_mean(hidden, self.output, values, targets.valid)
+        return category_mean(hidden, self.output, values, targets.valid, targets.most)
 
 
 class NumberHead(nn.Module):
@@ -104,13 +104,15 @@ class TimeBins(nn.Module):
     def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
         """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
         bins = torch.bucketize(batch.gaps[targets.events], self.edges)
-        return category_mean(hidden, self.output, bins, targets.timed)
+        return category_mean(hidden, self.output, bins, targets.timed, targets.most)
 
 
-def category_mean(hidden: Tensor, output: nn.Linear, values: Tensor, valid: Tensor) -> Mean:
-    """Mean cross-entropy of valid entries, and their number."""
+def category_mean(
+    hidden: Tensor, output: nn.Linear, values: Tensor, valid: Tensor, most: int
+) -> Mean:
+    """Mean cross-entropy of valid entries, of which there are `most` at most; and their number."""
     target = torch.where(valid, values, IGNORED)
-    return mean(cross_entropy_sum(F.relu(hidden), output, target, IGNORED), valid.sum())
+    return mean(cross_entropy_sum(F.relu(hidden), output, target, IGNORED, most), valid.sum())
 
 
 def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Mean:

@@ -29,18 +29,20 @@ class Targets:
         events: flat index of the event that each predicts, shape (P,).
         valid: whether there is such an event, shape (P,), bool.
         timed: whether the time since the event before it is known too, shape (P,), bool.
+        most: how many are valid at most, as far as the host knows.
     """
 
     positions: Tensor | None
     events: Tensor
     valid: Tensor
     timed: Tensor
+    most: int
 
 
 def _next(batch: Batch, positions: Tensor) -> Targets:
     del positions
     events = torch.arange(batch.events, device=batch.gaps.device).roll(-1)
-    return Targets(None, events, batch.has_next, batch.has_next)
+    return Targets(None, events, batch.has_next, batch.has_next, batch.predicted)
 
 
 def _past(batch: Batch, positions: Tensor) -> Targets:
@@ -48,7 +50,8 @@ def _past(batch: Batch, positions: Tensor) -> Targets:
     starts, _, predicted = _rows(batch, positions)
     events = starts + _uniform(positions - starts + 1)
     # A row's first event has no gap: the one before was cut off.
-    return Targets(positions, events, predicted, predicted & (events > starts))
+    timed = predicted & (events > starts)
+    return Targets(positions, events, predicted, timed, len(positions))
 
 
 def _future(batch: Batch, positions: Tensor) -> Targets:
@@ -56,7 +59,7 @@ def _future(batch: Batch, positions: Tensor) -> Targets:
     _, ends, predicted = _rows(batch, positions)
     events = torch.minimum(positions + 1 + _uniform(ends - positions), ends)
     valid = predicted & (positions < ends)
-    return Targets(positions, events, valid, valid)
+    return Targets(positions, events, valid, valid, len(positions))
 
 
 def _rows(batch: Batch, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:

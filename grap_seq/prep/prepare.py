@@ -29,7 +29,7 @@ from grap_seq.prep.folder.unseen import count_unseen
 from grap_seq.prep.stages.buckets import Buckets
 from grap_seq.prep.stages.counts import check_splits, count, with_classes, without_labels
 from grap_seq.prep.stages.fitted import fitted
-from grap_seq.prep.stages.labels import label_path
+from grap_seq.prep.stages.label_source import label_path
 from grap_seq.prep.stages.parts import part_paths, write_bucket
 from grap_seq.prep.stages.reading import read
 from grap_seq.prep.stages.sequences import find_sequences
@@ -156,7 +156,7 @@ def _run(
         warnings = check_splits(work.spec, counts) if new else without_labels(counts, work.spec)
         shown.update(task, description=f"{work.spec.name}: buckets")
         number = work.connection.to_pyarrow(sequences["__bucket"].max()).as_py() + 1
-        buckets = Buckets(work)
+        buckets = Buckets(work, number)
         buckets.fill(usable, sequences)
         shown.update(task, description=f"{work.spec.name}: vocabularies")
         state = fitted(work, buckets, sequences, reading)

@@ -27,7 +27,7 @@ from grap_seq.prep.stages.clean import check_ids, clean, described, used
 from grap_seq.prep.stages.encoding import encode_static
 from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
-from grap_seq.prep.stages.labels import label_file, recipe_labels
+from grap_seq.prep.stages.label_source import label_file, recipe_labels
 from grap_seq.prep.stages.problems import Problems, check_events
 from grap_seq.prep.stages.times import check_time_kind, time_kind
 from grap_seq.prep.stages.until import UNTIL as OBSERVED

@@ -18,7 +18,13 @@ from grap_seq.prep.folder.verify import verify
 from grap_seq.report import verdict, words
 from grap_seq.report.calibration import plot_calibration
 from grap_seq.report.label_curve import plot_label_curve
-from grap_seq.report.plots import draw_projection, plot_cosines, plot_losses, plot_weights
+from grap_seq.report.plots import (
+    MOST_LOSSES,
+    draw_projection,
+    plot_cosines,
+    plot_losses,
+    plot_weights,
+)
 from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
@@ -170,6 +176,7 @@ def _weights(run: Path, files: RunFiles) -> dict[str, Any]:
         "image": None if constant else images(lambda width: plot_weights(run, width)),
         "alignment": None if unlabelled else words.alignment(cosines),
         "cosines": None if unlabelled else images(lambda width: plot_cosines(run, width)),
+        "shown": words.shown(cosines.shape[1], MOST_LOSSES, "are farthest from zero"),
     }
 
 
@@ -177,10 +184,12 @@ def _losses(run: Path, files: RunFiles) -> dict[str, Any]:
     if files.metrics is None or files.metrics.empty:
         return {"missing": "No metrics.csv yet: `grap-seq pretrain` writes it after every epoch."}
     validated = not columns(files.metrics, "val_loss").dropna(how="all").empty
+    count = columns(files.metrics, "loss").shape[1]
     return {
         "validated": validated,
         "kept": " ".join(sentences(files.training)) if files.training else None,
         "image": images(lambda width: plot_losses(run, width)),
+        "shown": words.shown(count, MOST_LOSSES, "weigh most at the end"),
     }
 
 

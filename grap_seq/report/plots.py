@@ -7,6 +7,7 @@ Each takes a run folder and a width in inches, and returns a matplotlib Figure. 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,8 @@ _FATE_COLOURS: dict[Fate, str] = {"rose": BLUE, "held": INK, "fell": RED, "vanis
 _LABEL_INCHES = 1.05  # room for the names at the right end of lines
 # Names that fit beside the curves of the weights.
 MOST_NAMES = 12
+# Losses with a panel or row of their own: a wide table has thousands, which nobody would look at.
+MOST_LOSSES = 60
 
 
 def plot_weights(run: Path, width: float = WIDE) -> Figure:
@@ -45,9 +48,10 @@ def plot_weights(run: Path, width: float = WIDE) -> Figure:
         axes = _axes(figure, left=0.35, right=_LABEL_INCHES, bottom=0.45, top=0.3)
         axes.axhline(float(weights.iloc[0].mean()), color=PALE, linewidth=1, zorder=0)
         for name in reversed(colours):
-            axes.plot(
-                steps, weights[name], color=colours[name], alpha=0.9 if name in named else 0.2
-            )
+            # Thousands of lines as text would be megabytes.
+            pale: dict[str, Any] = {"alpha": 0.2, "rasterized": True}
+            look = {"alpha": 0.9} if name in named else pale
+            axes.plot(steps, weights[name], color=colours[name], **look)
         axes.set_ylim(0, 1.05 * float(weights.max().max()))
         axes.set_xlim(0, float(steps.iloc[-1]))
         axes.set_xlabel("training step")
@@ -61,13 +65,16 @@ def plot_weights(run: Path, width: float = WIDE) -> Figure:
 def plot_cosines(run: Path, width: float = WIDE) -> Figure:
     """Mean cosine of every loss's gradient with the downstream one; bars are two standard errors.
 
+    Of many losses the 60 farthest from zero are shown.
+
     Raises:
         ValueError: The run has no trajectory.
     """
     trajectory = _trajectory(run)
     cosines = columns(trajectory, "cosine")
     kinds = fates(columns(trajectory, "weight"))
-    mean, error = cosines.mean().sort_values(), cosines.sem()
+    mean, error = cosines.mean(), cosines.sem()
+    mean = mean.loc[mean.abs().nlargest(MOST_LOSSES).index].sort_values()
     with styled():
         figure = Figure(figsize=(width, 0.21 * len(mean) + 0.8))
         axes = _axes(figure, left=1.05, right=0.15, bottom=0.4, top=0.3)
@@ -88,7 +95,7 @@ def plot_cosines(run: Path, width: float = WIDE) -> Figure:
 def plot_losses(run: Path, width: float = WIDE) -> Figure:
     """Every loss over the epochs, train and validation, one panel each; the probe's score last.
 
-    A line marks the epoch that was kept.
+    Of many losses the 60 that weigh most at the end are shown. A line marks the kept epoch.
 
     Raises:
         ValueError: The run has no metrics.
@@ -97,12 +104,12 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
     metrics, kept = files.metrics, (files.training or {}).get("kept")
     if metrics is None or metrics.empty:
         raise ValueError(f"{run} has no metrics.csv; `grap-seq pretrain` writes it")
-    train, validation = columns(metrics, "loss"), columns(metrics, "val_loss")
+    lines = {"train": columns(metrics, "loss"), "validation": columns(metrics, "val_loss")}
+    names = list(dict.fromkeys(str(name) for frame in lines.values() for name in frame))
     panels: dict[str, dict[str, pd.Series[float]]] = {
-        str(name): {"train": train[name]} for name in train
+        name: {line: frame[name] for line, frame in lines.items() if name in frame}
+        for name in _heaviest(names, files.weights)
     }
-    for name in validation:
-        panels.setdefault(str(name), {})["validation"] = validation[name]
     if "val_probe" in metrics:
         panels["probe (validation score)"] = {"validation": metrics["val_probe"]}
     epochs = metrics["epoch"] + 1
@@ -111,8 +118,8 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
     with styled():
         figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
-        for place, (axes, (name, lines)) in enumerate(zip(grid, panels.items(), strict=False)):
-            _loss_panel(axes, name, epochs, lines, named=place == 0)
+        for place, (axes, (name, values)) in enumerate(zip(grid, panels.items(), strict=False)):
+            _loss_panel(axes, name, epochs, values, named=place == 0)
             if kept is not None:
                 axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
             if place >= len(panels) - per_row:
@@ -172,6 +179,15 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
             markerscale=2,
         )
     return figure
+
+
+def _heaviest(names: list[str], weights: pd.DataFrame | None) -> list[str]:
+    """The losses that weigh most at the end, in their order; those without a weight come first."""
+    last = {}
+    if weights is not None and not weights.empty:
+        last = columns(weights, "weight").iloc[-1].to_dict()
+    chosen = sorted(names, key=lambda name: -last.get(name, np.inf))[:MOST_LOSSES]
+    return [name for name in names if name in {*chosen}]
 
 
 def _loss_panel(

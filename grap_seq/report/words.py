@@ -20,10 +20,21 @@ NO_WEIGHTS = (
 )
 
 
+# Names that a sentence lists.
+MOST_NAMES = 12
+
+
 def listing(names: Iterable[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"; of many, the first and "88 others"."""
     *first, last = names
+    if len(first) > MOST_NAMES:
+        first, last = first[:MOST_NAMES], f"{len(first) + 1 - MOST_NAMES:,} others"
     return f"{', '.join(first)} and {last}" if first else last
+
+
+def shown(count: int, most: int, which: str) -> str:
+    """Which of many losses a figure shows; nothing where it shows all."""
+    return f"The {most} of {count:,} losses that {which}. " if count > most else ""
 
 
 def fate(weight: float, equal: float) -> Fate:

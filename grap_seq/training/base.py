@@ -135,6 +135,10 @@ class TrainingModule(lightning.LightningModule):
         """Everything that learns by the losses, and that gradient clipping may scale."""
         return [p for p in self.parameters() if p.requires_grad]
 
+    def idle_parameters(self) -> list[Tensor]:
+        """Parameters that a gradient of zeros leaves alone, their optimiser's moments included."""
+        return []
+
     def configure_gradient_clipping(
         self,
         optimizer: torch.optim.Optimizer,
@@ -149,8 +153,14 @@ class TrainingModule(lightning.LightningModule):
         gradients = [p.grad for p in self.clipped_parameters() if p.grad is not None]
         self.gradient_norm = torch.nn.utils.get_total_norm(gradients)
         self.updates += 1
-        # The one value a step that the host has to wait for: it decides about the update.
-        if self.gradient_norm.isfinite():
+        idle = [p for p in self.idle_parameters() if p.grad is not None]
+        asked = [self.gradient_norm.isfinite(), *(p.grad.any() for p in idle if p.grad is not None)]
+        # The one time in a step that the host has to wait: the answers decide about the update.
+        finite, *moved = torch.stack(asked).tolist()
+        for parameter, has_moved in zip(idle, moved, strict=True):
+            if not has_moved:
+                parameter.grad = None
+        if finite:
             self.refused = 0
             if gradient_clip_val:
                 torch.nn.utils.clip_grads_with_norm_(
@@ -182,7 +192,8 @@ class TrainingModule(lightning.LightningModule):
         """What is to blame; the same in all processes, each of which has to ask."""
         loader: Any = self.trainer.train_dataloader
         # Batches that were not made from a prepared folder have no ids.
-        name = getattr(loader.dataset, "sequence", lambda number, owner: owner)
+        of = getattr(loader.dataset, "of", None)
+        name = (lambda number, owner: owner) if of is None else of(self.current_epoch).sequence
         parts = [
             Part(
                 f"process{self.global_rank}/batch{number}",

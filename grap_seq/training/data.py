@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
+import torch
 
+from grap_seq.batch import Batch
 from grap_seq.data.crops import CropPolicy
-from grap_seq.data.loader import EpochBatches, loader
+from grap_seq.data.loader import EpochBatches, Epochs, Places, loader
 from grap_seq.data.sequences import Sequences
 from grap_seq.layout import MAX_PADDING
 from grap_seq.training.stop import inside_epoch
@@ -89,10 +92,14 @@ class PretrainData(lightning.LightningDataModule):
         return {"rank": self.trainer.global_rank, "world": self.trainer.world_size}
 
     def train_dataloader(self) -> Any:
-        epoch = self.trainer.current_epoch if self.trainer else 0
+        # As Lightning numbers epochs for samplers; a run that goes on behind an epoch is not yet
+        # counted on in `current_epoch`.
+        progress: Any = self.trainer.fit_loop.epoch_progress.current if self.trainer else None
+        epoch = progress.processed if progress else 0
         begun, first = self._stopped
-        batches = self._batches(self._seen, epoch, **self._processes())
-        return loader(batches, self.workers, first if begun == epoch else 0)
+        batches = Epochs(partial(self._batches, self._seen, **self._processes()))
+        places = Places(epoch, len(batches.of(epoch).batches), first if begun == epoch else 0)
+        return loader(batches, self.workers, places, pinned=self._pinned())
 
     def state_dict(self) -> dict[str, Any]:
         """The epoch that a run is stopped in, and the batch that it goes on with; else none."""
@@ -108,4 +115,14 @@ class PretrainData(lightning.LightningDataModule):
         # Always the crops of epoch 0: validation losses of different epochs are comparable.
         if self.labelled or int((self.val.lengths >= 2).sum()) < 2:
             return []
-        return loader(self._batches(self.val, 0, **self._processes()), self.workers)
+        batches = self._batches(self.val, 0, **self._processes())
+        return loader(batches, self.workers, pinned=self._pinned())
+
+    def transfer_batch_to_device(
+        self, batch: Batch, device: torch.device, dataloader_idx: int
+    ) -> Batch:
+        # Lightning's own way waits for the copy.
+        return batch.sent(device)
+
+    def _pinned(self) -> bool:
+        return self.trainer is not None and self.trainer.strategy.root_device.type == "cuda"

@@ -189,6 +189,8 @@ def _train(
         trainer = build_trainer(config, callbacks, start.settings)
         state, epoch, _ = kept(fit(trainer, module, data, run, start))
         module.load_state_dict(state)
+        # Training has left it on the CPU.
+        module.to(trainer.strategy.root_device)
         splits = {"validation": data.val, "test": Sequences(prepared, "test", label.name)}
         scores = {
             name: head_score(module, rows, dataset.eval_length) for name, rows in splits.items()

@@ -62,6 +62,11 @@ class PretrainModule(TrainingModule):
         optimizer = torch.optim.Adam(groups, lr=self.lr)
         return [optimizer], [self.schedule.of(optimizer, [True, self.weights_decay][: len(groups)])]
 
+    def idle_parameters(self) -> list[Tensor]:
+        # Batches without labels have nothing to say about the loss weights.
+        weighting = self.objective.weighting
+        return [weighting.weights] if weighting.learned else []
+
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
         self.objective.weighting.start_epoch()

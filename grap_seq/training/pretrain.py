@@ -91,7 +91,8 @@ def pretrain(config: Any) -> Path:
             return run
         saver = Checkpoints(run, config.select, interval, config.validate_every)
         stopping = patience(config.select, config.patience, config.validate_every)
-        trainer = build_trainer(config, [recorder, selection, *stopping, saver], start.settings)
+        callbacks = [recorder, selection, *stopping, saver]
+        trainer = build_trainer(config, callbacks, start.settings, config.validate_every)
         checkpoint = fit(trainer, module, data, run, start)
         state, epoch, chosen = kept(checkpoint)
         module.load_state_dict(state)

@@ -76,7 +76,8 @@ class WholeRun(Callback):
 
     def _tell(self, trainer: lightning.Trainer, done: int) -> None:
         left = self._total(trainer) - done
-        validating = sum(trainer.num_val_batches) * VALIDATION / int(trainer.num_training_batches)
+        validated = sum(trainer.num_val_batches) / (trainer.check_val_every_n_epoch or 1)
+        validating = validated * VALIDATION / int(trainer.num_training_batches)
         one = statistics.median(self._times[TIMED:])
         say(
             f"About {spoken(left * (1 + validating) * one)} to train, at {one:.2g} s a batch:"

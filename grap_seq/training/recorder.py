@@ -108,6 +108,8 @@ class Recorder(Curves):
 
 def _over_processes(trainer: lightning.Trainer, row: Row) -> Row:
     """Mean of every entry over the processes, all of which come here with the same names."""
+    if trainer.world_size == 1:
+        return row
     device = trainer.strategy.root_device
     values = torch.tensor(list(row.values()), dtype=torch.float64, device=device)
     means = trainer.strategy.reduce(values, reduce_op="mean")

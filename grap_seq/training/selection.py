@@ -123,7 +123,14 @@ class Patience(EarlyStopping):
     """
 
     def __init__(self, patience: int, mode: str, every: int = 1) -> None:
-        super().__init__(SCORE, patience=patience, mode=mode, check_finite=False)
+        # Asked for here alone: Lightning would ask behind a validation, before there is a score.
+        super().__init__(
+            SCORE,
+            patience=patience,
+            mode=mode,
+            check_finite=False,
+            check_on_train_epoch_end=True,
+        )
         self.every = every
 
     def on_train_start(

@@ -19,6 +19,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
+from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
@@ -29,14 +30,20 @@ from grap_seq.training.stop import StopAfter
 # Errors that a user can mend: they are one line, whichever process raised them.
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
 
+# Precisions that round products, and the dtype to which they do.
+LOWERED = {"bf16-mixed": "bfloat16", "16-mixed": "float16"}
 
-def build_trainer(config: Any, callbacks: Sequence[Callback], settings: str) -> lightning.Trainer:
+
+def build_trainer(
+    config: Any, callbacks: Sequence[Callback], settings: str, validate_every: int = 1
+) -> lightning.Trainer:
     """A trainer with the epochs, clipping and `trainer` section of a config.
 
     Args:
         config: of the run.
         callbacks: beside those that every run has.
         settings: hash of the settings that a run which goes on has to have.
+        validate_every: epochs between two validations.
     """
     shown = Console().is_terminal
     steps = config.trainer.max_steps
@@ -58,7 +65,7 @@ def build_trainer(config: Any, callbacks: Sequence[Callback], settings: str) -> 
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        reload_dataloaders_every_n_epochs=1,
+        check_val_every_n_epoch=validate_every,
         num_sanity_val_steps=0,
         default_root_dir=config.run,
     )
@@ -69,6 +76,7 @@ class EachProcess(Callback):
 
     def __init__(self, config: Any) -> None:
         self.threads, self.compile = config.trainer.threads, config.trainer.compile
+        self.precision = config.trainer.precision
         self.matmul_precision = config.trainer.matmul_precision
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -82,6 +90,14 @@ class EachProcess(Callback):
         model: Any = pl_module.model
         set_threads(self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
+        # What cuDNN multiplies, a GRU above all, has a setting of its own, which is on by default.
+        torch.backends.cudnn.allow_tf32 = self.matmul_precision != "highest"
+        if self.precision in LOWERED and trainer.is_global_zero:
+            tf32 = pl_module.device.type == "cuda" and torch.backends.cudnn.allow_tf32
+            say(
+                f"{self.precision}: products in {LOWERED[self.precision]}, the states of a GRU in"
+                f" float32{', their products in TF32' if tf32 else ''}."
+            )
         if self.compile:
             compile_encoder(model.encoder)
 
@@ -137,8 +153,9 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     """What to do about a batch that does not fit into memory."""
     sizes: Any = module.batch.layout.sizes
     row = int(sizes.argmax())
-    dataset: Any = trainer.train_dataloader
-    name = dataset.dataset.sequence(module.batch_number, int(module.batch.owners[row]))
+    loader: Any = trainer.train_dataloader
+    batches = loader.dataset.of(trainer.current_epoch)
+    name = batches.sequence(module.batch_number, int(module.batch.owners[row]))
     return (
         f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
         f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. Lower"

@@ -153,13 +153,13 @@ class Weighting(nn.Module):
     def add_gradient(self, update: Tensor | None) -> None:
         """Add to `weights.grad`, shape (K,), what a backward pass has found; None: nothing.
 
-        A gradient that an optimiser has stepped with is dropped first: `optimizer.zero_grad()`
-        would have done so, `model.zero_grad()` does not know the weights.
+        A gradient that an optimiser has stepped with is zeroed first: `optimizer.zero_grad()`
+        would have dropped it, `model.zero_grad()` does not know the weights.
         """
         weights, previous = self.weights, self.weights.grad
-        graded_at = weights if self.graded_at is None else self.graded_at.to(weights)
-        if previous is not None and not torch.equal(graded_at, weights):
-            previous = None
+        if previous is not None and self.graded_at is not None:
+            stepped = (self.graded_at.to(weights) != weights).any()
+            previous = torch.where(stepped, 0.0, previous)
         if update is not None:
             previous = update if previous is None else previous + update
         weights.grad = previous
@@ -203,7 +203,11 @@ class Weighting(nn.Module):
         return None
 
     def update(self, statistics: GradientStatistics) -> Tensor | None:
-        """Gradient for the weights' optimiser (to be minimised), shape (K,); None: no update."""
+        """Gradient for the weights' optimiser (to be minimised), shape (K,); None: no update.
+
+        A gradient of zeros is what a batch has that says nothing about the weights. Asking the
+        statistics for a number (`if statistics.labelled:`) makes the host wait for a GPU.
+        """
         del statistics
         return None
 

@@ -51,8 +51,9 @@ def finish(
 ) -> None:
     """Scale the composite in place and add the weights' gradient to `weights.grad`.
 
-    Statistics that are not finite are kept for the error message, but the method never sees them:
-    running averages would stay poisoned.
+    Statistics that are not finite are kept for the error message, but the method sees those of a
+    batch without a loss in their place: running averages would stay poisoned. Nothing here asks
+    the device for a number, which the host would have to wait for.
     """
     weighting.steps += 1
     weighting.last_pass = state
@@ -66,10 +67,9 @@ def finish(
         state.effective *= scale.to(coefficients.dtype)
         for tensor in composite:
             tensor.mul_(scale.to(tensor.dtype))
-    update = None
-    if statistics.is_finite():
-        weighting.cosines.add(statistics)
-        update = weighting.update(statistics)
+    seen = statistics.or_nothing()
+    weighting.cosines.add(seen)
+    update = weighting.update(seen)
     if update is not None:
         # The optimiser divides the scale out again, or adds up the parts of an accumulated batch.
         update = (update * state.loss_scale.to(update)).to(weighting.weights.dtype)

@@ -55,8 +55,10 @@ class GradNorm(Weighting):
         initial = self.initial.to(losses)
         # A loss that begins at zero, or below, has no rate: it counts as average.
         rates = torch.where(initial > 0, losses.clamp(min=0) / initial, torch.nan)
-        rates = rates / rates[statistics.present].nanmean()
+        present = statistics.present
+        rates = rates / torch.where(present, rates, torch.nan).nanmean()
         rates = rates.nan_to_num(nan=1.0, posinf=1.0)
         weighted = self.weights.to(norms) * norms
-        target = weighted[statistics.present].mean() * rates**self.alpha
+        mean = torch.where(present, weighted, 0.0).sum() / present.sum().clamp(min=1)
+        target = mean * rates**self.alpha
         return torch.sign(weighted - target) * norms

@@ -7,6 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
+from grap_seq.block import sent
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.statistics import GradientStatistics
 
@@ -14,8 +15,8 @@ from grap_seq.weighting.statistics import GradientStatistics
 class GramianWeighting(Weighting):
     """Coefficients from C alone; `weights` shows those of the last batch.
 
-    The K x K algebra runs on the CPU in float64. Losses absent from a batch are left out of C:
-    their zero gradient would be the shortest of all.
+    The K x K algebra runs on the CPU in float64, for which the host waits for C once a step. Losses
+    absent from a batch are left out of C: their zero gradient would be the shortest of all.
     """
 
     @abstractmethod
@@ -29,13 +30,13 @@ class GramianWeighting(Weighting):
     @torch.no_grad()
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
         assert statistics is not None
-        present = statistics.present
-        if not statistics.gram.isfinite().all():
+        gram = statistics.gram.cpu()
+        if not gram.isfinite().all():
             # Whatever the coefficients, the composite will not be finite: it stays visible.
             return self.weights
-        solved = torch.zeros_like(self.weights)
+        present = gram.diagonal() > 0
+        solved = torch.zeros(len(gram), dtype=self.weights.dtype)
         if present.any():
-            gram = statistics.gram[present][:, present].double().cpu()
-            solved[present] = self.solve(gram).to(solved)
-        self.weights.copy_(solved)
+            solved[present] = self.solve(gram[present][:, present].double()).to(solved)
+        self.weights.copy_(sent(solved, self.weights.device))
         return self.weights

@@ -103,7 +103,8 @@ class GraP(Weighting):
 
     @property
     def needs_gram_first(self) -> bool:
-        # The first norm of a loss is its own unit.
+        # The first norm of a loss is its own unit. The host waits for the answer: making the
+        # gradients twice in every step would cost more.
         return self.units == "gradient" and bool((self.running_norms == 0).any())
 
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
@@ -134,18 +135,19 @@ class GraP(Weighting):
         unit = self._unit(statistics).to(statistics.gram.dtype)
         if self.units == "gradient":
             self._track_norms(statistics.norms.to(self.running_norms.dtype))
-        if statistics.downstream_norm == 0:
-            return None
-        gram = unit[:, None] * statistics.gram * unit
+        labelled = statistics.labelled
+        gram = torch.where(labelled, unit[:, None] * statistics.gram * unit, 0.0)
         alignment = unit * statistics.alignment
         if self.downstream_norm == "batch":
-            alignment = alignment / statistics.downstream_norm
+            alignment = torch.where(labelled, alignment / statistics.downstream_norm, 0.0)
         if self.smoothing > 0:
             gram = self._smooth(self.running_gram, gram)
             alignment = self._smooth(self.running_alignment, alignment)
         if self.steps % self.every:
             return None
-        return -alignment_gradient(self.weights.to(gram.dtype), gram, alignment, self.normalization)
+        weights = self.weights.to(gram.dtype)
+        gradient = alignment_gradient(weights, gram, alignment, self.normalization)
+        return torch.where(labelled, -gradient, 0.0)
 
     def _track_norms(self, norms: Tensor, decay: float = 0.99) -> None:
         """Running mean of |g_k|; a loss absent from the batch keeps its own."""

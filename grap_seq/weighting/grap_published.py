@@ -106,15 +106,15 @@ class GraPPublished(Weighting):
     def update(self, statistics: GradientStatistics) -> Tensor | None:
         norms, gram, alignment = self._averages(statistics)
         self.running_norms.copy_(norms)
-        if statistics.downstream_norm == 0:
-            return None
-        self.running_gram.copy_(gram)
-        self.running_alignment.copy_(alignment)
-        self.averaged += 1
+        labelled = statistics.labelled
+        self.running_gram.copy_(torch.where(labelled, gram, self.running_gram))
+        self.running_alignment.copy_(torch.where(labelled, alignment, self.running_alignment))
+        self.averaged += labelled
         length = self.weights.norm()
         direction = self.weights / length.clamp(min=torch.finfo(length.dtype).tiny)
         pull: Tensor = 2 * self.regularization * (length - 1) * direction
-        return pull - alignment_gradient(self.weights, gram, alignment)
+        gradient = pull - alignment_gradient(self.weights, gram, alignment)
+        return torch.where(labelled, gradient, 0.0)
 
     @torch.no_grad()
     def observe_backbone(self, parameters: Iterable[Tensor]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -192,15 +193,18 @@ def _gram(
     full = empty_gram(len(deltas), composite)
     everywhere = [j for j, index in enumerate(indices) if index is None]
     somewhere = {j: index for j, index in enumerate(indices) if index is not None}
-    dense = torch.tensor(everywhere, device=composite.device)
+    dense = _numbers(tuple(everywhere), composite.device)
     chosen = None if row is None else row[dense[: sum(j < len(row) for j in everywhere)]]
     products = _chunked([deltas[j] for j in everywhere], weight_JMH[dense], chosen, composite)
     full[dense[:, None], dense] = products
     if somewhere:
-        positions = torch.unique(torch.cat(list(somewhere.values())))
+        # Heads of one family look at one tensor. What stands twice here is empty the second time,
+        # see `_compact`: leaving it out would make the host wait for the number of positions.
+        distinct = {id(index): index for index in somewhere.values()}
+        positions = torch.cat(list(distinct.values())).sort().values
         compact = [_compact(*pair, positions) for pair in zip(deltas, indices, strict=True)]
         meeting = _chunked(compact, weight_JMH, None, composite[: len(positions)])
-        sparse = torch.tensor(list(somewhere), device=composite.device)
+        sparse = _numbers(tuple(somewhere), composite.device)
         full[sparse], full[:, sparse] = meeting[sparse], meeting[:, sparse]
         if row is not None:
             pairs = zip(deltas, indices, strict=True)
@@ -209,8 +213,18 @@ def _gram(
     return full
 
 
+@lru_cache(maxsize=256)
+def _numbers(heads: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers of heads on a device, copied there once and not in every step."""
+    return torch.tensor(heads, dtype=torch.int64, device=device)
+
+
 def _compact(delta: Tensor | None, index: Tensor | None, positions: Tensor) -> Tensor | None:
-    """A head's gradient at some positions, shape (U, M); a position that stands twice is added."""
+    """A head's gradient at rising positions, shape (U, M); a position that stands twice is added.
+
+    Of a position that stands twice in `positions`, the first place has what a head that looks
+    somewhere has there, and the second has nothing.
+    """
     if delta is None or index is None:
         return None if delta is None else delta.index_select(0, positions)
     there = torch.searchsorted(positions, index)

@@ -58,10 +58,26 @@ class GradientStatistics:
         scale = self.norms * self.downstream_norm
         return torch.where(scale > 0, self.alignment / scale, 0.0)
 
-    def is_finite(self) -> bool:
-        """Whether every inner product is a finite number."""
+    @property
+    def finite(self) -> Tensor:
+        """Whether every inner product is a finite number, shape (), bool."""
         finite = self.gram.isfinite().all() & self.alignment.isfinite().all()
-        return bool(finite & self.downstream_norm.isfinite())
+        return finite & self.downstream_norm.isfinite()
+
+    @property
+    def labelled(self) -> Tensor:
+        """Whether the batch has a downstream gradient, shape (), bool."""
+        return self.downstream_norm > 0
+
+    def or_nothing(self) -> GradientStatistics:
+        """The same where all is finite, else those of a batch that has no loss."""
+        finite = self.finite
+        return GradientStatistics(
+            gram=torch.where(finite, self.gram, 0.0),
+            alignment=torch.where(finite, self.alignment, 0.0),
+            downstream_norm=torch.where(finite, self.downstream_norm, 0.0),
+            losses=torch.where(finite, self.losses, torch.nan),
+        )
 
 
 def empty_gram(size: int, like: Tensor) -> Tensor:

@@ -59,22 +59,25 @@ class RunningCosines(nn.Module):
 @torch.no_grad()
 def log(weighting: Weighting) -> dict[str, float]:
     """See `Weighting.log`."""
-    record = {f"loss/{name}": float(loss) for name, loss in weighting.losses.items()}
-    record |= {f"weight/{name}": value for name, value in weighting.named_weights().items()}
+    weighting.prepare()
+    record = {f"loss/{name}": loss for name, loss in weighting.losses.items()}
     statistics, effective = weighting.statistics, weighting.effective
-    columns = {} if effective is None else {"effective": effective}
+    columns = {"weight": weighting.weights}
+    columns |= {} if effective is None else {"effective": effective}
     if statistics is not None:
         columns |= {"cosine": statistics.cosines, "norm": statistics.norms}
     for column, values in columns.items():
-        for name, value in zip(weighting.names, values.tolist(), strict=True):
+        for name, value in zip(weighting.names, values.unbind(), strict=True):
             record[f"{column}/{name}"] = value
     if statistics is not None and effective is not None:
         c, b = effective.to(statistics.gram.dtype), weighting.downstream
         # |sum_k c_k g_k + b d|^2
         square = c @ statistics.gram @ c + 2 * b * (c @ statistics.alignment)
         square += (b * statistics.downstream_norm).square()
-        record["composite_norm"] = float(square.clamp(min=0).sqrt())
-    return record
+        record["composite_norm"] = square.clamp(min=0).sqrt()
+    # All at once: a device is waited for once.
+    values = torch.stack([value.to(weighting.weights.device).double() for value in record.values()])
+    return dict(zip(record, values.tolist(), strict=True))
 
 
 def summary(weighting: Weighting) -> str:

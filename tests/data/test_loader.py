@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
+from functools import partial
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +15,7 @@ import torch
 
 from grap_seq.batch import Batch
 from grap_seq.data.crops import CropPolicy
-from grap_seq.data.loader import EpochBatches, loader
+from grap_seq.data.loader import EpochBatches, Epochs, Places, loader
 from grap_seq.data.sequences import Sequences
 from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.schema import TIME, UNLABELLED
@@ -80,6 +84,40 @@ def test_worker_processes_change_nothing(prepared: Callable[..., Path]) -> None:
     assert len(alone) == len(shared) == 4
     for left, right in zip(alone, shared, strict=True):
         assert_same(left, right)
+
+
+def test_workers_stay_from_epoch_to_epoch(prepared: Callable[..., Path]) -> None:
+    found = Sequences(prepared(train=LENGTHS, parts=2), "train")
+    places = Places(3, len(epoch(found)), first=2)
+    shared = loader(Epochs(partial(epoch, found)), 2, places)
+    first = list(shared)
+    iterator: Any = shared._iterator
+    workers = [worker.pid for worker in iterator._workers]
+    places.set_epoch(4)
+    second = list(shared)
+    iterator = shared._iterator
+    assert [worker.pid for worker in iterator._workers] == workers
+    wanted = every(epoch(found, 3))[2:], every(epoch(found, 4))
+    for got, batches in zip((first, second), wanted, strict=True):
+        assert len(got) == len(batches) > 1
+        for left, right in zip(got, batches, strict=True):
+            assert_same(left, right)
+
+
+def test_a_batch_crosses_processes_in_one_piece(prepared: Callable[..., Path]) -> None:
+    """A tensor in shared memory holds a file descriptor, and a process has 1,024."""
+    batch = epoch(Sequences(prepared(train=LENGTHS), "train"))[0]
+    assert len(batch.tensors()) > 15
+    assert len({tensor.untyped_storage().data_ptr() for tensor in batch.tensors()}) > 10
+    crossed = pickle.loads(ForkingPickler.dumps(batch))
+    assert len({tensor.untyped_storage().data_ptr() for tensor in crossed.tensors()}) == 1
+    assert_same(crossed, batch)
+    for left, right in zip(crossed.tensors(), batch.tensors(), strict=True):
+        assert left.dtype == right.dtype
+        torch.testing.assert_close(left, right, rtol=0, atol=0, equal_nan=True)
+    assert crossed.layout.rectangles.shapes == batch.layout.rectangles.shapes
+    assert crossed.predicted == batch.predicted
+    assert crossed.views_each.tolist() == batch.views_each.tolist() == [3] * (len(batch) // 3)
 
 
 def labelled_by_length(lengths: list[int]) -> Sequences:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import PackedSequence
 from torch.utils.flop_counter import FlopCounterMode
 
 from grap_seq.nn import gru_recurrence
-from grap_seq.nn.packed_gru import packed_gru
+from grap_seq.nn.packed_gru import library_gru, packed_gru
 
 LENGTHS = [4, 3, 3, 1]
 
@@ -172,9 +173,24 @@ def test_autocast_lowers_products_only() -> None:
 def test_elsewhere_than_on_a_cpu_torchs_gru_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     example = Example(LENGTHS, 5, 6)
     calls = []
-    monkeypatch.setattr(example.rnn, "forward", lambda packed, state: calls.append((packed, state)))
-    with pytest.raises(TypeError, match="subscriptable"):
-        packed_gru(example.x.to("meta"), example.sizes, example.rnn, example.initial)
-    ((packed, state),) = calls
-    assert packed.batch_sizes.tolist() == example.sizes
-    assert state.shape == (1, len(LENGTHS), 6)
+    module = sys.modules[packed_gru.__module__]
+    monkeypatch.setattr(module, "library_gru", lambda *arguments: calls.append(arguments))
+    # Autocast knows no meta tensors, so the GRU itself is called with others below.
+    packed_gru(example.x.to("meta"), example.sizes, example.rnn, example.initial)
+    ((x, sizes, rnn, state),) = calls
+    assert (x.device.type, sizes, rnn) == ("meta", example.sizes, example.rnn)
+    assert state.shape == (len(LENGTHS), 6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_librarys_gru_stays_in_float32_under_autocast(dtype: torch.dtype) -> None:
+    """What runs on a GPU; autocast would give it float16, also where bfloat16 is asked for."""
+    example = Example(LENGTHS, 3, 5, torch.float32)
+    with torch.no_grad():
+        lowered = example.x.to(dtype)
+        wanted = torchs(lowered.float(), example.sizes, example.rnn, example.initial)
+        with torch.autocast("cpu", dtype=dtype):
+            states = library_gru(lowered, example.sizes, example.rnn, example.initial)
+    assert states.dtype == torch.float32
+    assert states.equal(wanted)
+    assert largest_difference(example.results(library_gru), example.results(torchs)) == 0

@@ -7,13 +7,14 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from grap_seq.report import plot_calibration, plot_label_curve
 from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
-from grap_seq.report.style import BLUE, NARROW, PALE, RED, WIDE
+from grap_seq.report.style import BLUE, NARROW, PALE, RED, WIDE, svg
 from tests.report.fake import (
     ENDS,
     LOSSES,
@@ -150,3 +151,38 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         plot_losses(tmp_path)
     with pytest.raises(FileNotFoundError, match="not a run folder"):
         plot_losses(tmp_path / "absent")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with 200 losses, of which loss190 to loss199 weigh most and loss0 has no cosine."""
+    run = tmp_path_factory.mktemp("wide")
+    names, steps = [f"loss{place}" for place in range(200)], np.arange(40)
+    weights = {f"weight/{name}": 1 + place * steps / 4000 for place, name in enumerate(names)}
+    cosines = {f"cosine/{name}": place * (1 + steps % 2) for place, name in enumerate(names)}
+    pd.DataFrame({"step": steps, **weights, **cosines}).to_parquet(run / "weights.parquet")
+    losses = {f"loss/{name}": [2.0, 1.0] for name in (*names, "downstream")}
+    pd.DataFrame({"epoch": [0, 1], **losses}).to_csv(run / "metrics.csv", index=False)
+    reseal(run)
+    return run
+
+
+def test_of_many_losses_those_that_weigh_most_have_panels(wide: Path) -> None:
+    figure = plot_losses(wide)
+    shown = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    # What has no weight is not left out for it.
+    assert shown == [*(f"loss{place}" for place in range(141, 200)), "downstream"]
+
+
+def test_of_many_cosines_those_farthest_from_zero_are_shown(wide: Path) -> None:
+    names = [label.get_text() for label in plot_cosines(wide).axes[0].get_yticklabels()]
+    assert names == [f"loss{place}" for place in range(140, 200)]
+
+
+def test_many_weights_are_a_picture_of_bounded_size(wide: Path) -> None:
+    figure = plot_weights(wide)
+    assert {f"loss{place}" for place in range(188, 200)} <= set(texts(figure))
+    assert (
+        len([line for line in figure.axes[0].lines if len(np.asarray(line.get_xdata())) > 2]) == 200
+    )
+    assert len(svg(figure)) < 400_000

@@ -62,3 +62,11 @@ def test_data() -> None:
 def test_picture() -> None:
     assert words.picture(2000, 8000, 50).startswith("2,000 of 8,000 sequences, drawn at random.")
     assert words.picture(300, 300, 50).startswith("All 300 sequences.")
+
+
+def test_of_many_names_some_are_listed() -> None:
+    names = [f"n{place}" for place in range(100)]
+    assert words.listing(names[:13]) == f"{', '.join(names[:12])} and n12"
+    assert words.listing(names) == f"{', '.join(names[:12])} and 88 others"
+    assert words.shown(60, 60, "weigh most") == ""
+    assert words.shown(3000, 60, "weigh most") == "The 60 of 3,000 losses that weigh most. "

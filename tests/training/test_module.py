@@ -53,12 +53,11 @@ def batch(shop: Path, *rows: int) -> Batch:
 
 def fit(model: PretrainModule, batches: list[Batch], **options: Any) -> lightning.Trainer:
     trainer = lightning.Trainer(
-        accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **{"max_epochs": 1, **options},
+        **{"accelerator": "cpu", "max_epochs": 1, **options},
     )
     # A list is a map-style dataset, though torch does not declare it as one.
     loader: Any = torch.utils.data.DataLoader(batches, batch_size=None)  # type: ignore[arg-type]

@@ -19,7 +19,6 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors import safe_open
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from grap_seq import cli, seal
 from grap_seq import config as configs
@@ -226,31 +225,6 @@ def test_the_batch_can_be_read_without_pickle(shop: Path, tmp_path: Path) -> Non
         torch.testing.assert_close(
             found[f"process0/batch1/{name}"], tensor, rtol=0, atol=0, equal_nan=True
         )
-
-
-class HostReads(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch: no types
-    """Counts the values that the host waits for."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += func is torch.ops.aten._local_scalar_dense.default
-        return func(*args, **(kwargs or {}))
-
-
-def test_the_host_waits_for_one_value_a_step(shop: Path) -> None:
-    model = module(shop)
-    total = model.objective.weighting.total(model._losses(batch(shop, 0, 1, 2)))
-    with HostReads() as reads:
-        model.keep()
-        model.checked(total).backward()  # type: ignore[no-untyped-call]
-    weighs = reads.count
-    with reads:
-        optimizer = torch.optim.Adam(model.clipped_parameters())
-        model.configure_gradient_clipping(optimizer, 1.0)
-    assert reads.count == weighs + 1
 
 
 class Failing:

@@ -29,6 +29,8 @@ def test_best_is_chosen_among_the_scored_epochs(shop: Path, tmp_path: Path) -> N
     run = pretrain(settings(shop, tmp_path / "run", "epochs=3", "validate_every=2", "select=loss"))
     metrics = pd.read_csv(run / "metrics.csv")
     assert metrics["val_loss"].notna().tolist() == [False, True, False]
+    # The other epochs are not validated.
+    assert metrics["val_loss/kind"].notna().tolist() == [False, True, False]
     assert best(run)["epoch"] == 1
     assert last(run)["epoch"] == 2
     exported, kept = load_file(run / "model.safetensors"), model_of(best(run)["state_dict"])

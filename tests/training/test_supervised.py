@@ -203,10 +203,10 @@ def test_training_sees_a_part_of_the_labels_and_probes_all(shop: Path) -> None:
     data = PretrainData(shop, CropPolicy(), 8, labelled=True, fraction=0.4)
     whole = PretrainData(shop, CropPolicy(), 8, labelled=True)
     assert (data.train.labels >= 0).all()
-    seen = sum(len(rows) for rows in data.train_dataloader().dataset.batches)
-    every = sum(len(rows) for rows in whole.train_dataloader().dataset.batches)
+    seen = sum(len(rows) for rows in data.train_dataloader().dataset.of(0).batches)
+    every = sum(len(rows) for rows in whole.train_dataloader().dataset.of(0).batches)
     assert 0 < seen < every
-    unlabelled = PretrainData(shop, CropPolicy(), 8, fraction=0.4).train_dataloader().dataset
+    unlabelled = PretrainData(shop, CropPolicy(), 8, fraction=0.4).train_dataloader().dataset.of(0)
     assert sum(len(rows) for rows in unlabelled.batches) == every
     assert int((unlabelled.sequences.labels >= 0).sum()) == seen
 

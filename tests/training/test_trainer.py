@@ -39,6 +39,26 @@ def test_precision_of_matrix_products(tmp_path: Path, precision: str) -> None:
     trainer = build_trainer(config, [Checkpoints(tmp_path, "last")], "")
     trainer.fit(net, torch.utils.data.DataLoader(torch.ones(2, 1)))  # type: ignore[arg-type]
     assert net.seen == precision
+    # What PyTorch leaves on: cuDNN would multiply a GRU's states in TF32 whatever was asked for.
+    assert torch.backends.cudnn.allow_tf32 == (precision != "highest")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        ("32-true", ""),
+        ("bf16-mixed", "bf16-mixed: products in bfloat16, the states of a GRU in float32.\n"),
+    ],
+)
+def test_the_dtype_of_products_and_states_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], chosen: str, said: str
+) -> None:
+    settings = [f"trainer.precision={chosen}", "epochs=1", "trainer.threads=1"]
+    trainer = build_trainer(
+        configs.compose("pretrain", settings), [Checkpoints(tmp_path, "last")], ""
+    )
+    trainer.fit(Net(), torch.utils.data.DataLoader(torch.ones(2, 1)))  # type: ignore[arg-type]
+    assert capsys.readouterr().out == said
 
 
 @pytest.mark.slow

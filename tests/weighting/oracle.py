@@ -126,6 +126,11 @@ class Problem:
         return found
 
 
+def says_nothing(weighting: Weighting) -> bool:
+    """Whether the weights have no gradient, or one of zeros: a device is not asked which it is."""
+    return weighting.weights.grad is None or not weighting.weights.grad.any()
+
+
 def backward(loss: Tensor) -> None:
     """`loss.backward()`."""
     # torch declares it without types.

@@ -30,9 +30,16 @@ def test_cosines_are_zero_without_labels() -> None:
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_every_entry_counts_for_finiteness(place: tuple[int, int], bad: float) -> None:
     full = torch.eye(3)
-    assert GradientStatistics.from_full_gram(full).is_finite()
+    found = GradientStatistics.from_full_gram(full)
+    assert found.finite
+    assert torch.equal(found.or_nothing().gram, found.gram)
     full[place] = bad
-    assert not GradientStatistics.from_full_gram(full).is_finite()
+    found = GradientStatistics.from_full_gram(full, torch.ones(2))
+    assert not found.finite
+    nothing = found.or_nothing()
+    for product in (nothing.gram, nothing.alignment, nothing.downstream_norm):
+        assert not product.any()
+    assert nothing.losses.isnan().all()
 
 
 @pytest.mark.parametrize("losses", [1, 4, 32, 33, 65])

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ibis
-import ibis.expr.types as ir
+import pyarrow as pa
 import yaml
 from rich.table import Table
 
 from grap_seq.files import atomic_write
-from grap_seq.prep.describe.columns import Column, look, numbers_format
+from grap_seq.prep.describe.columns import Column, cell, constant_within, look, numbers_format
 from grap_seq.prep.describe.recipes import suggested_path
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.engines.connect import connect
@@ -78,15 +78,12 @@ def suggest(source: Path, output: Path | None = None) -> Path:
             table = read_table(connection, source)
             names = [name for name in table.columns if not name.startswith("__")]
             lists = [name for name in names if table[name].type().is_array()]
-            table = explode(connection, table, lists, str(source)).select(names).limit(ROWS)
-            cells = connection.to_pyarrow(table)
+            table = explode(connection, table, lists, str(source)).limit(ROWS)
+            cells = connection.to_pyarrow(table.select(**{n: cell(table[n]) for n in names}))
             count = len(cells)
             if not count:
                 raise ValueError(f"{source}: the table has no events")
-            # Tables of their own: a query of one column would begin with the names of all.
-            columns = [look(connection, ibis.memtable(cells.select([c])), c) for c in names]
-            rows = ibis.memtable(cells)
-            guess = _guess(connection, rows, columns, source)
+            guess = _guess(connection, cells, look(connection, cells), source)
     finally:
         connection.disconnect()
     text = _yaml(guess, source, count)
@@ -97,7 +94,7 @@ def suggest(source: Path, output: Path | None = None) -> Path:
     return output
 
 
-def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source: Path) -> Guess:
+def _guess(connection: Connection, cells: pa.Table, columns: list[Column], source: Path) -> Guess:
     times = [c for c in columns if c.distinct > 1 and _may_be_time(c)]
     if not times:
         raise ValueError(
@@ -113,16 +110,13 @@ def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source
         raise ValueError(f"{source}: no column looks like an id, with values that repeat")
     id_column = max(candidates, key=lambda c: (bool(ID_NAME.search(c.name)), c.distinct))
     others = [c for c in columns if c is not id_column]
-    groups = rows.group_by(rows[id_column.name])
-    spread = groups.aggregate(**{c.name: rows[c.name].nunique() for c in others})
-    most = connection.to_pyarrow(spread.aggregate(**{c.name: spread[c.name].max() for c in others}))
-    constant = [c for c in others if most[c.name][0].as_py() == 1 and c.distinct > 1]
+    alike = constant_within(cells, id_column.name, [c.name for c in others])
+    constant = [c for c in others if c.name in alike and c.distinct > 1]
     time = max(times, key=lambda c: _rank(c, c in constant))
     rest = [c for c in others if c is not time]
     constant = [c for c in constant if c is not time]
     if time.kind != "time":
-        found = numbers_format(connection, rows, time.name)
-        time = dataclasses.replace(time, time_format=found)
+        time = dataclasses.replace(time, time_format=numbers_format(cells[time.name]))
     classes = [c for c in constant if c.distinct <= MAX_CLASSES]
     named = [c for c in classes if LABEL_NAME.search(c.name)]
     label = named[0] if named else classes[0] if len(classes) == 1 else None
@@ -135,7 +129,7 @@ def _guess(connection: Connection, rows: ir.Table, columns: list[Column], source
     return Guess(
         id=id_column,
         time=time,
-        unit=_unit(connection, rows, time),
+        unit=_unit(connection, cells, time),
         categorical=[c for c in fields if c not in numbers],
         numerical=[c for c in fields if c in numbers],
         label=label,
@@ -176,10 +170,11 @@ def _is_skewed(column: Column) -> bool:
     return low >= 0 and high > SKEW * max(median, 1e-12)
 
 
-def _unit(connection: Connection, rows: ir.Table, time: Column) -> TimeUnit:
+def _unit(connection: Connection, cells: pa.Table, time: Column) -> TimeUnit:
     """By the span of the dates; a day where numbers do not say what they count."""
     if not _is_dated(time):
         return "day"
+    rows = ibis.memtable(cells.select([time.name]))
     when = moment(rows[time.name], time.time_format)
     ends = connection.to_pyarrow(rows.aggregate(first=when.min(), last=when.max()))
     row = ends.to_pylist()[0]

@@ -73,8 +73,8 @@ class Connection(ABC):
         """Write a work file, which is whole or absent also after a kill."""
 
     @abstractmethod
-    def partition(self, table: ir.Table, path: Path, by: str) -> None:
-        """As `write`, one folder `<by>=<value>` of parquet files for every value of a column."""
+    def partition(self, table: ir.Table, path: Path, by: str, count: int) -> None:
+        """As `write`, one folder `<by>=<value>` of parquet files for each of `count` values."""
 
     @abstractmethod
     def holds(self, files: Sequence[Path]) -> bool:

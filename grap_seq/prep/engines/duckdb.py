@@ -20,8 +20,9 @@ from grap_seq.files import atomic_write
 from grap_seq.prep.engines.base import Connection
 from grap_seq.prep.read.headers import damaged_part
 
-# Of each folder of a partition.
-ROWS_WAITING = 8192
+# Of all folders of a partition, in memory until a row group is full.
+ROWS_WAITING = 180_000
+SMALLEST, LARGEST = 2048, 8192
 UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 PARQUET = (".parquet", ".pq")
 # Cleaned events, the same with split and bucket, and what a query needs beside them; and the bytes
@@ -51,6 +52,8 @@ class DuckDB(Connection):
             ) from error
         self._parts: list[Path] = []
         self.backend.raw_sql("SET TimeZone = 'UTC'")
+        # Ours is the only one.
+        self.backend.raw_sql("SET enable_progress_bar = false")
         # Parquet files by Arrow have NaN in no minimum or maximum, from which DuckDB would conclude
         # that there is none.
         self.backend.raw_sql("SET disabled_optimizers = 'statistics_propagation'")
@@ -96,14 +99,12 @@ class DuckDB(Connection):
         with atomic_write(path) as temporary:
             self._relation(table).write_parquet(str(temporary))
 
-    def partition(self, table: ir.Table, path: Path, by: str) -> None:
+    def partition(self, table: ir.Table, path: Path, by: str, count: int) -> None:
         unfinished = path.with_name(f"{path.name}.unfinished")
         shutil.rmtree(unfinished, ignore_errors=True)
-        # Rows wait in memory for every folder's next row group: few, or 120 M events exceed 1 GB.
-        self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * ROWS_WAITING}")
-        self._relation(table).write_parquet(
-            str(unfinished), partition_by=[by], row_group_size=ROWS_WAITING
-        )
+        rows = min(max(SMALLEST, ROWS_WAITING // count), LARGEST)
+        self.backend.raw_sql(f"SET partitioned_write_flush_threshold = {2 * rows}")
+        self._relation(table).write_parquet(str(unfinished), partition_by=[by], row_group_size=rows)
         unfinished.rename(path)
 
     def holds(self, files: Sequence[Path]) -> bool:

@@ -105,8 +105,8 @@ class Spark(Connection):
     def write(self, table: ir.Table, path: Path) -> None:
         self._save(self._frame(table), path)
 
-    def partition(self, table: ir.Table, path: Path, by: str) -> None:
-        self._save(self._frame(table).repartition(by), path, by)
+    def partition(self, table: ir.Table, path: Path, by: str, count: int) -> None:
+        self._save(self._frame(table).repartition(count, by), path, by)
 
     def holds(self, files: Sequence[Path]) -> bool:
         # Of a cluster nobody here knows the memory, and what is lost with a worker is in the files.

@@ -18,10 +18,11 @@ class Buckets:
 
     Args:
         work: where they are kept: as the table `events`, or in files that go bucket by bucket.
+        count: of buckets, some of which may be empty.
     """
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(self, work: Work, count: int) -> None:
+        self.work, self.count = work, count
         self.folder = work.folder / "buckets"
 
     def fill(self, usable: Usable, sequences: ir.Table) -> None:
@@ -42,7 +43,7 @@ class Buckets:
         if self.work.store.held:
             self.work.store.put("events", table)
         else:
-            self.work.connection.partition(table, self.folder, "__bucket")
+            self.work.connection.partition(table, self.folder, "__bucket", self.count)
 
     def table(self, bucket: int) -> pa.Table | None:
         """All events of a bucket; None where it is empty."""

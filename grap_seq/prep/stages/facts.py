@@ -30,7 +30,7 @@ def require_facts(
     """Refuse events without a column of `spec.facts` that is not `beside` them either.
 
     Args:
-        beside: columns of the labels, as `read_labels` calls them.
+        beside: columns of the labels, as `label_file` calls them.
         kind: how the events' times are written.
 
     Raises:

@@ -27,7 +27,7 @@ MAX_VALUES = 10_000
 # Fields of a query.
 FIELDS = 16
 # Numbers whose quantiles are found at once: engines hold them in memory, 8 bytes each.
-MAX_NUMBERS = 16_000_000
+MAX_NUMBERS = 8_000_000
 # Sums of n values of at most 2**b stay below 2**63 for b = 62 - log2(n); more digits say nothing.
 SUM_BITS, GRID_BITS = 62, 38
 EMPTY = Statistics(low=0.0, high=0.0, mean=0.0, std=1.0, count=0)
@@ -42,7 +42,9 @@ def fit_vocabularies(
     """Values of categorical fields by falling count, ties by value with missing last."""
     found: dict[str, list[str | None]] = {name: [] for name in names}
     for block in _blocks(names, FIELDS):
-        for row in connection.to_pyarrow(_most_frequent(events, block)).to_pylist():
+        # Every part of the union would bring the names of all columns.
+        part = events.select(*block)
+        for row in connection.to_pyarrow(_most_frequent(part, block)).to_pylist():
             found[block[row["field"]]].append(row["value"])
     return {name: tuple(values) for name, values in found.items()}
 

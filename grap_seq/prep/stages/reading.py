@@ -14,7 +14,7 @@ from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages.clean import check_ids, clean, left_out
 from grap_seq.prep.stages.facts import require_facts
-from grap_seq.prep.stages.labels import label_file, recipe_labels
+from grap_seq.prep.stages.label_source import label_file, recipe_labels
 from grap_seq.prep.stages.times import TimeKind, check_numbers, check_time_kind, time_kind
 from grap_seq.prep.stages.work import READING, Work
 

@@ -8,13 +8,14 @@ import ibis
 import ibis.expr.types as ir
 
 from grap_seq.prep.stages.facts import with_facts
-from grap_seq.prep.stages.labels import any_label, label_of_ids, no_labels
+from grap_seq.prep.stages.label_of_ids import label_of_ids
+from grap_seq.prep.stages.labels import any_label, no_labels
 from grap_seq.prep.stages.splits import MAX_BUCKETS, bucket_of, split_of, without_test
 from grap_seq.prep.stages.usable import Usable
 from grap_seq.prep.stages.work import Work
 
 # Cells of time and fields: what is coded, sorted and grouped at once fits in any memory limit.
-VALUES_PER_BUCKET = 27_000_000
+VALUES_PER_BUCKET = 36_000_000
 CHECKED = "checked.json"
 
 

@@ -10,7 +10,8 @@ import ibis.expr.types as ir
 
 from grap_seq.prep.stages.clean import used
 from grap_seq.prep.stages.facts import facts_of_ids, with_facts
-from grap_seq.prep.stages.labels import any_label, check_late, with_limits, with_numbers, with_times
+from grap_seq.prep.stages.label_checks import check_late, with_limits, with_numbers, with_times
+from grap_seq.prep.stages.labels import any_label
 from grap_seq.prep.stages.problems import check_events, without_problems
 from grap_seq.prep.stages.times import TimeKind
 from grap_seq.prep.stages.until import check_observed, common_until, observed, with_until

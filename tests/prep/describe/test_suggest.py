@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import time
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -150,3 +154,36 @@ def test_a_constant_column_is_no_time_and_no_field(tmp_path: Path) -> None:
     spec = DatasetSpec.load(path)
     assert (spec.id, spec.time, spec.categorical) == ("user", "t", ("kind",))
     assert "every row): period, opened" in path.read_text("utf-8")
+
+
+def test_columns_of_every_kind(tmp_path: Path) -> None:
+    rows = np.arange(600)
+    measured = np.where(rows % 7 == 0, np.nan, rows / 8).astype("float32")
+    table = pa.table(
+        {
+            "user": rows % 31,
+            "when": pa.array(rows * 3_600_000_000, pa.timestamp("us")),
+            "open": rows % 2 == 0,
+            "price": pa.array([Decimal(int(row)) / 4 for row in rows], pa.decimal128(9, 2)),
+            "place": pa.array([{"x": int(row) % 3} for row in rows]),
+            "at": pa.array([time(int(row) % 24) for row in rows]),
+            "nothing": pa.nulls(len(rows)),
+            "measured": measured,
+            "kind": pa.array([f" {row % 5}a " if row % 10 else " " for row in rows]),
+            # Read as numbers by preparation, and too large for an integer or none at all.
+            "limit": pa.array([("2.5", "1e30", "nan", "inf", "")[row % 5] for row in rows]),
+        }
+    )
+    pq.write_table(table, tmp_path / "t.parquet")
+    path = suggest(tmp_path / "t.parquet")
+    spec = DatasetSpec.load(path)
+    assert spec.categorical == ("open", "place", "at", "kind")
+    assert set(spec.numerical) == {"price", "measured", "limit"}
+    text = path.read_text("utf-8")
+    assert "kind   # 5 values, 10.0% missing" in text
+    known = measured[~np.isnan(measured)]
+    median = f"{np.median(known):g}"
+    assert f"{known.min():g} to {known.max():g}, median {median}" in text
+    assert "limit: {}   # 4 values, 20.0% missing, 2.5 to 1e+30" in text
+    manifest = prepare("table", tmp_path / "out", source=tmp_path / "t.parquet", strict=False)
+    assert sum(split["events"] for split in manifest.splits.values()) == len(rows)
