@@ -67,6 +67,8 @@ _BOOSTING = {
     "lambda_l2": number(0),
     "max_bin": whole(2, 65_535),
 }
+# Table 3 is of images.
+TABLES = ("1", "2", "4", "5", "6", "7")
 _GROUPS = ("binary", "multiclass", "regression")
 BOOSTING = {
     **{f"boosting.{group}": MAPPING for group in _GROUPS},
@@ -191,6 +193,17 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("poolings", "logistic", "head"), SWITCH),
     "label_fractions": each(number(0, 1, above=True)),
     **BOOSTING,
+    # Grids of runs.
+    "table": Kind(
+        f"one of the paper's tables that can be made: {', '.join(TABLES)}",
+        lambda value: str(value) in TABLES,
+        as_typed="|".join(TABLES),
+    ),
+    **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
+    "methods": each(TEXT).or_null(),
+    "budget": choice("full", "small", "smoke"),
+    "data": FOLDER,
+    "with": each(TEXT),
     # What `experiment=` sets.
     "published.*": ANYTHING,
 }
