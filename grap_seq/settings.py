@@ -68,7 +68,7 @@ _BOOSTING = {
     "max_bin": whole(2, 65_535),
 }
 # Table 3 is of images.
-TABLES = ("1", "2", "4", "5", "6", "7")
+TABLES = ("1", "2", "4", "5", "6", "7", "redundancy", "scale")
 _GROUPS = ("binary", "multiclass", "regression")
 BOOSTING = {
     **{f"boosting.{group}": MAPPING for group in _GROUPS},
@@ -169,6 +169,7 @@ KINDS: dict[str, Kind] = {
     "coles_negatives": whole(1),
     "coles_reduction": choice("mean", "sum"),
     "losses.*": LOSS,
+    "scales.*": POSITIVE,
     "weights": WEIGHTS,
     **dict.fromkeys(("weights.*", "searched_weights.*", "missing"), number(0)),
     "options.*": ANYTHING,

@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grap_seq.names import nearest
+from grap_seq.objectives.noise import RandomTargets
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,14 @@ class Method:
     published: str | None = None
 
 
+def noise(count: int) -> tuple[str, ...]:
+    """Settings of `pretrain` that add so many losses with random targets."""
+    path = f"{RandomTargets.__module__}.{RandomTargets.__qualname__}"
+    return tuple(f"objective.losses.noise{number}.class={path}" for number in range(count))
+
+
+# Of losses of noise, and of the factors of CoLES, beside none and 1.
+NOISE, SCALES = (1, 4, 16), (0.01, 100)
 METHODS: dict[str, Method] = {
     "supervised": Method("supervised", ("mode=supervised",), published="Supervised"),
     "auxiliary": Method("auxiliary", ("mode=auxiliary",), published="Auxiliary"),
@@ -61,6 +70,22 @@ METHODS: dict[str, Method] = {
             published=f"{percent}%",
         )
         for percent in (5, 10, 20, 50)
+    },
+    **{
+        f"{name}_noise{count}": Method(
+            f"{title}, {count} loss{'es' * (count > 1)} of noise",
+            (f"weighting={name}", *noise(count)),
+        )
+        for name, title in (("equal", "equal weights"), ("grap", "GraP"))
+        for count in NOISE
+    },
+    **{
+        f"{name}_coles{factor}": Method(
+            f"{title}, CoLES times {factor}",
+            (f"weighting={name}", f"objective.scales.coles={factor}"),
+        )
+        for name, title in (("equal", "equal weights"), ("gradnorm", "GradNorm"), ("grap", "GraP"))
+        for factor in SCALES
     },
 }
 

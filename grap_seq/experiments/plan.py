@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grap_seq.experiments.methods import METHODS, method
+from grap_seq.experiments.methods import METHODS, NOISE, SCALES, method
 
 WEIGHTINGS = ("equal", "gradnorm", "dwa", "mgda", "pcgrad", "grap")
 # What each of the paper's tables compares.
@@ -19,6 +19,17 @@ TABLES: dict[str, tuple[str, ...]] = {
     "5": ("grap_none", "grap_sum", "grap"),
     "6": ("supervised", "auxiliary", "equal", "equal_tuned", "grap", "grap_tuned"),
     "7": ("equal", "grap"),
+    # Not in the paper: losses of pure noise, and one loss on another scale.
+    "redundancy": tuple(
+        f"{name}{noise}"
+        for name in ("equal", "grap")
+        for noise in ("", *(f"_noise{count}" for count in NOISE))
+    ),
+    "scale": tuple(
+        f"{name}{scale}"
+        for name in ("equal", "gradnorm", "grap")
+        for scale in ("", *(f"_coles{factor}" for factor in SCALES))
+    ),
 }
 # Settings of `pretrain` and of LightGBM by the time that there is.
 BUDGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

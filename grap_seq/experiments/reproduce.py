@@ -24,6 +24,8 @@ TITLES = {
     "5": "Table 5: normalization of the weights",
     "6": "Table 6: labels in training",
     "7": "Table 7: cost",
+    "redundancy": "Losses of pure noise",
+    "scale": "CoLES on another scale",
 }
 
 

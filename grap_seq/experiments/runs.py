@@ -17,6 +17,7 @@ import pandas as pd
 from grap_seq import cli, lock
 from grap_seq.experiments.plan import Experiment
 from grap_seq.files import write_json
+from grap_seq.weighting.fixed import medians
 
 OUTCOME, LOG, TRAINED = "outcome.json", "log.txt", "run"
 # How often a run may take its process with it before it counts as failed.
@@ -35,6 +36,7 @@ class Outcome:
         seconds: of wall time of all stages, in the last attempt.
         result: content of evaluation.json.
         cost: of training, see `_cost`.
+        weights: median weight of every loss, where losses were weighed.
         made_by: versions of packages, and the commit where there is one.
         settings: what the run was told.
     """
@@ -45,6 +47,7 @@ class Outcome:
     seconds: float | None = None
     result: dict[str, Any] | None = None
     cost: dict[str, float] | None = None
+    weights: dict[str, float] | None = None
     made_by: dict[str, str] | None = None
     settings: list[str] | None = None
 
@@ -104,19 +107,19 @@ def _tried(experiment: Experiment, root: Path, data: Path, threads: int, attempt
     facts: dict[str, Any] = {"made_by": made_by(), "settings": experiment.training}
     with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         try:
-            result, cost = _stages(experiment, root, data, threads)
+            result, cost, weights = _stages(experiment, root, data, threads)
         except Exception as error:
             traceback.print_exc(file=log)
             said = f"{type(error).__name__}: {error}"
             return Outcome("failed", attempts, error=said, **facts)
     seconds = time.perf_counter() - start
-    return Outcome("done", attempts, None, seconds, result, cost, **facts)
+    return Outcome("done", attempts, None, seconds, result, cost, weights, **facts)
 
 
 def _stages(
     experiment: Experiment, root: Path, data: Path, threads: int
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Content of evaluation.json, and what training cost."""
+) -> tuple[dict[str, Any], dict[str, float], dict[str, float] | None]:
+    """Content of evaluation.json, what training cost, and the losses' weights."""
     run = root / experiment.name / TRAINED
     started = time.perf_counter()
     if not (run / "model.safetensors").is_file():
@@ -132,7 +135,8 @@ def _stages(
     if not (run / "embeddings" / "train.parquet").is_file():
         cli.embed([f"run={run}", f"threads={threads}"])
     cli.evaluate([f"run={run}", f"threads={threads}", *experiment.evaluation])
-    return json.loads((run / "evaluation.json").read_text("utf-8")), cost
+    result = json.loads((run / "evaluation.json").read_text("utf-8"))
+    return result, cost, medians(run) if (run / "weights.parquet").is_file() else None
 
 
 def _cost(run: Path, seconds: float) -> dict[str, float]:

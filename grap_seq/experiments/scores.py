@@ -82,6 +82,7 @@ def raw(outcomes: Mapping[Experiment, Outcome]) -> pd.DataFrame:
             result = found.result or {"test": {}, "validation": {}}
             row[f"test_{name}"] = result["test"].get(name)
             row[f"val_{name}"] = (result["validation"] or {}).get(name)
+        row["weights"] = None if found.weights is None else json.dumps(found.weights)
         row |= {f"training_{name}": value for name, value in (found.cost or {}).items()}
         rows.append(row)
     return pd.DataFrame(rows)

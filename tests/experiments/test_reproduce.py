@@ -61,11 +61,11 @@ def cell(method: str, seed: int = 0) -> Experiment:
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
-    def stages(experiment: Experiment, *_: Any) -> tuple[dict[str, Any], dict[str, float]]:
+    def stages(experiment: Experiment, *_: Any) -> tuple[dict[str, Any], dict[str, float], None]:
         calls.append(experiment.method)
         if experiment.method == "dwa":
             raise RuntimeError("no such luck")
-        return {"metric": "auc", "test": {"embedding": 0.5}, "validation": None}, {}
+        return {"metric": "auc", "test": {"embedding": 0.5}, "validation": None}, {}, None
 
     monkeypatch.setattr(runs, "_stages", stages)
 
