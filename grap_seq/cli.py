@@ -246,6 +246,21 @@ def validate(arguments: list[str]) -> None:
     _say(f"{settings.prepared} is complete and consistent.")
 
 
+def reproduce(arguments: list[str]) -> None:
+    """a table of the paper: many runs, and their scores beside one another"""
+    only_listed = "--dry-run" in arguments
+    settings = config.compose("reproduce", [a for a in arguments if a != "--dry-run"])
+    from grap_seq.experiments.reproduce import listed
+    from grap_seq.experiments.reproduce import reproduce as run
+
+    if only_listed:
+        _say(listed(settings))
+        return
+    command = shlex.join(["grap-seq", "reproduce", *arguments])
+    for path in run(settings, command):
+        _say(f"Written: {path}.")
+
+
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
     run = pretrain(arguments)
@@ -264,6 +279,7 @@ COMMANDS: dict[str, Command] = {
     "download": download,
     "synth": synth,
     "validate": validate,
+    "reproduce": reproduce,
     "demo": demo,
 }
 

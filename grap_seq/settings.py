@@ -67,6 +67,8 @@ _BOOSTING = {
     "lambda_l2": number(0),
     "max_bin": whole(2, 65_535),
 }
+# Table 3 is of images.
+TABLES = ("1", "2", "4", "5", "6", "7", "redundancy", "scale")
 _GROUPS = ("binary", "multiclass", "regression")
 BOOSTING = {
     **{f"boosting.{group}": MAPPING for group in _GROUPS},
@@ -167,6 +169,7 @@ KINDS: dict[str, Kind] = {
     "coles_negatives": whole(1),
     "coles_reduction": choice("mean", "sum"),
     "losses.*": LOSS,
+    "scales.*": POSITIVE,
     "weights": WEIGHTS,
     **dict.fromkeys(("weights.*", "searched_weights.*", "missing"), number(0)),
     "options.*": ANYTHING,
@@ -191,6 +194,17 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("poolings", "logistic", "head"), SWITCH),
     "label_fractions": each(number(0, 1, above=True)),
     **BOOSTING,
+    # Grids of runs.
+    "table": Kind(
+        f"one of the paper's tables that can be made: {', '.join(TABLES)}",
+        lambda value: str(value) in TABLES,
+        as_typed="|".join(TABLES),
+    ),
+    **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
+    "methods": each(TEXT).or_null(),
+    "budget": choice("full", "small", "smoke"),
+    "data": FOLDER,
+    "with": each(TEXT),
     # What `experiment=` sets.
     "published.*": ANYTHING,
 }

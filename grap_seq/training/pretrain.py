@@ -264,6 +264,7 @@ def _objective(
         time_jitter=dataset["time_jitter"],
         time_scale=dataset["time_scale"],
         condition_values=objective["condition_values"],
+        scales=objective["scales"],
         losses=objective["losses"],
         label=label,
         **{f"coles_{key}": value for key, value in coles.items()},
