@@ -105,6 +105,15 @@ def _prepare(settings: Any) -> None:
 def pretrain(arguments: list[str]) -> Path:
     """a prepared folder -> a run folder with a model and its weights"""
     settings = config.compose("pretrain", arguments)
+    from grap_seq.training.launched import joined
+
+    with joined(settings):
+        run = _pretrain(settings, arguments)
+        _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+    return run
+
+
+def _pretrain(settings: Any, arguments: list[str]) -> Path:
     if not (Path(settings.prepared) / "manifest.json").is_file():
         if settings.dataset.name != "flights":
             raise FileNotFoundError(
@@ -120,9 +129,7 @@ def pretrain(arguments: list[str]) -> Path:
     else:
         from grap_seq.training.pretrain import pretrain as train
 
-    run = train(settings)
-    _say(f"Run: {run}. Next: {_next('embed', run=run)}")
-    return run
+    return train(settings)
 
 
 def finetune(arguments: list[str]) -> None:
@@ -131,9 +138,12 @@ def finetune(arguments: list[str]) -> None:
     _prepared_of(Path(settings.run), settings.prepared)
     from grap_seq.training.finetune import finetune as train
     from grap_seq.training.finetune import settings_of
+    from grap_seq.training.launched import joined
 
-    run = train(settings_of(settings))
-    _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+    whole = settings_of(settings)
+    with joined(whole):
+        run = train(whole)
+        _say(f"Run: {run}. Next: {_next('embed', run=run)}")
 
 
 def embed(arguments: list[str]) -> None:

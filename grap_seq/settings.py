@@ -128,7 +128,7 @@ KINDS: dict[str, Kind] = {
     ),
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "matmul_precision": choice("highest", "high", "medium"),
-    "devices": PROCESSES,
+    **dict.fromkeys(("nodes", "devices"), PROCESSES),
     "threads": PROCESSES.or_null(),
     "workers": whole(0, 1024),
     "compile": SWITCH,
