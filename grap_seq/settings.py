@@ -67,6 +67,8 @@ _BOOSTING = {
     "lambda_l2": number(0),
     "max_bin": whole(2, 65_535),
 }
+# Table 3 is of images.
+TABLES = ("1", "2", "4", "5", "6", "7", "redundancy", "scale")
 _GROUPS = ("binary", "multiclass", "regression")
 BOOSTING = {
     **{f"boosting.{group}": MAPPING for group in _GROUPS},
@@ -126,7 +128,7 @@ KINDS: dict[str, Kind] = {
     ),
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "matmul_precision": choice("highest", "high", "medium"),
-    "devices": PROCESSES,
+    **dict.fromkeys(("nodes", "devices"), PROCESSES),
     "threads": PROCESSES.or_null(),
     "workers": whole(0, 1024),
     "compile": SWITCH,
@@ -167,6 +169,7 @@ KINDS: dict[str, Kind] = {
     "coles_negatives": whole(1),
     "coles_reduction": choice("mean", "sum"),
     "losses.*": LOSS,
+    "scales.*": POSITIVE,
     "weights": WEIGHTS,
     **dict.fromkeys(("weights.*", "searched_weights.*", "missing"), number(0)),
     "options.*": ANYTHING,
@@ -191,6 +194,20 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("poolings", "logistic", "head"), SWITCH),
     "label_fractions": each(number(0, 1, above=True)),
     **BOOSTING,
+    # Grids of runs.
+    "table": Kind(
+        f"one of the paper's tables that can be made: {', '.join(TABLES)}",
+        lambda value: str(value) in TABLES,
+        as_typed="|".join(TABLES),
+    ),
+    **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
+    "methods": each(TEXT).or_null(),
+    "budget": choice("full", "small", "smoke"),
+    "data": FOLDER,
+    "trials": whole(1, 100_000),
+    "sampler": choice("tpe", "random"),
+    "learning_rate": SWITCH,
+    "with": each(TEXT),
     # What `experiment=` sets.
     "published.*": ANYTHING,
 }

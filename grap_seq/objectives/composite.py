@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from grap_seq.batch import Batch
+from grap_seq.names import nearest
 from grap_seq.nn.build import build
 from grap_seq.nn.encoder import Encoded
 from grap_seq.objectives.coles import ColesHead, Reduction
@@ -81,6 +82,7 @@ class CompositeObjective(nn.Module):
         coles_negatives: hard negatives per sub-sequence.
         coles_reduction: "mean" per pair, or "sum" as in the paper's configurations.
         label: which of the schema's labels is the downstream task; None: the first.
+        scales: factors of losses by name, to see what a weighting makes of a bad scale.
         losses: losses of the user's by name, each a `class` (dotted path) with its options. It is
             called with the schema and M, and is a module from hidden pre-activations (N, M) of all
             events and the batch to a loss of shape ().
@@ -88,6 +90,9 @@ class CompositeObjective(nn.Module):
     Attributes:
         counts: this process's entries of the last forward pass's means, shape () each; a loss of
             the user's counts as a mean over events.
+
+    Raises:
+        ValueError: `scales` names a loss that there is not.
     """
 
     def __init__(
@@ -106,10 +111,17 @@ class CompositeObjective(nn.Module):
         coles_margin: float = 0.5,
         coles_negatives: int = 5,
         coles_reduction: Reduction = "mean",
+        scales: Mapping[str, float] | None = None,
         losses: Mapping[str, Mapping[str, Any]] | None = None,
         label: str | None = None,
     ) -> None:
         super().__init__()
+        self.scales = dict(scales or {})
+        for name in self.scales:
+            if name not in weighting.names:
+                raise ValueError(
+                    f"objective.scales: no loss {name!r}; {nearest(name, weighting.names)}"
+                )
         self.bank = HeadBank(weighting, features, width)
         sizes = {field.name: field.size for field in schema.categorical}
 
@@ -197,7 +209,8 @@ class CompositeObjective(nn.Module):
                 hidden[DOWNSTREAM], downstream_targets(batch, encoded)
             )
         self.counts = {name: mean.entries for name, mean in means.items()}
-        return {name: mean.loss for name, mean in means.items()}
+        losses = {name: mean.loss for name, mean in means.items()}
+        return losses | {name: factor * losses[name] for name, factor in self.scales.items()}
 
 
 def _of_events(hidden: Tensor, batch: Batch) -> Tensor:

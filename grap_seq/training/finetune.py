@@ -164,7 +164,7 @@ def _train(
         fraction=config.labels.fraction,
         label=config.labels.name,
     )
-    steps = data.steps(config.trainer.devices, config.accumulate)
+    steps = data.steps(config.trainer.devices * config.trainer.nodes, config.accumulate)
     config = with_epochs(config, steps)
     label = data.train.label
     assert label is not None
@@ -187,7 +187,10 @@ def _train(
             return run
         callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
         trainer = build_trainer(config, callbacks, start.settings)
-        state, epoch, _ = kept(fit(trainer, module, data, run, start))
+        checkpoint = fit(trainer, module, data, run, start)
+        if checkpoint is None:
+            return run
+        state, epoch, _ = kept(checkpoint)
         module.load_state_dict(state)
         # Training has left it on the CPU.
         module.to(trainer.strategy.root_device)

@@ -65,7 +65,7 @@ def pretrain(config: Any) -> Path:
         label=config.labels.name,
     )
     config, times = with_times(config, data.train)
-    steps = data.steps(config.trainer.devices, config.accumulate)
+    steps = data.steps(config.trainer.devices * config.trainer.nodes, config.accumulate)
     config = with_epochs(config, steps)
     config.select = criterion(config.select, data.train, data.val)
     schedule = Schedule.from_config(config, steps)
@@ -94,6 +94,8 @@ def pretrain(config: Any) -> Path:
         callbacks = [recorder, selection, *stopping, saver]
         trainer = build_trainer(config, callbacks, start.settings, config.validate_every)
         checkpoint = fit(trainer, module, data, run, start)
+        if checkpoint is None:
+            return run
         state, epoch, chosen = kept(checkpoint)
         module.load_state_dict(state)
         # No epoch has a score where the first one to be scored was never reached.
@@ -262,6 +264,7 @@ def _objective(
         time_jitter=dataset["time_jitter"],
         time_scale=dataset["time_scale"],
         condition_values=objective["condition_values"],
+        scales=objective["scales"],
         losses=objective["losses"],
         label=label,
         **{f"coles_{key}": value for key, value in coles.items()},

@@ -240,3 +240,20 @@ def test_sequences_of_one_event_give_finite_losses() -> None:
 def test_weights_follow_the_objectives_weighting() -> None:
     weighting = Equal(loss_names(SCHEMA))
     assert CompositeObjective(SCHEMA, weighting, 8).weighting is weighting
+
+
+def test_a_scaled_loss_is_a_multiple_with_its_gradient() -> None:
+    batch = batch_of()
+    plain, scaled = objective_of(), objective_of(scales={"coles": 100.0, "type": 0.5})
+    ours, wanted = losses_of(scaled, batch), losses_of(plain, batch)
+    for name, loss in wanted.items():
+        factor = {"coles": 100.0, "type": 0.5}.get(name, 1.0)
+        torch.testing.assert_close(ours[name], factor * loss)
+    ours["coles"].backward()  # type: ignore[no-untyped-call]  # PyTorch has no types there.
+    wanted["coles"].backward()  # type: ignore[no-untyped-call]  # As above.
+    for (name, one), other in zip(scaled.named_parameters(), plain.parameters(), strict=True):
+        assert (one.grad is None) == (other.grad is None), name
+        if one.grad is not None and other.grad is not None and name.startswith("coles"):
+            torch.testing.assert_close(one.grad, 100.0 * other.grad)
+    with pytest.raises(ValueError, match=r"objective.scales: no loss 'cole'; did you mean 'coles'"):
+        objective_of(scales={"cole": 2.0})

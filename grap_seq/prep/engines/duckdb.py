@@ -52,8 +52,9 @@ class DuckDB(Connection):
             ) from error
         self._parts: list[Path] = []
         self.backend.raw_sql("SET TimeZone = 'UTC'")
-        # Ours is the only one.
-        self.backend.raw_sql("SET enable_progress_bar = false")
+        # Ours is the only one; a notebook without ipywidgets has none to switch off.
+        with suppress(duckdb.InvalidInputException):
+            self.backend.raw_sql("SET enable_progress_bar = false")
         # Parquet files by Arrow have NaN in no minimum or maximum, from which DuckDB would conclude
         # that there is none.
         self.backend.raw_sql("SET disabled_optimizers = 'statistics_propagation'")

@@ -1,0 +1,1 @@
+"""The paper's experiments: grids of ordinary runs, and tables of their scores."""

@@ -1,0 +1,97 @@
+"""The methods of the paper's tables, as settings of `pretrain`; labels never train the encoder
+where the name does not say so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grap_seq.names import nearest
+from grap_seq.objectives.noise import RandomTargets
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a run is trained.
+
+    Args:
+        title: in tables.
+        settings: of `pretrain`.
+        base: a method whose run of the same seed is fine-tuned instead.
+        published: its name in the paper's tables; None: it is not in them.
+    """
+
+    title: str
+    settings: tuple[str, ...] = ()
+    base: str | None = None
+    published: str | None = None
+
+
+def noise(count: int) -> tuple[str, ...]:
+    """Settings of `pretrain` that add so many losses with random targets."""
+    path = f"{RandomTargets.__module__}.{RandomTargets.__qualname__}"
+    return tuple(f"objective.losses.noise{number}.class={path}" for number in range(count))
+
+
+# Of losses of noise, and of the factors of CoLES, beside none and 1.
+NOISE, SCALES = (1, 4, 16), (0.01, 100)
+METHODS: dict[str, Method] = {
+    "supervised": Method("supervised", ("mode=supervised",), published="Supervised"),
+    "auxiliary": Method("auxiliary", ("mode=auxiliary",), published="Auxiliary"),
+    "equal": Method("equal weights", ("weighting=equal",), published="Equal Weights"),
+    "gradnorm": Method("GradNorm", ("weighting=gradnorm",), published="GradNorm"),
+    "dwa": Method("DWA", ("weighting=dwa",), published="DWA"),
+    "mgda": Method("MGDA", ("weighting=mgda",), published="MGDA"),
+    "pcgrad": Method("PCGrad", ("weighting=pcgrad",), published="PCGrad"),
+    "grap": Method("GraP", ("weighting=grap",), published="GraP"),
+    "equal_tuned": Method(
+        "equal weights, fine-tuned", base="equal", published="Equal Weights Tuned"
+    ),
+    "grap_tuned": Method("GraP, fine-tuned", base="grap", published="GraP Tuned"),
+    "ntp_equal": Method("equal weights", ("objective=ntp", "weighting=equal")),
+    "ntp_searched": Method(
+        "searched weights", ("objective=ntp", "weighting=searched"), published="Optuna"
+    ),
+    "ntp_grap": Method("GraP", ("objective=ntp", "weighting=grap"), published="GraP"),
+    "grap_none": Method(
+        "GraP, no normalization",
+        ("weighting=grap", "weighting.normalization=none"),
+        published="GraP No norm.",
+    ),
+    "grap_sum": Method(
+        "GraP, weights' sum",
+        ("weighting=grap", "weighting.normalization=sum"),
+        published="GraP Sum norm.",
+    ),
+    **{
+        f"grap_{percent}": Method(
+            f"GraP, {percent} % of the labels",
+            ("weighting=grap", f"labels.fraction={percent / 100:g}"),
+            published=f"{percent}%",
+        )
+        for percent in (5, 10, 20, 50)
+    },
+    **{
+        f"{name}_noise{count}": Method(
+            f"{title}, {count} loss{'es' * (count > 1)} of noise",
+            (f"weighting={name}", *noise(count)),
+        )
+        for name, title in (("equal", "equal weights"), ("grap", "GraP"))
+        for count in NOISE
+    },
+    **{
+        f"{name}_coles{factor}": Method(
+            f"{title}, CoLES times {factor}",
+            (f"weighting={name}", f"objective.scales.coles={factor}"),
+        )
+        for name, title in (("equal", "equal weights"), ("gradnorm", "GradNorm"), ("grap", "GraP"))
+        for factor in SCALES
+    },
+}
+
+
+def method(name: str) -> Method:
+    """Raises ValueError for one that there is not."""
+    if name not in METHODS:
+        raise ValueError(f"methods: no method {name!r}; {nearest(name, METHODS)}")
+    return METHODS[name]

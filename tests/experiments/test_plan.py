@@ -1,0 +1,70 @@
+"""Which runs a table is made of, and that no two of them share a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grap_seq import config as configs
+from grap_seq.experiments.methods import METHODS
+from grap_seq.experiments.plan import BUDGETS, TABLES, check_prepared, plan, with_bases
+
+
+def test_a_table_has_every_cell_with_every_seed() -> None:
+    found = plan("1", ["flights", "churn"], ["gru", "transformer"], ["equal", "grap"], 3, "full")
+    assert len(found) == len(set(found)) == 2 * 2 * 2 * 3
+    assert [one.seed for one in found] == [0] * 8 + [1] * 8 + [2] * 8
+    assert len({one.name for one in found}) == len(found)
+
+
+def test_other_settings_have_another_folder() -> None:
+    names = {
+        plan("5", ["flights"], ["gru"], ["grap"], 1, budget, settings)[0].name
+        for budget in BUDGETS
+        for settings in ([], ["lr=0.1"])
+    }
+    assert len(names) == 2 * len(BUDGETS)
+
+
+def test_the_same_run_of_two_tables_has_one_folder() -> None:
+    first, second = (plan(table, ["flights"], ["gru"], ["grap"], 1, "full") for table in "16")
+    assert first[0].name == second[0].name
+
+
+def test_what_is_fine_tuned_comes_behind_its_run() -> None:
+    found = with_bases(plan("6", ["flights"], ["gru"], ["grap_tuned"], 2, "smoke"))
+    assert [(one.method, one.seed) for one in found] == [
+        ("grap", 0),
+        ("grap_tuned", 0),
+        ("grap", 1),
+        ("grap_tuned", 1),
+    ]
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_every_run_has_settings_that_pretrain_takes(table: str, budget: str) -> None:
+    dataset = "churn" if table == "2" else "flights"
+    for one in plan(table, [dataset], ["gru"], None, 1, budget):
+        if METHODS[one.method].base is None:
+            config = configs.compose("pretrain", one.training)
+            assert config.seed == 0
+        configs.compose("evaluate", ["run=somewhere", *one.evaluation])
+
+
+def test_methods_that_there_are_not() -> None:
+    with pytest.raises(ValueError, match="no method 'garp'; did you mean 'grap'"):
+        plan("1", ["flights"], ["gru"], ["garp"], 1, "full")
+    with pytest.raises(ValueError, match="table 5 does not compare dwa; it compares grap_none"):
+        plan("5", ["flights"], ["gru"], ["dwa"], 1, "full")
+
+
+def test_a_dataset_that_is_not_prepared(tmp_path: Path) -> None:
+    (tmp_path / "flights").mkdir()
+    (tmp_path / "flights" / "manifest.json").touch()
+    found = plan("1", ["flights", "churn"], ["gru"], None, 1, "full")
+    with pytest.raises(FileNotFoundError, match="grap-seq prepare dataset=churn source=") as error:
+        check_prepared(found, tmp_path)
+    assert f"output={tmp_path / 'churn'}" in str(error.value)
+    check_prepared(found[:1], tmp_path)

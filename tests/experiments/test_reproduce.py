@@ -1,0 +1,166 @@
+"""Whole grids: every dataset of the paper, killed and failing runs, two processes in one folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from grap_seq import cli
+from grap_seq.experiments import runs
+from grap_seq.experiments.plan import Experiment
+from grap_seq.experiments.workers import work
+from grap_seq.prep.fetch.synth import synth
+from grap_seq.prep.prepare import prepare
+
+DATASETS = ("churn", "agepred", "alfabattle", "mimic3", "taobao", "mbd_mini")
+ROWS = {"churn": 6000, "taobao": 6000}
+
+
+def make(dataset: str, folder: Path) -> Path:
+    """A folder of prepared folders with artificial data of one dataset."""
+    raw = synth(dataset, folder / "raw", ROWS.get(dataset, 4000), 0)
+    prepare(dataset, folder / "data" / dataset, source=raw)
+    return folder / "data"
+
+
+@pytest.mark.parametrize(
+    "dataset", ["churn", "agepred", "alfabattle", "mimic3", "taobao", "mbd_mini"]
+)
+def test_table_1_of_every_dataset_of_the_paper(dataset: str, tmp_path: Path) -> None:
+    data, output = make(dataset, tmp_path), tmp_path / "results"
+    asked = [f"datasets=[{dataset}]", "methods=[equal,grap]", "seeds=1", "budget=smoke"]
+    cli.reproduce(["table=1", *asked, f"data={data}", f"output={output}"])
+    frame = pd.read_parquet(output / "table_1_runs.parquet")
+    assert frame["state"].tolist() == ["done", "done"], frame["error"].tolist()
+    assert frame["method"].tolist() == ["equal", "grap"]
+    assert frame["test_embedding"].between(0, 1).all()
+    assert {"torch", "grap-seq"} <= json.loads(frame["made_by"][0]).keys()
+    for ending in ("md", "csv", "html"):
+        assert (output / f"table_1.{ending}").is_file()
+    text = (output / "table_1.md").read_text("utf-8")
+    assert f"{frame['test_embedding'][1]:.4f}" in text
+    assert ("[" in text.partition("GraP |")[2]) == (dataset != "mbd_mini")
+
+
+@pytest.fixture(scope="module")
+def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make("churn", tmp_path_factory.mktemp("grid"))
+
+
+def cell(method: str, seed: int = 0) -> Experiment:
+    return Experiment("churn", "gru", method, seed, "smoke")
+
+
+def stub(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
+    def stages(run: Path, *_: Any) -> tuple[dict[str, Any], dict[str, float], None]:
+        method = run.parent.name.split("_")[2]
+        calls.append(method)
+        if method == "dwa":
+            raise RuntimeError("no such luck")
+        return {"metric": "auc", "test": {"embedding": 0.5}, "validation": None}, {}, None
+
+    monkeypatch.setattr(runs, "_stages", stages)
+
+
+def test_a_run_that_fails_stops_nothing_and_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    stub(monkeypatch, calls)
+    grid = [cell("equal"), cell("dwa"), cell("grap")]
+    for _ in range(2):
+        work(grid, tmp_path, tmp_path, 1)
+    assert calls == ["equal", "dwa", "grap"]
+    found = runs.outcome(tmp_path / cell("dwa").name)
+    assert found is not None
+    assert (found.state, found.error) == ("failed", "RuntimeError: no such luck")
+    assert "Traceback" in (tmp_path / cell("dwa").name / "log.txt").read_text("utf-8")
+
+
+def test_a_run_that_is_held_is_left_to_its_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, [])
+    folder = tmp_path / cell("equal").name
+    folder.mkdir()
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom grap_seq import lock\n"
+        "with lock.locked(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert runs.do(cell("equal"), tmp_path, tmp_path, 1) is None
+        other.kill()
+    found = runs.do(cell("equal"), tmp_path, tmp_path, 1)
+    assert found is not None
+    assert found.state == "done"
+
+
+def test_a_run_that_kills_its_process_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom grap_seq.experiments import runs\n"
+        "from grap_seq.experiments.plan import Experiment\n"
+        "runs._stages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "runs.do(Experiment('churn', 'gru', 'equal', 0, 'smoke'), Path(sys.argv[1]), Path(), 1)\n"
+    )
+    for attempt in (1, 2):
+        killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+        assert killed.returncode == -signal.SIGKILL
+        found = runs.outcome(tmp_path / cell("equal").name)
+        assert found is not None
+        assert (found.state, found.attempts) == ("begun", attempt)
+    stub(monkeypatch, [])
+    found = runs.do(cell("equal"), tmp_path, tmp_path, 1)
+    assert found is not None
+    assert (found.state, found.error) == ("failed", "its process was killed each time")
+
+
+def test_a_killed_grid_goes_on_and_two_processes_share_one(churn: Path, tmp_path: Path) -> None:
+    output = tmp_path / "results"
+    command = [sys.executable, "-m", "grap_seq", "reproduce", "table=6", "datasets=[churn]"]
+    command += ["methods=[equal_tuned]", "seeds=2", "budget=smoke", f"data={churn}"]
+    command += [f"output={output}"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    folder = output / "runs" / cell("equal").name
+    while not (folder / "run" / "config.yaml").exists():
+        assert first.poll() is None
+        time.sleep(0.05)
+    first.kill()
+    first.wait()
+    both = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    frame = pd.read_parquet(output / "table_6_runs.parquet")
+    assert frame["state"].tolist() == ["done", "done"]
+    done = [runs.outcome(path) for path in sorted((output / "runs").iterdir())]
+    assert [one.state for one in done if one is not None] == ["done"] * 4
+    again = runs.outcome(folder)
+    assert again is not None
+    # Begun by the killed process and by one other, and nothing was done twice.
+    assert again.attempts == 2
+    assert sum(one.attempts for one in done if one is not None) == 5
+
+
+def test_what_is_left_is_listed(
+    churn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["table=1", "datasets=[churn]", "methods=[equal]", "seeds=2", "budget=smoke"]
+    cli.reproduce([*asked, f"data={churn}", f"output={tmp_path}", "--dry-run"])
+    shown = capsys.readouterr().out
+    assert shown.count("to do") == 2
+    assert "2 of unknown length" in shown
+    assert not list(tmp_path.iterdir())
