@@ -52,7 +52,7 @@ OTHERS: dict[str, tuple[Any, ...]] = {"data": ("churn", "taobao"), "hidden": (12
 LARGEST_STEP = 2.5e10
 Rows = list[dict[str, Any]]
 # The published sizes of Churn, at a quarter of its batch.
-REAL = {"data": "churn", "hidden": 256, "batch": 32, "length": 400}
+REAL: dict[str, Any] = {"data": "churn", "hidden": 256, "batch": 32, "length": 400}
 
 
 def cases(count: int, choices: dict[str, tuple[Any, ...]], seed: int) -> Iterator[dict[str, Any]]:
@@ -109,7 +109,7 @@ def step_bytes(step: Training, batch: Batch) -> int:
     before = [*step.module.parameters(), *step.module.buffers(), *moments, *batch.tensors()]
     with LiveBytes(before) as live:
         step.train(batch, 0, {})
-    return live.peak
+    return int(live.peak)
 
 
 def measured(

@@ -94,8 +94,12 @@ class Sizes:
     def narrower(self) -> Sizes:
         """With half of `hidden`."""
         saved = self.by_hidden // 2
-        halved = {"parameters": self.parameters - saved, "by_hidden": self.by_hidden - saved}
-        return replace(self, hidden=self.hidden // 2, **halved)
+        return replace(
+            self,
+            hidden=self.hidden // 2,
+            parameters=self.parameters - saved,
+            by_hidden=self.by_hidden - saved,
+        )
 
     def terms(self, lengths: Lengths, device: str) -> dict[str, float]:
         """Numbers of each kind that a step holds.

@@ -143,7 +143,6 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: St
         SystemExit: the run was told to stop, and has written a checkpoint.
     """
     path = None if start.record is None else run / start.record["file"]
-    _say_memory(trainer, module, data)
     spawned: Any = trainer.strategy.launcher if environment() is None else None
     heard = forwarded(lambda: spawned.procs) if spawned else nullcontext(Signals())
     try:
@@ -186,7 +185,7 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     )
 
 
-def _say_memory(trainer: lightning.Trainer, module: Any, data: PretrainData) -> None:
+def say_memory(trainer: lightning.Trainer, module: Any, data: PretrainData) -> None:
     """Say what the largest batch will take, where it is known."""
     known = Sizes.of(module, data.max_padding)
     if known is not None:

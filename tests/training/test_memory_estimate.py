@@ -57,7 +57,7 @@ def test_live_bytes_are_those_of_pytorchs_own_tracker() -> None:
     with LiveBytes(net.parameters()) as live:
         net(inputs).sum().backward()
     net.zero_grad()
-    tracker: Any = MemTracker()  # type: ignore[no-untyped-call]
+    tracker: Any = MemTracker()
     tracker.track_external(net)
     with tracker:
         net(inputs).sum().backward()
