@@ -260,6 +260,23 @@ def reproduce(arguments: list[str]) -> None:
         _say(f"Written: {path}.")
 
 
+def tune(arguments: list[str]) -> None:
+    """constant weights of the losses by search, with Optuna"""
+    settings = config.compose("tune", arguments)
+    from grap_seq.experiments.tune import tune as search
+    from grap_seq.experiments.tune import typed
+
+    found = search(settings)
+    _say(
+        f"Best of {found['trials']} trials on validation data: {found['validation']:.4f} (equal"
+        f" weights {found['equal']:.4f}; test {found['test']:.4f}). {found['seconds']:.0f} seconds,"
+        f" as many as {found['runs']:.1f} runs."
+    )
+    weights = typed({name: round(value, 4) for name, value in found["weights"].items()})
+    settings_of_best = {"dataset": settings.dataset.name, "weighting": "fixed"}
+    _say(f"Next: {_next('pretrain', **settings_of_best, **{'weighting.weights': weights})}")
+
+
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
     run = pretrain(arguments)
@@ -279,6 +296,7 @@ COMMANDS: dict[str, Command] = {
     "synth": synth,
     "validate": validate,
     "reproduce": reproduce,
+    "tune": tune,
     "demo": demo,
 }
 

@@ -206,6 +206,9 @@ KINDS: dict[str, Kind] = {
     "methods": each(TEXT).or_null(),
     "budget": choice("full", "small", "smoke"),
     "data": FOLDER,
+    "trials": whole(1, 100_000),
+    "sampler": choice("tpe", "random"),
+    "learning_rate": SWITCH,
     "with": each(TEXT),
     # What `experiment=` sets.
     "published.*": ANYTHING,

@@ -30,9 +30,11 @@ class BatchNorm(nn.BatchNorm1d):
             return super().forward(input)
         if missing is None and world_size() == 1:
             return super().forward(input)
-        values, known = input.float(), None
+        # float32 also under bf16; float64 stays what it is.
+        dtype = torch.promote_types(input.dtype, torch.float32)
+        values, known = input.to(dtype), None
         if missing is not None:
-            known = (~missing).float()
+            known = (~missing).to(dtype)
             values = torch.where(missing, 0.0, values)
         counts = values.new_full((1, values.shape[1]), len(values))
         if known is not None:
@@ -59,6 +61,8 @@ class BatchNorm(nn.BatchNorm1d):
         assert self.momentum is not None
         share = self.momentum * (count > 1)
         unbiased = variance * count / (count - 1).clamp(min=1)
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share.to(mean.dtype))
-        self.running_var.lerp_(unbiased.to(self.running_var.dtype), share.to(mean.dtype))
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share.to(self.running_mean.dtype))
+        self.running_var.lerp_(
+            unbiased.to(self.running_var.dtype), share.to(self.running_var.dtype)
+        )
         self.num_batches_tracked += 1

@@ -36,7 +36,7 @@ from grap_seq.training.selection import patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
 from grap_seq.training.time_settings import with_times
-from grap_seq.training.trainer import build_trainer, check_trainer, fit
+from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 
 # Settings that a run hands on to its fine-tuning.
 KEPT = (
@@ -187,6 +187,7 @@ def _train(
             return run
         callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
         trainer = build_trainer(config, callbacks, start.settings)
+        say_memory(trainer, module, data)
         checkpoint = fit(trainer, module, data, run, start)
         if checkpoint is None:
             return run

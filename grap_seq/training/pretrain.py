@@ -35,7 +35,7 @@ from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.time_settings import with_times
-from grap_seq.training.trainer import build_trainer, check_trainer, fit
+from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 from grap_seq.weighting.base import Weighting
 
 
@@ -93,6 +93,7 @@ def pretrain(config: Any) -> Path:
         stopping = patience(config.select, config.patience, config.validate_every)
         callbacks = [recorder, selection, *stopping, saver]
         trainer = build_trainer(config, callbacks, start.settings, config.validate_every)
+        say_memory(trainer, module, data)
         checkpoint = fit(trainer, module, data, run, start)
         if checkpoint is None:
             return run

@@ -10,7 +10,6 @@ from grap_seq.data.order import generator
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed import embed_rows
-from grap_seq.evaluation.protocol import probe
 from grap_seq.training.checkpoints import MODES, SCORE
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.module import PretrainModule
@@ -87,6 +86,9 @@ class Selection(Callback):
             pl_module.log(SCORE, score, prog_bar=True, sync_dist=True)
 
     def _probe(self, module: PretrainModule) -> float:
+        # LightGBM, which a run without a probe does not need.
+        from grap_seq.evaluation.protocol import probe
+
         train, val = (
             embed_rows(
                 module.model,

@@ -23,7 +23,10 @@ from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
+from grap_seq.training.data import PretrainData
+from grap_seq.training.fits import before_training, remedies
 from grap_seq.training.launched import backend, environment
+from grap_seq.training.memory_estimate import Sizes
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
@@ -172,11 +175,22 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     loader: Any = trainer.train_dataloader
     batches = loader.dataset.of(trainer.current_epoch)
     name = batches.sequence(module.batch_number, int(module.batch.owners[row]))
+    known = Sizes.of(module, batches.max_padding)
+    remedy = "Lower batch_size, dataset.crops.max_length, the longest crop, or encoder.hidden"
+    if known is not None:
+        remedy = remedies(known, batches, module.batch_number, trainer.strategy.root_device)
     return (
         f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
-        f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. Lower"
-        " dataset.crops.max_length, the longest crop, or batch_size"
+        f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. {remedy}"
     )
+
+
+def say_memory(trainer: lightning.Trainer, module: Any, data: PretrainData) -> None:
+    """Say what the largest batch will take, where it is known."""
+    known = Sizes.of(module, data.max_padding)
+    if known is not None:
+        batches = data.first_epoch(trainer.world_size)
+        say(*before_training(known, batches, trainer.strategy.root_device))
 
 
 def _quiet() -> None:

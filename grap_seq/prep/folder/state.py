@@ -12,13 +12,15 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from grap_seq.files import write_json
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.folder.verify import check_file, verify
-from grap_seq.prep.stages.times import TimeKind
 from grap_seq.schema import Field, Label, Metric, Schema
+
+if TYPE_CHECKING:
+    from grap_seq.prep.stages.times import TimeKind
 
 # Differences that a message names.
 MAX_NAMED = 4
