@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,7 @@ def embed_on_spark(
         places, classes = (prepared.absolute(), output and output.absolute()), tuple(allowed)
         shared = session.sparkContext.broadcast(model)
 
-        def embed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        def embed(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
             allow(*classes)
             for batch in batches:
                 for number in batch.column(0).to_pylist():
