@@ -105,6 +105,15 @@ def _prepare(settings: Any) -> None:
 def pretrain(arguments: list[str]) -> Path:
     """a prepared folder -> a run folder with a model and its weights"""
     settings = config.compose("pretrain", arguments)
+    from grap_seq.training.launched import joined
+
+    with joined(settings):
+        run = _pretrain(settings, arguments)
+        _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+    return run
+
+
+def _pretrain(settings: Any, arguments: list[str]) -> Path:
     if not (Path(settings.prepared) / "manifest.json").is_file():
         if settings.dataset.name != "flights":
             raise FileNotFoundError(
@@ -120,9 +129,7 @@ def pretrain(arguments: list[str]) -> Path:
     else:
         from grap_seq.training.pretrain import pretrain as train
 
-    run = train(settings)
-    _say(f"Run: {run}. Next: {_next('embed', run=run)}")
-    return run
+    return train(settings)
 
 
 def finetune(arguments: list[str]) -> None:
@@ -131,9 +138,12 @@ def finetune(arguments: list[str]) -> None:
     _prepared_of(Path(settings.run), settings.prepared)
     from grap_seq.training.finetune import finetune as train
     from grap_seq.training.finetune import settings_of
+    from grap_seq.training.launched import joined
 
-    run = train(settings_of(settings))
-    _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+    whole = settings_of(settings)
+    with joined(whole):
+        run = train(whole)
+        _say(f"Run: {run}. Next: {_next('embed', run=run)}")
 
 
 def embed(arguments: list[str]) -> None:
@@ -251,6 +261,23 @@ def reproduce(arguments: list[str]) -> None:
         _say(f"Written: {path}.")
 
 
+def tune(arguments: list[str]) -> None:
+    """constant weights of the losses by search, with Optuna"""
+    settings = config.compose("tune", arguments)
+    from grap_seq.experiments.tune import tune as search
+    from grap_seq.experiments.tune import typed
+
+    found = search(settings)
+    _say(
+        f"Best of {found['trials']} trials on validation data: {found['validation']:.4f} (equal"
+        f" weights {found['equal']:.4f}; test {found['test']:.4f}). {found['seconds']:.0f} seconds,"
+        f" as many as {found['runs']:.1f} runs."
+    )
+    weights = typed({name: round(value, 4) for name, value in found["weights"].items()})
+    settings_of_best = {"dataset": settings.dataset.name, "weighting": "fixed"}
+    _say(f"Next: {_next('pretrain', **settings_of_best, **{'weighting.weights': weights})}")
+
+
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
     run = pretrain(arguments)
@@ -270,6 +297,7 @@ COMMANDS: dict[str, Command] = {
     "synth": synth,
     "validate": validate,
     "reproduce": reproduce,
+    "tune": tune,
     "demo": demo,
 }
 

@@ -7,17 +7,33 @@ must therefore have that loss as its mean over processes.
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import functional as F
 
+T = TypeVar("T")
+
 
 def world_size() -> int:
     """Number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Number of this process among them; the first one, 0, owns the run folder."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
+def from_first(value: T) -> T:
+    """What the first process gives, pickled, in all of them; every process comes here."""
+    if world_size() == 1:
+        return value
+    values = [value]
+    dist.broadcast_object_list(values, src=0)
+    return values[0]
 
 
 def group() -> dist.ProcessGroup:

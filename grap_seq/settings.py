@@ -128,7 +128,7 @@ KINDS: dict[str, Kind] = {
     ),
     "precision": choice("32-true", "bf16-mixed", "16-mixed"),
     "matmul_precision": choice("highest", "high", "medium"),
-    "devices": PROCESSES,
+    **dict.fromkeys(("nodes", "devices"), PROCESSES),
     "threads": PROCESSES.or_null(),
     "workers": whole(0, 1024),
     "compile": SWITCH,
@@ -204,6 +204,9 @@ KINDS: dict[str, Kind] = {
     "methods": each(TEXT).or_null(),
     "budget": choice("full", "small", "smoke"),
     "data": FOLDER,
+    "trials": whole(1, 100_000),
+    "sampler": choice("tpe", "random"),
+    "learning_rate": SWITCH,
     "with": each(TEXT),
     # What `experiment=` sets.
     "published.*": ANYTHING,

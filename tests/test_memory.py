@@ -46,8 +46,9 @@ def test_training(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(GRUEncoder, "encode", allocate_too_much)
     # One batch of all sequences, in windows: the longest crop is of the longest sequence.
     whole = ["objective=ntp", "batch_size=1000", f"prepared={shop}", f"run={tmp_path / 'run'}"]
+    half = r"batch_size=500 for .*, dataset\.crops\.max_length=\d+ for .*, encoder\.hidden=4 for"
     with pytest.raises(
-        ValueError, match=rf"from sequence {name}\. Lower dataset\.crops\.max_length"
+        ValueError, match=rf"from sequence {name}\. The batch takes about .* MB; set {half}"
     ):
         cli.pretrain([*SMALL, *whole])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from itertools import repeat
 from typing import Any
 
@@ -14,8 +15,11 @@ from grap_seq.data.collate import Crop, collate
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.order import batches, generator
 from grap_seq.data.sequences import Sequences
-from grap_seq.layout import MAX_PADDING
+from grap_seq.layout import MAX_PADDING, Lengths
 from grap_seq.orphans import die_with_parent
+
+# Batches among which the largest is sought.
+PROMISING = 8
 
 
 class EpochBatches(Dataset[Batch]):
@@ -67,7 +71,8 @@ class EpochBatches(Dataset[Batch]):
                 f"{len(usable)} {kind} have two events or more; training needs at least two:"
                 " check the id column, and that the split is not too small"
             )
-        self.sequences, self.policy = sequences, policy
+        self.sequences, self.policy, self.lengths = sequences, policy, lengths
+        self.batch_size = batch_size
         self.seed, self.epoch, self.max_padding = seed, epoch, max_padding
         chosen = batches(len(usable), batch_size * world, seed, epoch)
         self.batches = [usable[rows] for rows in chosen]
@@ -86,12 +91,35 @@ class EpochBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         if step >= len(self):
             raise IndexError(step)
-        crops = [
+        return collate(self.sequences, self.crops(step), self.max_padding)
+
+    def crops(self, step: int) -> list[Crop]:
+        """What a batch is made of; nothing is read for it."""
+        return [
             crop
             for owner, number in list(enumerate(self.batches[step]))[self.rank :: self.world]
             for crop in self._crops(int(number), owner)
         ]
-        return collate(self.sequences, crops, self.max_padding)
+
+    def sizes(self, step: int) -> Lengths:
+        """Events of every row of a batch, shape (R,)."""
+        return np.array([crop.stop - crop.start for crop in self.crops(step)], np.int64)
+
+    def largest(self) -> int:
+        """A batch with the most events, as far as the lengths of sequences say it.
+
+        Windows are drawn for the most promising batches alone: a draw takes 20 us a sequence.
+        """
+        longest = np.minimum(self.lengths, self.policy.max_length)
+        order = np.argsort([-longest[rows].sum() for rows in self.batches], kind="stable")
+        first: list[int] = order[:PROMISING].tolist()
+        return max(first, key=lambda step: int(self.sizes(step).sum()))
+
+    def cut_by(self, policy: CropPolicy) -> EpochBatches:
+        """The same batches, with sequences cut by another policy."""
+        other = copy(self)
+        other.policy = policy
+        return other
 
     def sequence(self, step: int, owner: int) -> Any:
         """Id of the sequence that `owner` numbers in a batch."""

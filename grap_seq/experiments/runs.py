@@ -7,7 +7,9 @@ import json
 import subprocess
 import time
 import traceback
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,38 +105,61 @@ def do(experiment: Experiment, root: Path, data: Path, threads: int) -> Outcome 
 
 
 def _tried(experiment: Experiment, root: Path, data: Path, threads: int, attempts: int) -> Outcome:
-    folder, start = root / experiment.name, time.perf_counter()
-    facts: dict[str, Any] = {"made_by": made_by(), "settings": experiment.training}
+    folder, base = root / experiment.name, experiment.base
+    if base is None:
+        train = partial(_pretrain, experiment.training, data / experiment.dataset)
+    else:
+        train = partial(_finetune, root / base.name / TRAINED, experiment.seed)
+    found = _recorded(folder, train, experiment.evaluation, threads)
+    return replace(found, attempts=attempts, settings=experiment.training)
+
+
+def trained_and_scored(
+    folder: Path, training: list[str], prepared: Path, evaluation: list[str], threads: int
+) -> Outcome:
+    """Pretrain with some settings, embed and evaluate in a folder; an error is an outcome."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = _recorded(folder, partial(_pretrain, training, prepared), evaluation, threads)
+    return replace(found, settings=training)
+
+
+def _recorded(
+    folder: Path, train: Callable[[Path, int], None], evaluation: list[str], threads: int
+) -> Outcome:
+    """What comes of a run, whose words go to a log."""
+    start = time.perf_counter()
     with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         try:
-            result, cost, weights = _stages(experiment, root, data, threads)
+            result, cost, weights = _stages(folder / TRAINED, train, evaluation, threads)
         except Exception as error:
             traceback.print_exc(file=log)
             said = f"{type(error).__name__}: {error}"
-            return Outcome("failed", attempts, error=said, **facts)
+            return Outcome("failed", 1, error=said, made_by=made_by())
     seconds = time.perf_counter() - start
-    return Outcome("done", attempts, None, seconds, result, cost, weights, **facts)
+    return Outcome("done", 1, None, seconds, result, cost, weights, made_by())
+
+
+def _pretrain(training: list[str], prepared: Path, run: Path, threads: int) -> None:
+    ours = ["resume=true", f"trainer.threads={threads}"]
+    cli.pretrain([*training, f"prepared={prepared}", f"run={run}", *ours])
+
+
+def _finetune(base: Path, seed: int, run: Path, threads: int) -> None:
+    ours = ["resume=true", f"trainer.threads={threads}"]
+    cli.finetune([f"run={base}", f"output={run}", f"seed={seed}", *ours])
 
 
 def _stages(
-    experiment: Experiment, root: Path, data: Path, threads: int
+    run: Path, train: Callable[[Path, int], None], evaluation: list[str], threads: int
 ) -> tuple[dict[str, Any], dict[str, float], dict[str, float] | None]:
     """Content of evaluation.json, what training cost, and the losses' weights."""
-    run = root / experiment.name / TRAINED
     started = time.perf_counter()
     if not (run / "model.safetensors").is_file():
-        ours = ["resume=true", f"trainer.threads={threads}"]
-        if experiment.base is None:
-            prepared = f"prepared={data / experiment.dataset}"
-            cli.pretrain([*experiment.training, prepared, f"run={run}", *ours])
-        else:
-            base = root / experiment.base.name / TRAINED
-            seed = f"seed={experiment.seed}"
-            cli.finetune([f"run={base}", f"output={run}", seed, *ours])
+        train(run, threads)
     cost = _cost(run, time.perf_counter() - started)
     if not (run / "embeddings" / "train.parquet").is_file():
         cli.embed([f"run={run}", f"threads={threads}"])
-    cli.evaluate([f"run={run}", f"threads={threads}", *experiment.evaluation])
+    cli.evaluate([f"run={run}", f"threads={threads}", *evaluation])
     result = json.loads((run / "evaluation.json").read_text("utf-8"))
     return result, cost, medians(run) if (run / "weights.parquet").is_file() else None
 

@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
 from grap_seq import seal
+from grap_seq.distributed import from_first, rank
 from grap_seq.terminal import say
 
 FOLDER = "checkpoints"
@@ -65,7 +66,8 @@ class CheckpointFiles(CheckpointIO):
         """Read a checkpoint: tensors and plain values, never objects."""
         if not self._ours(path):
             return {}
-        return _read(path, map_location)
+        # The others may be on machines that have no such file.
+        return from_first(_read(path, map_location) if rank() == 0 else {})
 
     def remove_checkpoint(self, path: Any) -> None:
         """Checkpoints are removed by those that follow; processes leave an empty folder."""

@@ -69,7 +69,11 @@ class PretrainData(lightning.LightningDataModule):
 
     def steps(self, world: int = 1, accumulate: int = 1) -> int:
         """Optimiser steps of an epoch of so many processes, with as many batches a step."""
-        return -(-len(self._batches(self._seen, 0, world=world)) // accumulate)
+        return -(-len(self.first_epoch(world)) // accumulate)
+
+    def first_epoch(self, world: int = 1) -> EpochBatches:
+        """Training batches of the first epoch, in the first of so many processes."""
+        return self._batches(self._seen, 0, world=world)
 
     def _batches(
         self, sequences: Sequences, epoch: int, rank: int = 0, world: int = 1

@@ -36,7 +36,7 @@ from grap_seq.training.selection import patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
 from grap_seq.training.time_settings import with_times
-from grap_seq.training.trainer import build_trainer, check_trainer, fit
+from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 
 # Settings that a run hands on to its fine-tuning.
 KEPT = (
@@ -164,7 +164,7 @@ def _train(
         fraction=config.labels.fraction,
         label=config.labels.name,
     )
-    steps = data.steps(config.trainer.devices, config.accumulate)
+    steps = data.steps(config.trainer.devices * config.trainer.nodes, config.accumulate)
     config = with_epochs(config, steps)
     label = data.train.label
     assert label is not None
@@ -187,7 +187,11 @@ def _train(
             return run
         callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
         trainer = build_trainer(config, callbacks, start.settings)
-        state, epoch, _ = kept(fit(trainer, module, data, run, start))
+        say_memory(trainer, module, data)
+        checkpoint = fit(trainer, module, data, run, start)
+        if checkpoint is None:
+            return run
+        state, epoch, _ = kept(checkpoint)
         module.load_state_dict(state)
         # Training has left it on the CPU.
         module.to(trainer.strategy.root_device)

@@ -35,7 +35,7 @@ from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.time_settings import with_times
-from grap_seq.training.trainer import build_trainer, check_trainer, fit
+from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 from grap_seq.weighting.base import Weighting
 
 
@@ -65,7 +65,7 @@ def pretrain(config: Any) -> Path:
         label=config.labels.name,
     )
     config, times = with_times(config, data.train)
-    steps = data.steps(config.trainer.devices, config.accumulate)
+    steps = data.steps(config.trainer.devices * config.trainer.nodes, config.accumulate)
     config = with_epochs(config, steps)
     config.select = criterion(config.select, data.train, data.val)
     schedule = Schedule.from_config(config, steps)
@@ -93,7 +93,10 @@ def pretrain(config: Any) -> Path:
         stopping = patience(config.select, config.patience, config.validate_every)
         callbacks = [recorder, selection, *stopping, saver]
         trainer = build_trainer(config, callbacks, start.settings, config.validate_every)
+        say_memory(trainer, module, data)
         checkpoint = fit(trainer, module, data, run, start)
+        if checkpoint is None:
+            return run
         state, epoch, chosen = kept(checkpoint)
         module.load_state_dict(state)
         # No epoch has a score where the first one to be scored was never reached.

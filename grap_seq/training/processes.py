@@ -21,12 +21,15 @@ class LoopbackDDP(DDPStrategy):
     """DDP in fresh processes that meet at an address which no other machine reaches.
 
     PyTorch's own meeting point listens on every interface of the machine.
+
+    Args:
+        backend: what carries the collectives.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backend: str) -> None:
         # Fresh processes receive the objects built here: only fitting is distributed, and one
         # process opens the run folder and writes the model.
-        super().__init__(start_method="spawn")
+        super().__init__(start_method="spawn", process_group_backend=backend)
 
     def setup_distributed(self) -> None:
         die_with_parent()

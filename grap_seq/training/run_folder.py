@@ -24,6 +24,7 @@ import torch
 from omegaconf import OmegaConf
 
 from grap_seq import lock, seal
+from grap_seq.distributed import from_first, rank
 from grap_seq.lock import locked
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import newest
@@ -61,12 +62,17 @@ class Start:
 def opened(run: Path, config: Any) -> Iterator[Start]:
     """Hold a run folder while its run goes on; what it replaces is removed after its success.
 
+    The first of several processes does, and tells the others where to begin.
+
     Raises:
         FileExistsError: the folder exists and neither `overwrite` nor `resume` is set, it is
             something else than a run, holds files of the user's, or another process is at work.
         ValueError: `resume` with other settings or data than the stored ones, a damaged
             config.yaml, or no whole checkpoint.
     """
+    if rank() > 0:
+        yield from_first(Start(""))
+        return
     if config.resume and config.overwrite:
         raise ValueError("resume=true goes on with a run and overwrite=true replaces it: give one")
     if _contents(run) and "config.yaml" not in seal.records(run):
@@ -78,12 +84,13 @@ def opened(run: Path, config: Any) -> Iterator[Start]:
     with ExitStack() as held:
         held.enter_context(locked(run))
         if config.resume and _contents(run):
-            yield _resumed(run, config)
+            start = _resumed(run, config)
         else:
             replaced = _make_room(run, config) if _contents(run) else None
             if replaced:
                 held.enter_context(locked(run))
-            yield _created(run, config, replaced)
+            start = _created(run, config, replaced)
+        yield from_first(start)
         _remove_replaced(run)
 
 

@@ -24,6 +24,11 @@ FREE = (
 # Settings of `trainer` that change what comes out by more than the order of sums does, where the
 # device stays the same.
 OF_THE_DEVICE = ("trainer.precision", "trainer.compile")
+# Settings of which each of several machines may have its own.
+OWN = (
+    *("run", "prepared", "pretrained", "output", "resume", "overwrite"),
+    *("trainer.threads", "trainer.workers"),
+)
 # One batch, whoever shares it.
 TOGETHER = "batch_size of all processes"
 RESTORE = "restore it from a copy, or start anew with overwrite=true"
@@ -50,7 +55,15 @@ def _decisive(content: Mapping[str, Any]) -> dict[str, Any]:
     flat = _flat(content)
     found = {k: v for k, v in flat.items() if k.partition(".")[0] not in (*FREE, "trainer")}
     del found["batch_size"]
-    return found | {TOGETHER: flat["batch_size"] * flat["trainer.devices"]}
+    # Runs from before there was a number of machines had one.
+    processes = flat["trainer.devices"] * flat.get("trainer.nodes", 1)
+    return found | {TOGETHER: flat["batch_size"] * processes}
+
+
+def alike(config: Any) -> dict[str, Any]:
+    """Settings, by dotted key, that processes which train together share."""
+    flat = _flat(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
+    return {k: v for k, v in flat.items() if k not in OWN}
 
 
 def check_same(run: Path, stored: Mapping[str, Any], config: Any) -> None:

@@ -13,14 +13,20 @@ import lightning
 import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.strategies import DDPStrategy
 from rich.console import Console
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
+from grap_seq.distributed import rank
 from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
+from grap_seq.training.data import PretrainData
+from grap_seq.training.fits import before_training, remedies
+from grap_seq.training.launched import backend, environment
+from grap_seq.training.memory_estimate import Sizes
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
@@ -52,9 +58,13 @@ def build_trainer(
     return lightning.Trainer(
         accelerator=config.trainer.accelerator,
         devices=config.trainer.devices,
-        strategy=LoopbackDDP() if config.trainer.devices > 1 else "auto",
-        # A cluster's own environment would number the processes by its tasks, of which this is one.
-        plugins=[LightningEnvironment(), CheckpointFiles(Path(config.run), settings)],
+        num_nodes=config.trainer.nodes,
+        strategy=_strategy(config.trainer),
+        # A cluster's own environment would number processes that it has not started by its tasks.
+        plugins=[
+            environment() or LightningEnvironment(),
+            CheckpointFiles(Path(config.run), settings),
+        ],
         # Every process already takes its part of a batch.
         use_distributed_sampler=False,
         precision=config.trainer.precision,
@@ -69,6 +79,13 @@ def build_trainer(
         num_sanity_val_steps=0,
         default_root_dir=config.run,
     )
+
+
+def _strategy(trainer: Any) -> DDPStrategy | str:
+    if environment() is not None:
+        # The processes are there, and have met.
+        return DDPStrategy()
+    return LoopbackDDP(backend(trainer.accelerator)) if trainer.devices > 1 else "auto"
 
 
 class EachProcess(Callback):
@@ -117,7 +134,7 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: St
     """Train; an error of another process is raised here, as it was raised there.
 
     Returns:
-        Content of the last checkpoint.
+        Content of the last checkpoint; None in all processes but the first.
 
     Raises:
         ValueError, FloatingPointError: as in training with one process.
@@ -126,8 +143,8 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: St
         SystemExit: the run was told to stop, and has written a checkpoint.
     """
     path = None if start.record is None else run / start.record["file"]
-    launcher: Any = trainer.strategy.launcher
-    heard = forwarded(lambda: launcher.procs) if launcher else nullcontext(Signals())
+    spawned: Any = trainer.strategy.launcher if environment() is None else None
+    heard = forwarded(lambda: spawned.procs) if spawned else nullcontext(Signals())
     try:
         with heard as signals:
             trainer.fit(module, datamodule=data, ckpt_path=path, weights_only=True)
@@ -144,6 +161,8 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: St
         if is_out_of_memory(error) and module.batch is not None:
             raise ValueError(_too_large(trainer, module)) from error
         raise
+    if rank() > 0:
+        return None
     record = newest(run, start.settings)
     assert record is not None
     return load(run, record)
@@ -156,11 +175,22 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     loader: Any = trainer.train_dataloader
     batches = loader.dataset.of(trainer.current_epoch)
     name = batches.sequence(module.batch_number, int(module.batch.owners[row]))
+    known = Sizes.of(module, batches.max_padding)
+    remedy = "Lower batch_size, dataset.crops.max_length, the longest crop, or encoder.hidden"
+    if known is not None:
+        remedy = remedies(known, batches, module.batch_number, trainer.strategy.root_device)
     return (
         f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
-        f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. Lower"
-        " dataset.crops.max_length, the longest crop, or batch_size"
+        f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. {remedy}"
     )
+
+
+def say_memory(trainer: lightning.Trainer, module: Any, data: PretrainData) -> None:
+    """Say what the largest batch will take, where it is known."""
+    known = Sizes.of(module, data.max_padding)
+    if known is not None:
+        batches = data.first_epoch(trainer.world_size)
+        say(*before_training(known, batches, trainer.strategy.root_device))
 
 
 def _quiet() -> None:
@@ -195,6 +225,12 @@ def check_trainer(trainer: Any) -> None:
         raise ValueError(
             f"trainer={trainer.name} needs {trainer.devices} GPUs, and PyTorch finds"
             f" {torch.cuda.device_count()}; use trainer=gpu, or trainer.devices= with their number"
+            " (under SLURM give each task all of them: --gpus-per-node, not --gpus-per-task)"
+        )
+    if trainer.nodes > 1 and environment() is None:
+        raise ValueError(
+            f"trainer.nodes={trainer.nodes}: start the command on every machine by torchrun, or by"
+            " srun under SLURM (docs/machines.md)"
         )
     if trainer.accelerator == "cpu" and trainer.precision == "16-mixed":
         raise ValueError("trainer.precision=16-mixed needs a GPU; use 32-true here")

@@ -61,9 +61,10 @@ def cell(method: str, seed: int = 0) -> Experiment:
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
-    def stages(experiment: Experiment, *_: Any) -> tuple[dict[str, Any], dict[str, float], None]:
-        calls.append(experiment.method)
-        if experiment.method == "dwa":
+    def stages(run: Path, *_: Any) -> tuple[dict[str, Any], dict[str, float], None]:
+        method = run.parent.name.split("_")[2]
+        calls.append(method)
+        if method == "dwa":
             raise RuntimeError("no such luck")
         return {"metric": "auc", "test": {"embedding": 0.5}, "validation": None}, {}, None
 
