@@ -304,7 +304,8 @@ def resumed(bench: Bench) -> Iterator[Row]:
             process = _started(bench, run, count)
             files = run / "checkpoints"
             end = time.monotonic() + LONGEST
-            while process.poll() is None and not list(files.glob("step-*")):
+            # The first one may be in its place and not yet recorded.
+            while process.poll() is None and len(list(files.glob("step-*.ckpt"))) < 2:
                 time.sleep(0.02)
                 if time.monotonic() > end:
                     break
