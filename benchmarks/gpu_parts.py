@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from benchmarks import gpu_steps as steps
 from benchmarks.gpu_steps import Cell, Steps
@@ -191,11 +192,14 @@ class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.count = 0
+        self.count: int = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += not func.is_view
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        # Some answer questions about dtypes.
+        of_tensors = any(isinstance(x, torch.Tensor) for x in tree_leaves((args, kwargs, result)))
+        self.count += of_tensors and not func.is_view
+        return result
 
 
 def kernels(run: Steps) -> Row:
@@ -300,7 +304,8 @@ def resumed(bench: Bench) -> Iterator[Row]:
             process = _started(bench, run, count)
             files = run / "checkpoints"
             end = time.monotonic() + LONGEST
-            while process.poll() is None and not list(files.glob("step-*")):
+            # The first one may be in its place and not yet recorded.
+            while process.poll() is None and len(list(files.glob("step-*.ckpt"))) < 2:
                 time.sleep(0.02)
                 if time.monotonic() > end:
                     break

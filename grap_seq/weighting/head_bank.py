@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.engine import finish, observe, with_downstream
+from grap_seq.weighting.few_kernels import gram_on_gpu, starts_kernels
 from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
 from grap_seq.weighting.untraced import untraced
@@ -195,7 +196,8 @@ def _gram(
     somewhere = {j: index for j, index in enumerate(indices) if index is not None}
     dense = _numbers(tuple(everywhere), composite.device)
     chosen = None if row is None else row[dense[: sum(j < len(row) for j in everywhere)]]
-    products = _chunked([deltas[j] for j in everywhere], weight_JMH[dense], chosen, composite)
+    gram_of = gram_on_gpu if starts_kernels(composite.device) else _chunked
+    products = gram_of([deltas[j] for j in everywhere], weight_JMH[dense], chosen, composite)
     full[dense[:, None], dense] = products
     if somewhere:
         # Heads of one family look at one tensor. What stands twice here is empty the second time,
@@ -203,7 +205,7 @@ def _gram(
         distinct = {id(index): index for index in somewhere.values()}
         positions = torch.cat(list(distinct.values())).sort().values
         compact = [_compact(*pair, positions) for pair in zip(deltas, indices, strict=True)]
-        meeting = _chunked(compact, weight_JMH, None, composite[: len(positions)])
+        meeting = gram_of(compact, weight_JMH, None, composite[: len(positions)])
         sparse = _numbers(tuple(somewhere), composite.device)
         full[sparse], full[:, sparse] = meeting[sparse], meeting[:, sparse]
         if row is not None:
