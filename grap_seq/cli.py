@@ -151,14 +151,13 @@ def embed(arguments: list[str]) -> None:
     settings = config.compose("embed", arguments)
     run = Path(settings.run)
     prepared = _prepared_of(run, settings.prepared)
-    from grap_seq.evaluation.model import load, set_threads
+    from grap_seq.evaluation.embed_run import embed_run
 
-    set_threads(settings.threads)
-    given = None if settings.output is None else Path(settings.output)
-    model = load(run, device=settings.device)
-    if settings.eval_length is not None:
-        model.eval_length = settings.eval_length
-    output = model.embed_folder(prepared, settings.batch_events, given)
+    output, complete = embed_run(run, prepared, settings)
+    if not complete:
+        _say(f"Shard: {output}. The same command without shard= joins all of them.")
+        return
+    given = settings.output is not None
     _say(f"Embeddings: {output}." + ("" if given else f" Next: {_next('evaluate', run=run)}"))
 
 

@@ -89,6 +89,8 @@ KINDS: dict[str, Kind] = {
     ),
     "engine": choice("duckdb", "spark"),
     "spark.*": ANYTHING,
+    "shards": whole(1, 1_000_000),
+    "shard": whole(0, 999_999),
     "memory_limit": SIZE,
     **dict.fromkeys(("strict", "overwrite", "resume"), SWITCH),
     "rows": whole(1),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from grap_seq.batch import Batch
 from grap_seq.data.collate import Crop, collate
 from grap_seq.data.sequences import Sequences
+from grap_seq.evaluation.shards import WHOLE, Shard
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import LABEL
@@ -142,11 +143,20 @@ def _by_events(order: Rows, lengths: Rows, events: int) -> Iterator[Rows]:
     yield from np.split(order, np.flatnonzero(np.diff(batch)) + 1) if len(order) else []
 
 
+def chunks(rows: int) -> range:
+    """First rows of the chunks that are embedded together."""
+    return range(0, rows, CHUNK_ROWS)
+
+
 def embedding_tables(
-    model: SequenceModel, sequences: Sequences, eval_length: int, batch_events: int = 20_000
+    model: SequenceModel,
+    sequences: Sequences,
+    eval_length: int,
+    batch_events: int = 20_000,
+    shard: Shard = WHOLE,
 ) -> Iterator[pa.Table]:
     """Embeddings of a split as tables of at most 4,096 rows: id, label, emb_0000, ..."""
-    for start in range(0, len(sequences), CHUNK_ROWS):
+    for start in shard.part(chunks(len(sequences))):
         rows = np.arange(start, min(start + CHUNK_ROWS, len(sequences)))
         vectors = embed_rows(model, sequences, rows, eval_length, batch_events)
         labels = sequences.labels[rows]
@@ -158,12 +168,16 @@ def embedding_tables(
 
 
 def label_tables(
-    model: SequenceModel, sequences: Sequences, eval_length: int, batch_events: int = 20_000
+    model: SequenceModel,
+    sequences: Sequences,
+    eval_length: int,
+    batch_events: int = 20_000,
+    shard: Shard = WHOLE,
 ) -> Iterator[pa.Table]:
     """Embeddings of what each label may see, at most 4,096 rows: id, label_number, label, ..."""
     examples = sequences.examples()
     number = np.arange(len(examples)) - np.searchsorted(examples.rows, examples.rows)
-    for start in range(0, len(examples), CHUNK_ROWS):
+    for start in shard.part(chunks(len(examples))):
         here = slice(start, start + CHUNK_ROWS)
         rows = examples.rows[here]
         vectors = embed_rows(

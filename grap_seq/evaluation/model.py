@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
@@ -19,21 +18,21 @@ from grap_seq import seal
 from grap_seq.data.sequences import Sequences
 from grap_seq.device import device_of
 from grap_seq.evaluation.embed import (
-    CHUNK_ROWS,
     UNTRAINED,
+    chunks,
     embedding_file,
     embedding_tables,
     label_tables,
 )
 from grap_seq.evaluation.origin import REMEDY, Origin
 from grap_seq.evaluation.output import Output
+from grap_seq.evaluation.shards import FACTS, WHOLE, Shard, join
 from grap_seq.files import sha256
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import SPLITS, Schema
 from grap_seq.settings import AUTO
-from grap_seq.terminal import progress
 
 if TYPE_CHECKING:
     from grap_seq.prep.folder.state import State
@@ -128,6 +127,16 @@ class EmbeddingModel:
         self.model.eval().to(self.device)
         self.eval_length = int(self.description["eval_length"])
 
+    def to(self, device: str | torch.device) -> EmbeddingModel:
+        """Move to a device, by the names of `load`.
+
+        Raises:
+            ValueError: there is no such device.
+        """
+        self.device = device_of(device)
+        self.model.to(self.device)
+        return self
+
     def embed(
         self, events: Any, batch_events: int = 20_000, until: str | float | date | None = None
     ) -> pd.DataFrame:
@@ -157,7 +166,11 @@ class EmbeddingModel:
         return frame.drop(columns="label").set_index(self.schema.id)
 
     def embed_folder(
-        self, prepared: Path, batch_events: int = 20_000, output: Path | None = None
+        self,
+        prepared: Path,
+        batch_events: int = 20_000,
+        output: Path | None = None,
+        shard: Shard = WHOLE,
     ) -> Path:
         """Embeddings of a prepared folder to {train,val,test}.parquet in a folder, streamed.
 
@@ -172,6 +185,8 @@ class EmbeddingModel:
             prepared: the folder that the run was trained on, or one prepared with `like`.
             batch_events: events in a batch.
             output: by default run/embeddings.
+            shard: the part that is made, in a folder of its own below, which is returned; `join`
+                makes the files above out of all of them.
 
         Raises:
             ValueError: the folder has other fields or codes than the run, or a damaged file; or a
@@ -181,31 +196,74 @@ class EmbeddingModel:
         """
         from grap_seq.prep.folder.state import check_codes
 
-        own = self.run / "embeddings"
-        target = Output(self.run, own if output is None else output)
+        whole, names = self._target(output)
+        target = whole
+        if shard.of > 1:
+            target = Output(self.run, shard.folder(whole.folder), alone=True)
         models = {"": self.model}
         if output is None and self.schema.labels:
             models[f"{UNTRAINED}/"] = self._untrained()
-        names = [
-            f"{prefix}{embedding_file(split, labels=labels)}"
-            for prefix in models
-            for split in SPLITS
-            for labels in (False, True)
-        ]
-        with target.held(names):
+        with target.held([*names, FACTS]):
+            target.remove(FACTS)
             data = verify(prepared).data
             self._vocabulary()
             check_codes(prepared, self.run)
+            metadata = self._metadata(data)
             for prefix, model in models.items():
                 for split in SPLITS:
                     sequences = Sequences(prepared, split)
-                    options = model, sequences, self.eval_length, batch_events
-                    tables, rows = embedding_tables(*options), len(sequences)
-                    self._write(tables, rows, target, prefix + embedding_file(split), data)
                     labels = 0 if sequences.local is None else len(sequences.examples())
-                    name = prefix + embedding_file(split, labels=True)
-                    self._write(label_tables(*options), labels, target, name, data)
+                    kinds = (embedding_tables, len(sequences)), (label_tables, labels)
+                    for of_labels, (tables, rows) in enumerate(kinds):
+                        name = prefix + embedding_file(split, labels=bool(of_labels))
+                        count = len(shard.part(chunks(rows)))
+                        made = tables(model, sequences, self.eval_length, batch_events, shard)
+                        target.write_tables(name, made, count, metadata)
+            if shard.of > 1:
+                files = [name for name in names if (target.folder / name).is_file()]
+                facts = self._facts(data, batch_events)
+                target.write_json(FACTS, {**facts, "files": files})
         return target.folder
+
+    def join(
+        self, prepared: Path, shards: int, batch_events: int = 20_000, output: Path | None = None
+    ) -> Path:
+        """Make what `embed_folder` makes out of all its shards, which are removed then.
+
+        Args:
+            prepared: as of the shards, like what follows.
+            shards: number of shards.
+            batch_events: events in a batch.
+            output: by default run/embeddings.
+
+        Raises:
+            FileNotFoundError: shards are missing; names the first one.
+            ValueError: one is damaged, or made otherwise or of other data.
+        """
+        target, names = self._target(output)
+        command = f"grap-seq embed run={self.run} shards={shards}"
+        with target.held(names):
+            facts = self._facts(verify(prepared).data, batch_events)
+            join(target, names, shards, facts, command)
+        return target.folder
+
+    def _target(self, output: Path | None) -> tuple[Output, list[str]]:
+        """Where embeddings go, and the names of all files that there may be."""
+        prefixes = [""]
+        if output is None and self.schema.labels:
+            prefixes.append(f"{UNTRAINED}/")
+        names = [
+            f"{prefix}{embedding_file(split, labels=labels)}"
+            for prefix in prefixes
+            for split in SPLITS
+            for labels in (False, True)
+        ]
+        return Output(self.run, self.run / "embeddings" if output is None else output), names
+
+    def _facts(self, data: str, batch_events: int) -> dict[str, Any]:
+        """What all shards have to share."""
+        origin = Origin(self.description["weights"], data).to_dict()
+        return {**origin, "eval_length": self.eval_length, "batch_events": batch_events}
 
     def _vocabulary(self) -> State:
         """What codes events for the model, which model.json knows by its hash."""
@@ -222,27 +280,13 @@ class EmbeddingModel:
             # Fresh parameters are the CPU's random numbers, wherever they go.
             return build_model(self.schema, self.description).eval().to(self.device)
 
-    def _write(
-        self, tables: Iterator[pa.Table], rows: int, target: Output, name: str, data: str
-    ) -> None:
-        metadata = {
+    def _metadata(self, data: str) -> dict[str, str]:
+        """What a file of embeddings says about itself."""
+        return {
             "parts": json.dumps(self.model.parts),
             "eval_length": str(self.eval_length),
             **Origin(self.description["weights"], data).to_dict(),
         }
-        if not rows:
-            # One of other data would stay beside the new ones.
-            target.remove(name)
-            return
-        chunks = -(-rows // CHUNK_ROWS)
-        writer: pq.ParquetWriter | None = None
-        with target.write(name) as temporary, progress() as shown:
-            for table in shown.track(tables, chunks, description=name):
-                table = table.replace_schema_metadata(metadata)
-                writer = writer or pq.ParquetWriter(temporary, table.schema)
-                writer.write_table(table)
-            assert writer is not None
-            writer.close()
 
 
 def set_threads(threads: int | None) -> None:

@@ -12,6 +12,7 @@ from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.embed import NUMBER, embedding_file
 from grap_seq.evaluation.features import BATCH, Stored
 from grap_seq.evaluation.origin import Origin, metadata_of, open_embeddings
+from grap_seq.evaluation.shards import FOLDER
 from grap_seq.evaluation.split_rows import SplitRows, keys_of
 
 
@@ -58,7 +59,10 @@ def store_embeddings(
             continue
         path = folder / embedding_file(split.split, labels=split.numbers is not None)
         if not path.is_file():
-            raise FileNotFoundError(f"{path} is missing; make it with `grap-seq embed run={run}`")
+            joined = " shards=N, with their number" if (folder / FOLDER).is_dir() else ""
+            raise FileNotFoundError(
+                f"{path} is missing; make it with `grap-seq embed run={run}{joined}`"
+            )
         table = open_embeddings(run, path, origin)
         metadata = metadata_of(table)
         columns = [name for name in table.schema_arrow.names if name.startswith("emb_")]

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from grap_seq import cli
-from grap_seq.training import selection, supervised
+from grap_seq.evaluation import protocol
+from grap_seq.training import supervised
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.supervised import SupervisedModule
 from tests.training.saved import assert_same_runs, last
@@ -107,7 +108,7 @@ def test_stopped_in_training_and_continued_is_bit_equal(
     [
         ((PretrainModule, "validation_step", 1), [], BATCHES),
         ((PretrainModule, "validation_step", 3), [], 2 * BATCHES),
-        ((selection, "probe", 1), ["select=probe"], BATCHES),
+        ((protocol, "probe", 1), ["select=probe"], BATCHES),
         ((PretrainModule, "training_step", BATCHES), [], BATCHES),
         # While the first checkpoint is written, behind four files of the run.
         ((os, "replace", 5), ["checkpoint_every=1"], 2),
