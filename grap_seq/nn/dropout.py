@@ -27,8 +27,9 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """Zero each element of `x` with probability `p` and scale the others, if `training`.
 
     On a CPU `p` is rounded to 1/65536, and the scale is that of the rounded one, so the expectation
-    is exact. For the backward pass one byte an element is kept. The seed is torch's. Elsewhere, and
-    for a share that would be rounded to nothing or everything, this is `F.dropout`.
+    is exact. For the backward pass one byte an element is kept. The seed is torch's. Elsewhere,
+    under `torch.compile`, and for a share that would be rounded to nothing or everything, this is
+    `F.dropout`.
 
     Args:
         x: any shape, real floating-point dtype.
@@ -39,7 +40,9 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
         ValueError: `p` is no probability.
     """
     dropped = round(p * LEVELS)
-    if not training or x.device.type != "cpu" or not 0 < dropped < LEVELS:
+    ours = x.device.type == "cpu" and 0 < dropped < LEVELS
+    # `random_` cannot be captured.
+    if not training or not ours or torch.compiler.is_compiling():
         return F.dropout(x, p, training)
     # torch declares Function.apply without types.
     result: Tensor = _Dropout.apply(x, dropped)  # type: ignore[no-untyped-call]
