@@ -84,7 +84,8 @@ def _paths(run: Path) -> list[Path]:
 
 
 def newest(run: Path, settings: str) -> dict[str, Any] | None:
-    """The record of the newest whole checkpoint; None: the run never had one.
+    """The record of the newest whole checkpoint; None: the run never had one, or its only one is
+    gone without a trace.
 
     One that is damaged is named on the screen and gets the ending `.damaged`.
 
@@ -95,6 +96,9 @@ def newest(run: Path, settings: str) -> dict[str, Any] | None:
         name: lines[-1] for name, lines in seal.records(run).items() if name.startswith(FOLDER)
     }
     if not records:
+        return None
+    if len(records) == 1 and not list((run / FOLDER).glob("step-*")):
+        # A checkpoint is recorded before it gets its name: killed in between, a run had none.
         return None
     for path in _paths(run):
         name = path.relative_to(run).as_posix()

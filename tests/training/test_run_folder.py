@@ -220,6 +220,19 @@ def test_a_lost_checkpoint_is_named(
         begin(shop, run, "resume=true")
 
 
+def test_a_run_killed_before_its_first_checkpoint_has_its_name_begins_again(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    save(run, begin(shop, run), 10)
+    # Its line is written, and the file is still called otherwise.
+    unfinished = run / f"{name_of(10)}.tmp-1"
+    (run / name_of(10)).rename(unfinished)
+    assert begin(shop, run, "resume=true").record is None
+    assert "goes on from the beginning" in capsys.readouterr().out
+    assert not unfinished.exists()
+
+
 def test_a_checkpoint_of_another_run_is_not_loaded(shop: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     save(one, begin(shop, one), 10)
