@@ -264,17 +264,15 @@ def tune(arguments: list[str]) -> None:
     """constant weights of the losses by search, with Optuna"""
     settings = config.compose("tune", arguments)
     from grap_seq.experiments.tune import tune as search
-    from grap_seq.experiments.tune import typed
 
     found = search(settings)
+    equal = "" if found["equal"] is None else f", with equal weights {found['equal']:.4f}"
     _say(
-        f"Best of {found['trials']} trials on validation data: {found['validation']:.4f} (equal"
-        f" weights {found['equal']:.4f}; test {found['test']:.4f}). {found['seconds']:.0f} seconds,"
-        f" as many as {found['runs']:.1f} runs."
+        f"Best of {found['trials']} trials on validation data: {found['validation']:.4f}{equal}"
+        f" (test {found['test']:.4f}). {found['seconds']:.0f} seconds, as many as"
+        f" {found['runs']:.1f} runs."
     )
-    weights = typed({name: round(value, 4) for name, value in found["weights"].items()})
-    settings_of_best = {"dataset": settings.dataset.name, "weighting": "fixed"}
-    _say(f"Next: {_next('pretrain', **settings_of_best, **{'weighting.weights': weights})}")
+    _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found['settings']])}")
 
 
 def demo(arguments: list[str]) -> None:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from grap_seq.experiments.tables import BUDGETS, TABLES
 from grap_seq.kinds import (
     ANYTHING,
     FOLDER,
@@ -67,8 +68,6 @@ _BOOSTING = {
     "lambda_l2": number(0),
     "max_bin": whole(2, 65_535),
 }
-# Table 3 is of images.
-TABLES = ("1", "2", "4", "5", "6", "7", "redundancy", "scale")
 _GROUPS = ("binary", "multiclass", "regression")
 BOOSTING = {
     **{f"boosting.{group}": MAPPING for group in _GROUPS},
@@ -204,12 +203,13 @@ KINDS: dict[str, Kind] = {
     ),
     **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
     "methods": each(TEXT).or_null(),
-    "budget": choice("full", "small", "smoke"),
+    "budget": choice(*BUDGETS),
     "data": FOLDER,
     "trials": whole(1, 100_000),
     "sampler": choice("tpe", "random"),
     "learning_rate": SWITCH,
-    "with": each(TEXT),
+    "with": MAPPING,
+    "with.*": ANYTHING,
     # What `experiment=` sets.
     "published.*": ANYTHING,
 }

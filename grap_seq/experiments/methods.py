@@ -7,7 +7,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grap_seq.names import nearest
-from grap_seq.objectives.noise import RandomTargets
 
 
 @dataclass(frozen=True)
@@ -27,10 +26,13 @@ class Method:
     published: str | None = None
 
 
+# By name: settings are read before anything slow is imported.
+RANDOM = "grap_seq.objectives.noise.RandomTargets"
+
+
 def noise(count: int) -> tuple[str, ...]:
     """Settings of `pretrain` that add so many losses with random targets."""
-    path = f"{RandomTargets.__module__}.{RandomTargets.__qualname__}"
-    return tuple(f"objective.losses.noise{number}.class={path}" for number in range(count))
+    return tuple(f"objective.losses.noise{number}.class={RANDOM}" for number in range(count))
 
 
 # Of losses of noise, and of the factors of CoLES, beside none and 1.

@@ -4,49 +4,47 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from grap_seq.experiments.methods import METHODS, NOISE, SCALES, method
+from grap_seq import config as configs
+from grap_seq.experiments.methods import METHODS, method
+from grap_seq.experiments.tables import BUDGETS, TABLES
 
-WEIGHTINGS = ("equal", "gradnorm", "dwa", "mgda", "pcgrad", "grap")
-# What each of the paper's tables compares.
-TABLES: dict[str, tuple[str, ...]] = {
-    "1": ("supervised", *WEIGHTINGS),
-    "2": ("ntp_equal", "ntp_searched", "ntp_grap"),
-    "4": ("grap_5", "grap_10", "grap_20", "grap_50", "grap"),
-    "5": ("grap_none", "grap_sum", "grap"),
-    "6": ("supervised", "auxiliary", "equal", "equal_tuned", "grap", "grap_tuned"),
-    "7": ("equal", "grap"),
-    # Not in the paper: losses of pure noise, and one loss on another scale.
-    "redundancy": tuple(
-        f"{name}{noise}"
-        for name in ("equal", "grap")
-        for noise in ("", *(f"_noise{count}" for count in NOISE))
-    ),
-    "scale": tuple(
-        f"{name}{scale}"
-        for name in ("equal", "gradnorm", "grap")
-        for scale in ("", *(f"_coles{factor}" for factor in SCALES))
-    ),
-}
-# Settings of `pretrain` and of LightGBM by the time that there is.
-BUDGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "full": ((), ()),
-    "small": (("min_steps=600", "max_epochs=30", "min_epochs=2"), ()),
-    "smoke": (
-        (
-            *("epochs=1", "trainer.max_steps=2", "batch_size=4", "encoder.hidden=8"),
-            *("dataset.crops.max_length=32", "select=last", "event_width=8"),
-        ),
-        tuple(
-            f"boosting.{group}.{name}"
-            for group in ("binary", "multiclass", "regression")
-            for name in ("n_estimators=5", "min_data_in_leaf=2")
-        ),
-    ),
-}
+
+def training(
+    dataset: str,
+    encoder: str,
+    method: Sequence[str],
+    seed: int,
+    budget: str,
+    settings: Sequence[str],
+) -> list[str]:
+    """Settings of `pretrain`: those of a method between those of the data and the user's."""
+    chosen = [f"dataset={dataset}", f"encoder={encoder}", *method, f"seed={seed}"]
+    return [*chosen, *BUDGETS[budget][0], *settings]
+
+
+def evaluation(budget: str) -> list[str]:
+    """Settings of `evaluate`.
+
+    The dataset's own split for all: a run that has learned labels has no other test sequences.
+    """
+    return ["folds=0", *BUDGETS[budget][1]]
+
+
+def flat(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Settings as they are typed: {"encoder": {"hidden": 64}} is "encoder.hidden=64"."""
+    typed: list[str] = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            typed += flat(value, f"{prefix}{key}.")
+        else:
+            text = json.dumps(value) if isinstance(value, bool | None) else str(value)
+            typed.append(f"{prefix}{key}={text}")
+    return typed
 
 
 @dataclass(frozen=True)
@@ -77,22 +75,13 @@ class Experiment:
     @property
     def training(self) -> list[str]:
         """Settings of `pretrain`, without folders and threads."""
-        return [
-            f"dataset={self.dataset}",
-            f"encoder={self.encoder}",
-            *METHODS[self.method].settings,
-            f"seed={self.seed}",
-            *BUDGETS[self.budget][0],
-            *self.settings,
-        ]
+        more = METHODS[self.method].settings
+        return training(self.dataset, self.encoder, more, self.seed, self.budget, self.settings)
 
     @property
     def evaluation(self) -> list[str]:
-        """Settings of `evaluate`, without folders and threads.
-
-        The dataset's own split for all: a run that has learned labels has no other test sequences.
-        """
-        return ["folds=0", *BUDGETS[self.budget][1]]
+        """Settings of `evaluate`, without folders and threads."""
+        return evaluation(self.budget)
 
     @property
     def title(self) -> str:
@@ -151,9 +140,29 @@ def with_bases(experiments: Sequence[Experiment]) -> list[Experiment]:
     return list(found)
 
 
-def check_prepared(experiments: Sequence[Experiment], data: Path) -> None:
+def check_settings(experiments: Sequence[Experiment]) -> None:
+    """Refuse what `pretrain` would refuse, before any run.
+
+    Raises:
+        ValueError: a dataset, encoder or setting that there is not, or searched weights of a
+            dataset that has none, which would be equal ones.
+    """
+    for experiment in experiments:
+        if experiment.seed or experiment.base is not None:
+            continue
+        weighting = configs.compose("pretrain", experiment.training).weighting
+        if weighting.name == "searched" and not weighting.weights:
+            name = experiment.dataset
+            raise ValueError(
+                f"methods: {name} has no searched weights; search them with `grap-seq tune "
+                f"dataset={name} with.objective=ntp` and write them into its searched_weights, or "
+                f"leave {experiment.method} out"
+            )
+
+
+def check_prepared(datasets: Iterable[str], data: Path) -> None:
     """Raise FileNotFoundError for a dataset that is not prepared; it says how to prepare it."""
-    for dataset in dict.fromkeys(experiment.dataset for experiment in experiments):
+    for dataset in dict.fromkeys(datasets):
         if not (data / dataset / "manifest.json").is_file():
             source = "" if dataset == "flights" else " source=..."
             raise FileNotFoundError(

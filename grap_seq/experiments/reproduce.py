@@ -8,9 +8,17 @@ from typing import Any
 
 from rich.table import Table
 
-from grap_seq.experiments.cost import cost_table
-from grap_seq.experiments.plan import Experiment, check_prepared, plan, with_bases
+from grap_seq.experiments.cost import cost_sheet, costs
+from grap_seq.experiments.plan import (
+    Experiment,
+    check_prepared,
+    check_settings,
+    flat,
+    plan,
+    with_bases,
+)
 from grap_seq.experiments.runs import LOG, Outcome, outcome
+from grap_seq.experiments.score_sheet import numbers, score_sheet, weight_sheet
 from grap_seq.experiments.scores import cells, raw
 from grap_seq.experiments.workers import run_grid
 from grap_seq.experiments.write import write
@@ -27,6 +35,8 @@ TITLES = {
     "redundancy": "Losses of pure noise",
     "scale": "CoLES on another scale",
 }
+# Beginnings of the names of losses whose weights stand beside the scores.
+WEIGHED = {"redundancy": "noise", "scale": "coles"}
 
 
 def reproduce(settings: Any, command: str) -> list[Path]:
@@ -45,7 +55,7 @@ def reproduce(settings: Any, command: str) -> list[Path]:
     """
     table, output, data = str(settings.table), Path(settings.output), Path(settings.data)
     experiments = planned(settings)
-    check_prepared(experiments, data)
+    check_prepared((experiment.dataset for experiment in experiments), data)
     found = run_grid(
         with_bases(experiments),
         output / "runs",
@@ -62,23 +72,28 @@ def reproduce(settings: Any, command: str) -> list[Path]:
     with atomic_write(path) as temporary:
         frame.to_parquet(temporary, index=False)
     if table == "7":
-        written = cost_table(output, f"table_{table}", TITLES[table], frame, command)
+        found_costs = costs(frame)
+        sheets, values = [cost_sheet(found_costs)], found_costs
     else:
-        written = write(output, f"table_{table}", TITLES[table], cells(frame, table), command)
-    return [*written, path]
+        scored = cells(frame, table)
+        weights = weight_sheet(frame, WEIGHED[table]) if table in WEIGHED else None
+        sheets, values = [score_sheet(scored), *filter(None, [weights])], numbers(scored)
+    return [*write(output, f"table_{table}", TITLES[table], command, sheets, values), path]
 
 
 def planned(settings: Any) -> list[Experiment]:
-    """The runs that settings ask for."""
-    return plan(
+    """The runs that settings ask for, which `pretrain` would take."""
+    experiments = plan(
         str(settings.table),
         list(settings.datasets),
         list(settings.encoders),
         None if settings.methods is None else list(settings.methods),
         settings.seeds,
         settings.budget,
-        list(settings["with"]),
+        flat(settings["with"]),
     )
+    check_settings(experiments)
+    return experiments
 
 
 def listed(settings: Any) -> Table:
@@ -104,9 +119,8 @@ def listed(settings: Any) -> Table:
         state = "to do" if found is None else found.state
         table.add_row(experiment.title, state, shown, experiment.name)
     rest = f", and {unknown} of unknown length" if unknown else ""
-    table.caption = (
-        f"{left / settings.workers / 3600:.1f} h left with {settings.workers} workers{rest}"
-    )
+    workers = max(1, settings.workers)
+    table.caption = f"{left / workers / 3600:.1f} h left with {workers} at work{rest}"
     return table
 
 

@@ -63,13 +63,21 @@ def outcome(folder: Path) -> Outcome | None:
 def made_by() -> dict[str, str]:
     """Versions that results depend on, and the commit of a checkout."""
     found = {name: version(name) for name in PACKAGES}
-    asked = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return found | ({"commit": asked.stdout.strip()} if asked.returncode == 0 else {})
+    # An installed package may lie in a checkout of something else.
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return found
+    commit = _git("describe", "--always", "--dirty")
+    return found if commit is None else found | {"commit": commit}
+
+
+def _git(*words: str) -> str | None:
+    """What git says of this folder; None where it, or the command, has nothing to say."""
+    command = ["git", "-C", str(Path(__file__).parent), *words]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return asked.stdout.strip() if asked.returncode == 0 else None
 
 
 def do(experiment: Experiment, root: Path, data: Path, threads: int) -> Outcome | None:

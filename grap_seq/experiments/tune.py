@@ -6,7 +6,6 @@ are not pruned: weights change what a loss means, and the score that decides exi
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,8 +13,9 @@ from statistics import median
 from typing import Any
 
 from grap_seq import config as configs
-from grap_seq.experiments.plan import BUDGETS, Experiment, check_prepared
+from grap_seq.experiments.plan import check_prepared, evaluation, flat, training
 from grap_seq.experiments.runs import trained_and_scored
+from grap_seq.experiments.workers import beside
 from grap_seq.files import write_json
 from grap_seq.objectives.composite import loss_names
 from grap_seq.schema import Schema
@@ -34,9 +34,9 @@ def tune(settings: Any) -> dict[str, Any]:
         settings: of `configs/tune.yaml`.
 
     Returns:
-        Its content: `weights` by loss, `lr` if it was searched, `validation` and `test` score of
-        the best trial, how many `trials` succeeded and `failed`, their `seconds`, and `runs`: these
-        in median trials.
+        Its content: `weights` by loss, all `settings` of `pretrain`, `validation` and `test` score
+        of the best trial, validation score of `equal` weights (None: that trial failed), how many
+        `trials` succeeded and `failed`, their `seconds`, and `runs`: these in median trials.
 
     Raises:
         ValueError: optuna is missing, no trial succeeded, or the folder has a search with other
@@ -46,31 +46,15 @@ def tune(settings: Any) -> dict[str, Any]:
     if find_spec("optuna") is None:
         raise ValueError("tune needs Optuna; run `pip install 'grap-seq[tune]'`")
     output = Path(settings.output)
-    check_prepared(
-        [Experiment(settings.dataset.name, settings.encoder.name, "equal", 0)], Path(settings.data)
-    )
+    check_prepared([settings.dataset.name], Path(settings.data))
     output.mkdir(parents=True, exist_ok=True)
     study = _study(output, settings, 0)
     _check_same(study, settings)
     if not study.trials:
         more = ["lr factor"] if settings.learning_rate else []
         study.enqueue_trial(dict.fromkeys([*_names(settings), *more], 1.0))
-    context = multiprocessing.get_context("spawn")
-    others = [
-        context.Process(target=_work, args=(settings, number))
-        for number in range(1, settings.workers)
-    ]
-    for process in others:
-        process.start()
-    try:
+    with beside(settings.workers - 1, _work, settings):
         _work(settings, 0)
-    except BaseException:
-        for process in others:
-            process.terminate()
-        raise
-    finally:
-        for process in others:
-            process.join()
     found = _found(_study(output, settings, 0))
     write_json(output / TUNED, found)
     return found
@@ -103,7 +87,7 @@ def _check_same(study: Any, settings: Any) -> None:
     fixed = ("dataset", "encoder", "learning_rate", "budget", "with", "seed")
     mine = {name: settings[name] for name in fixed}
     mine |= {"dataset": settings.dataset.name, "encoder": settings.encoder.name}
-    mine["with"] = list(settings["with"])
+    mine["with"] = flat(settings["with"])
     known = study.user_attrs.get("settings")
     if known is None:
         study.set_user_attr("settings", mine)
@@ -116,14 +100,14 @@ def _check_same(study: Any, settings: Any) -> None:
 
 
 def _training(settings: Any, weighting: list[str]) -> list[str]:
-    return [
-        f"dataset={settings.dataset.name}",
-        f"encoder={settings.encoder.name}",
-        *weighting,
-        f"seed={settings.seed}",
-        *BUDGETS[settings.budget][0],
-        *settings["with"],
-    ]
+    return training(
+        settings.dataset.name,
+        settings.encoder.name,
+        weighting,
+        settings.seed,
+        settings.budget,
+        flat(settings["with"]),
+    )
 
 
 def typed(weights: Mapping[str, float]) -> str:
@@ -155,11 +139,12 @@ def _work(settings: Any, worker: int) -> None:
             factor = trial.suggest_float("lr factor", *RATES, log=True)
             told.append(f"lr={given.lr * factor}")
         folder = Path(settings.output) / "runs" / f"{trial.number:04d}"
+        chosen = _training(settings, told)
         outcome = trained_and_scored(
             folder,
-            _training(settings, told),
+            chosen,
             Path(settings.data) / settings.dataset.name,
-            ["folds=0", *BUDGETS[settings.budget][1]],
+            evaluation(settings.budget),
             settings.threads,
         )
         if outcome.result is None:
@@ -172,6 +157,7 @@ def _work(settings: Any, worker: int) -> None:
             )
         trial.set_user_attr("test", outcome.result["test"]["embedding"])
         trial.set_user_attr("seconds", outcome.seconds)
+        trial.set_user_attr("settings", chosen)
         say(f"Trial {trial.number}: {validation:.4f} on validation data, {outcome.seconds:.0f} s.")
         return float(validation)
 
@@ -188,10 +174,9 @@ def _found(study: Any) -> dict[str, Any]:
     if not done:
         raise ValueError(f"all {failed} trials failed; see log.txt in their folders")
     best, seconds = study.best_trial, [trial.user_attrs["seconds"] for trial in done]
-    factor = best.params.get("lr factor")
     return {
         "weights": {name: value for name, value in best.params.items() if name != "lr factor"},
-        "lr_factor": factor,
+        "settings": best.user_attrs["settings"],
         "validation": best.value,
         "test": best.user_attrs["test"],
         "equal": next((t.value for t in done if set(t.params.values()) == {1.0}), None),

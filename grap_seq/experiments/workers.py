@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 
@@ -55,6 +57,30 @@ def ended(root: Path, experiment: Experiment) -> bool:
     return found is not None and found.state != "begun"
 
 
+@contextmanager
+def beside(count: int, target: Callable[..., None], *arguments: Any) -> Iterator[None]:
+    """So many processes that call `target` with the number of each, 1..., behind the arguments.
+
+    They are waited for at the end, or ended with an error of this one.
+    """
+    # No daemons: those may have no children, and loaders with workers do.
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=target, args=(*arguments, number)) for number in range(1, count + 1)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        yield
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.join()
+
+
 def run_grid(
     experiments: Sequence[Experiment], root: Path, data: Path, *, workers: int, threads: int
 ) -> dict[Experiment, Outcome]:
@@ -68,29 +94,23 @@ def run_grid(
         threads: of a run.
     """
     root.mkdir(parents=True, exist_ok=True)
-    # No daemons: those may have no children, and loaders with workers do.
-    context = multiprocessing.get_context("spawn")
-    arguments = (experiments, root, data, threads)
-    processes = [context.Process(target=work, args=arguments) for _ in range(workers - 1)]
-    for process in processes:
-        process.start()
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
-    try:
-        with progress(*columns) as shown:
-            task = shown.add_task("runs", total=len(experiments))
+    grid = (experiments, root, data, threads)
+    with beside(workers - 1, _help, *grid), progress(*columns) as shown:
+        task = shown.add_task("runs", total=len(experiments))
 
-            def tell(experiment: Experiment) -> None:
-                done = sum(ended(root, one) for one in experiments)
-                shown.update(task, description=experiment.title, completed=done)
+        def tell(experiment: Experiment) -> None:
+            done = sum(ended(root, one) for one in experiments)
+            shown.update(task, description=experiment.title, completed=done)
 
-            work(*arguments, tell)
-            shown.update(task, description="runs", completed=len(experiments))
-    except BaseException:
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        for process in processes:
-            process.join()
+        work(*grid, tell)
+        shown.update(task, description="runs", completed=len(experiments))
     found = {experiment: outcome(root / experiment.name) for experiment in experiments}
     return {experiment: one for experiment, one in found.items() if one is not None}
+
+
+def _help(
+    experiments: Sequence[Experiment], root: Path, data: Path, threads: int, number: int
+) -> None:
+    del number
+    work(experiments, root, data, threads)

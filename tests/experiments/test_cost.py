@@ -32,3 +32,9 @@ def test_ratios_are_to_equal_weights_of_the_same_dataset() -> None:
     assert found.loc[("b", "grap"), "epoch_seconds_ratio"] == pytest.approx(1.1)
     assert found.loc[("b", "equal"), "search"] == TRIALS
     assert found.loc[("b", "grap"), "search"] == pytest.approx(TRIALS * 210 / 230)
+
+
+def test_without_equal_weights_there_is_nothing_to_compare_with() -> None:
+    rows = [row("a", "equal", 50), row("a", "grap", 100), row("b", "grap", 220)]
+    with pytest.raises(ValueError, match="leave equal in methods="):
+        costs(pd.DataFrame(rows))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from grap_seq import config as configs
 from grap_seq.experiments.methods import METHODS
-from grap_seq.experiments.plan import BUDGETS, TABLES, check_prepared, plan, with_bases
+from grap_seq.experiments.plan import check_prepared, check_settings, flat, plan, with_bases
+from grap_seq.experiments.tables import BUDGETS, TABLES
 
 
 def test_a_table_has_every_cell_with_every_seed() -> None:
@@ -65,6 +68,42 @@ def test_a_dataset_that_is_not_prepared(tmp_path: Path) -> None:
     (tmp_path / "flights" / "manifest.json").touch()
     found = plan("1", ["flights", "churn"], ["gru"], None, 1, "full")
     with pytest.raises(FileNotFoundError, match="grap-seq prepare dataset=churn source=") as error:
-        check_prepared(found, tmp_path)
+        check_prepared([one.dataset for one in found], tmp_path)
     assert f"output={tmp_path / 'churn'}" in str(error.value)
-    check_prepared(found[:1], tmp_path)
+    check_prepared([found[0].dataset], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "encoder", "settings", "message"),
+    [
+        ("flihts", "gru", [], "dataset=flihts: did you mean 'flights'"),
+        ("flights", "grru", [], "encoder=grru: did you mean 'gru'"),
+        ("flights", "gru", ["lr=fast"], "lr=fast: write a number"),
+        ("flights", "gru", ["learning=1"], "no setting 'learning'"),
+    ],
+)
+def test_what_pretrain_would_refuse_is_refused_before_any_run(
+    dataset: str, encoder: str, settings: list[str], message: str
+) -> None:
+    found = plan("1", [dataset], [encoder], ["grap"], 2, "full", settings)
+    with pytest.raises(ValueError, match=message):
+        check_settings(found)
+
+
+def test_equal_weights_are_not_called_searched() -> None:
+    check_settings(plan("2", ["churn"], ["gru"], None, 1, "full"))
+    check_settings(plan("2", ["flights"], ["gru"], ["ntp_equal", "ntp_grap"], 1, "full"))
+    with pytest.raises(ValueError, match=r"flights has no searched weights.*leave ntp_searched"):
+        check_settings(plan("2", ["flights"], ["gru"], None, 1, "full"))
+
+
+def test_settings_as_they_are_typed() -> None:
+    given = {"lr": 0.1, "encoder": {"hidden": 8}, "clip": None, "recency": False, "targets": [1, 2]}
+    assert flat(given) == [
+        *("lr=0.1", "encoder.hidden=8", "clip=null", "recency=false", "targets=[1, 2]"),
+    ]
+
+
+def test_settings_are_checked_without_torch() -> None:
+    code = "import sys, grap_seq.config; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

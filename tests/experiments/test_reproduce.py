@@ -159,8 +159,20 @@ def test_what_is_left_is_listed(
     churn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["table=1", "datasets=[churn]", "methods=[equal]", "seeds=2", "budget=smoke"]
-    cli.reproduce([*asked, f"data={churn}", f"output={tmp_path}", "--dry-run"])
+    cli.reproduce([*asked, f"data={churn}", f"output={tmp_path}", "workers=0", "--dry-run"])
     shown = capsys.readouterr().out
     assert shown.count("to do") == 2
     assert "2 of unknown length" in shown
     assert not list(tmp_path.iterdir())
+
+
+def test_a_loss_of_noise_is_trained_and_its_weight_is_in_the_table(
+    churn: Path, tmp_path: Path
+) -> None:
+    asked = ["table=redundancy", "datasets=[churn]", "methods=[grap_noise4]", "seeds=1"]
+    cli.reproduce([*asked, "budget=smoke", "with.lr=0.01", f"data={churn}", f"output={tmp_path}"])
+    frame = pd.read_parquet(tmp_path / "table_redundancy_runs.parquet")
+    assert {f"noise{n}" for n in range(4)} < json.loads(frame["weights"][0]).keys()
+    assert "lr=0.01" in json.loads(frame["settings"][0])
+    text = (tmp_path / "table_redundancy.md").read_text("utf-8")
+    assert "| dataset | encoder | method | noise |" in text

@@ -9,8 +9,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from grap_seq.experiments.score_sheet import (
+    numbers,
+    relative,
+    score_sheet,
+    text_of,
+    weight_sheet,
+)
 from grap_seq.experiments.scores import Cell, cells, published, tied
-from grap_seq.experiments.write import markdown, numbers, page, text_of
+from grap_seq.experiments.write import markdown, page
 
 SCORES = {
     "equal": [0.70, 0.71, 0.69, 0.72],
@@ -53,7 +60,7 @@ def test_mean_deviation_and_what_cannot_be_told_from_the_best() -> None:
         assert found[method].tied == (p > 0.05)
     assert found["grap"].tied
     assert not found["equal"].tied
-    text = markdown("t", list(found.values()), "command")
+    text = markdown("t", "command", [score_sheet(list(found.values()))])
     assert "| GraP | **0.7263 ± 0.0149 (4) [0.8354 ± 0.0071]** |" in text
     assert "| equal weights | 0.7050 ± 0.0129 (4) [0.8379 ± 0.0079] |" in text
 
@@ -96,5 +103,20 @@ def test_names_are_text_in_html_and_numbers_are_numbers() -> None:
     data = frame(SCORES)
     data["dataset"] = "<b>x"
     found = cells(data, "1")
-    assert "<b>x" not in page("t", found, "a <c>").replace("<b>0", "")
+    assert "<b>x" not in page("t", "a <c>", [score_sheet(found)]).replace("<b>0", "")
     assert numbers(found)["mean"].tolist() == [cell.mean for cell in found]
+
+
+def test_weights_are_relative_to_the_mean_of_all() -> None:
+    weights = [{"coles": 1.0, "time": 3.0, "past_time": 2.0}, {"coles": 4.0, "time": 1.0}]
+    data = frame({"grap": [0.7, 0.8], "dwa": [0.7]})
+    data["weights"] = [*map(json.dumps, weights), None]
+    sheet = weight_sheet(data, "coles")
+    assert sheet is not None
+    assert [[cell.text for cell in row] for row in sheet.rows] == [
+        # 1 of a mean of 2, and 4 of one of 2.5.
+        ["churn", "gru", "GraP", "1.05 (0.5 to 1.6)"]
+    ]
+    assert weight_sheet(data, "noise") is None
+    noisy = json.dumps({"noise0": 1.0, "noise1": 3.0, "time": 5.0})
+    assert relative(noisy, "noise") == pytest.approx(2 / 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,11 @@ def test_two_processes_search_for_real(
     found = json.loads((tmp_path / TUNED).read_text("utf-8"))
     assert 3 <= found["trials"] <= 4
     assert 0 <= found["validation"] <= 1
-    assert found["lr_factor"] is not None
-    said = capsys.readouterr().out
-    weights = said.partition("weighting.weights=")[2]
-    assert "coles" in weights
+    said = capsys.readouterr().out.rpartition("Next: ")[2]
+    assert shlex.split(said) == ["grap-seq", "pretrain", *found["settings"]]
+    config = configs.compose("pretrain", found["settings"])
+    assert dict(config.weighting.weights) == found["weights"]
+    assert any(word.startswith("lr=") for word in found["settings"])
     runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
     assert runs == [f"{number:04d}" for number in range(found["trials"])]
 
