@@ -63,7 +63,8 @@ def prepare(arguments: list[str]) -> None:
     settings = config.compose("prepare", [a for a in arguments if a != "--suggest"])
     if suggesting:
         from grap_seq.prep.describe.suggest import suggest
-        from grap_seq.prep.fetch.address import as_source, shown
+        from grap_seq.prep.fetch.address import as_source
+        from grap_seq.prep.fetch.remote import shown
 
         if settings.source is None:
             raise ValueError("--suggest looks at a table: name it with source=FILE")

@@ -19,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
 
 from grap_seq.prep.describe.recipes import Recipe, load_recipe
 from grap_seq.prep.engines.connect import connect, versions
-from grap_seq.prep.fetch.address import as_source, fetch, shown
+from grap_seq.prep.fetch.address import as_source, fetch
+from grap_seq.prep.fetch.remote import shown
 from grap_seq.prep.folder.disk import TooLittleDisk, check_disk
 from grap_seq.prep.folder.gaps import doubtful, median_gap
 from grap_seq.prep.folder.manifest import Manifest, differences, files_of

@@ -19,7 +19,8 @@ import pandas as pd
 import pytest
 
 from grap_seq import cli
-from grap_seq.prep.fetch.address import as_source, shown
+from grap_seq.prep.fetch.address import as_source
+from grap_seq.prep.fetch.remote import shown
 from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.prep.prepare import prepare
 from tests.prep.helpers import GOOD, content_of, write_source
@@ -177,3 +178,11 @@ def test_what_is_an_address() -> None:
     for text in ("data/x.csv", "s3:/x", "glob:a/*.csv", "C:x"):
         assert as_source(text) == Path(text)
     assert as_source("file:///data/x y.csv") == Path("/data/x y.csv")
+
+
+def test_a_server_that_is_not_there_is_not_taken_for_a_missing_file(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.close()
+    for name in ("x.parquet", "folder"):
+        with pytest.raises(ConnectionError, match=r"cannot be fetched .*see to it that you may"):
+            prepare("table", tmp_path / "out", source=f"http://{server.host}/{name}")
