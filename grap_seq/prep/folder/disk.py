@@ -12,8 +12,8 @@ from rich.filesize import decimal
 from grap_seq.prep.read.files import ENDINGS, ends
 from grap_seq.terminal import say
 
-# Bytes of cleaned events, buckets and parts at once, for each byte of the source: measured between
-# 0.9 (text) and 2.1 (a small parquet file of random numbers). Of parts alone: 0.2 to 0.8.
+# Bytes of cleaned events, buckets and parts at once, for each byte of the source, and of parts
+# alone: what the widest sources took, parquet files of random numbers, and text.
 WORK, WORK_OF_TEXT, PARTS = 2.1, 1.0, 0.8
 # What nobody has to be told of.
 LITTLE = 10**9
