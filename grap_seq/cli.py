@@ -15,46 +15,16 @@ from typing import Any
 from grap_seq import __version__, classes, config, errors
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
-from grap_seq.usage import usage, usage_of
+from grap_seq.stored_run import config_of, prepared_of
+from grap_seq.usage import next_command, usage, usage_of
 
 Command = Callable[[list[str]], object]
-
-
-def _config_of(run: Path) -> dict[str, Any]:
-    from grap_seq import seal
-
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"{run} is not a run folder (no config.yaml); make one with `grap-seq pretrain`"
-        )
-    seal.check(run, path.name, "restore it from a copy, or train the run again")
-    return config.load(path)
-
-
-def _prepared_of(run: Path, given: str | None) -> Path:
-    # Read in every case: it says that `run` is a run folder before anything slow is imported.
-    own = _config_of(run)["prepared"]
-    prepared = Path(own if given is None else given)
-    # A run has a schema too, and no data.
-    if not (prepared / "manifest.json").is_file():
-        raise FileNotFoundError(
-            f"prepared={prepared} is not a prepared folder (no manifest.json); make it with"
-            " `grap-seq prepare`"
-        )
-    return prepared
 
 
 def _say(text: Any) -> None:
     from grap_seq.terminal import say
 
     say(text)
-
-
-def _next(command: str, **settings: Any) -> str:
-    """The command to go on with, as a shell reads it."""
-    words = ["grap-seq", command, *(f"{key}={value}" for key, value in settings.items())]
-    return shlex.join(words)
 
 
 def prepare(arguments: list[str]) -> None:
@@ -75,7 +45,7 @@ def prepare(arguments: list[str]) -> None:
                 "name that, and give the description that it writes with spec=FILE"
             )
         written = suggest(source, None if settings.spec is None else Path(settings.spec))
-        going_on = _next("prepare", dataset="table", source=source)
+        going_on = next_command("prepare", dataset="table", source=source)
         _say(f"Wrote {written}. Check it, then: {going_on}")
         return
     _prepare(settings)
@@ -110,7 +80,7 @@ def pretrain(arguments: list[str]) -> Path:
 
     with joined(settings):
         run = _pretrain(settings, arguments)
-        _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+        _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
     return run
 
 
@@ -136,7 +106,7 @@ def _pretrain(settings: Any, arguments: list[str]) -> Path:
 def finetune(arguments: list[str]) -> None:
     """a run -> a run whose encoder has learned the label"""
     settings = config.compose("finetune", arguments)
-    _prepared_of(Path(settings.run), settings.prepared)
+    prepared_of(Path(settings.run), settings.prepared)
     from grap_seq.training.finetune import finetune as train
     from grap_seq.training.finetune import settings_of
     from grap_seq.training.launched import joined
@@ -144,14 +114,14 @@ def finetune(arguments: list[str]) -> None:
     whole = settings_of(settings)
     with joined(whole):
         run = train(whole)
-        _say(f"Run: {run}. Next: {_next('embed', run=run)}")
+        _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
 
 
 def embed(arguments: list[str]) -> None:
     """a run -> embeddings parquet, one row a sequence"""
     settings = config.compose("embed", arguments)
     run = Path(settings.run)
-    prepared = _prepared_of(run, settings.prepared)
+    prepared = prepared_of(run, settings.prepared)
     from grap_seq.evaluation.embed_run import embed_run
 
     output, complete = embed_run(run, prepared, settings)
@@ -159,15 +129,17 @@ def embed(arguments: list[str]) -> None:
         _say(f"Shard: {output}. The same command without shard= joins all of them.")
         return
     given = settings.output is not None
-    _say(f"Embeddings: {output}." + ("" if given else f" Next: {_next('evaluate', run=run)}"))
+    _say(
+        f"Embeddings: {output}." + ("" if given else f" Next: {next_command('evaluate', run=run)}")
+    )
 
 
 def evaluate(arguments: list[str]) -> None:
     """LightGBM on embeddings, on plain aggregates, on both, and on an untrained encoder"""
     settings = config.compose("evaluate", arguments)
     run = Path(settings.run)
-    prepared = _prepared_of(run, settings.prepared)
-    options = _config_of(run)["dataset"]["boosting"]
+    prepared = prepared_of(run, settings.prepared)
+    options = config_of(run)["dataset"]["boosting"]
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
     from grap_seq.evaluation.table import show
@@ -201,14 +173,14 @@ def evaluate(arguments: list[str]) -> None:
         show(result)
         _say(f"Written to {folder / 'evaluation.json'}.")
     if output == run:
-        _say(f"Next: {_next('report', run=run)}")
+        _say(f"Next: {next_command('report', run=run)}")
 
 
 def report(arguments: list[str]) -> None:
     """one HTML page: table, curves, weights, picture of the embeddings"""
     settings = config.compose("report", arguments)
     run = Path(settings.run)
-    prepared = _prepared_of(run, settings.prepared)
+    prepared = prepared_of(run, settings.prepared)
     from grap_seq.report import report as write
 
     _say(f"Report: {write(run, prepared)}")
@@ -220,7 +192,7 @@ def download(arguments: list[str]) -> None:
     from grap_seq.prep.fetch.download import download as fetch
 
     folder = fetch(settings.dataset.name, Path(settings.output))
-    _say(f"Next: {_next('prepare', dataset=settings.dataset.name, source=folder)}")
+    _say(f"Next: {next_command('prepare', dataset=settings.dataset.name, source=folder)}")
 
 
 def synth(arguments: list[str]) -> None:
@@ -229,7 +201,7 @@ def synth(arguments: list[str]) -> None:
     from grap_seq.prep.fetch.synth import synth as write
 
     folder = write(settings.dataset.name, Path(settings.output), settings.rows, settings.seed)
-    _say(f"Next: {_next('prepare', dataset=settings.dataset.name, source=folder)}")
+    _say(f"Next: {next_command('prepare', dataset=settings.dataset.name, source=folder)}")
 
 
 def validate(arguments: list[str]) -> None:

@@ -1,8 +1,10 @@
-"""What `--help` prints."""
+"""What `--help` prints, and the command to go on with."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
+from typing import Any
 
 from grap_seq import config, resources
 
@@ -34,3 +36,9 @@ def usage_of(command: str) -> str:
     name = "pretrain" if command == "demo" else command
     settings = (resources.folder("configs") / f"{name}.yaml").read_text("utf-8")
     return f"usage: grap-seq {command} key=value ...\n\n{settings}\n{OPTIONS}"
+
+
+def next_command(command: str, **settings: Any) -> str:
+    """The command to go on with, as a shell reads it."""
+    words = ["grap-seq", command, *(f"{key}={value}" for key, value in settings.items())]
+    return shlex.join(words)
