@@ -13,6 +13,12 @@ from grap_seq import config as configs
 from grap_seq.experiments.methods import METHODS, method
 from grap_seq.experiments.tables import BUDGETS, TABLES
 
+# What a run is called after, or what goes on with it.
+SET_HERE = (
+    *("dataset", "encoder", "weighting", "mode", "seed", "labels.fraction"),
+    *("run", "prepared", "resume", "overwrite", "experiment", "configs", "trainer.threads"),
+)
+
 
 def training(
     dataset: str,
@@ -120,6 +126,8 @@ def plan(
                 f"methods: table {table} does not compare {name}; it compares "
                 f"{', '.join(TABLES[table])}"
             )
+    if table == "7" and methods is not None and "equal" not in methods:
+        raise ValueError("table 7 compares with equal weights: leave equal in methods=")
     chosen = [name for name in TABLES[table] if methods is None or name in methods]
     return [
         Experiment(dataset, encoder, name, seed, budget, tuple(settings))
@@ -144,10 +152,11 @@ def check_settings(experiments: Sequence[Experiment]) -> None:
     """Refuse what `pretrain` would refuse, before any run.
 
     Raises:
-        ValueError: a dataset, encoder or setting that there is not, or searched weights of a
-            dataset that has none, which would be equal ones.
+        ValueError: a dataset, encoder or setting that there is not, one that the grid sets itself,
+            or searched weights of a dataset that has none, which would be equal ones.
     """
     for experiment in experiments:
+        check_free(experiment.settings, METHODS[experiment.method].settings)
         if experiment.seed or experiment.base is not None:
             continue
         weighting = configs.compose("pretrain", experiment.training).weighting
@@ -158,6 +167,15 @@ def check_settings(experiments: Sequence[Experiment]) -> None:
                 f"dataset={name} with.objective=ntp` and write them into its searched_weights, or "
                 f"leave {experiment.method} out"
             )
+
+
+def check_free(settings: Sequence[str], method: Sequence[str]) -> None:
+    """Raise ValueError for a setting of the user's that would change what a run is called after."""
+    taken = {*SET_HERE, *(word.partition("=")[0] for word in method)}
+    for word in settings:
+        name = word.partition("=")[0]
+        if name in taken:
+            raise ValueError(f"with.{name}: the runs set it themselves; leave it out")
 
 
 def check_prepared(datasets: Iterable[str], data: Path) -> None:

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from grap_seq import config as configs
-from grap_seq.experiments.plan import check_prepared, evaluation, flat, training
+from grap_seq.experiments.plan import check_free, check_prepared, evaluation, flat, training
 from grap_seq.experiments.runs import trained_and_scored
 from grap_seq.experiments.workers import beside
 from grap_seq.files import write_json
@@ -46,6 +46,7 @@ def tune(settings: Any) -> dict[str, Any]:
     if find_spec("optuna") is None:
         raise ValueError("tune needs Optuna; run `pip install 'grap-seq[tune]'`")
     output = Path(settings.output)
+    check_free(flat(settings["with"]), ["weighting=fixed"])
     check_prepared([settings.dataset.name], Path(settings.data))
     output.mkdir(parents=True, exist_ok=True)
     study = _study(output, settings, 0)

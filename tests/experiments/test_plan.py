@@ -59,6 +59,8 @@ def test_every_run_has_settings_that_pretrain_takes(table: str, budget: str) -> 
 def test_methods_that_there_are_not() -> None:
     with pytest.raises(ValueError, match="no method 'garp'; did you mean 'grap'"):
         plan("1", ["flights"], ["gru"], ["garp"], 1, "full")
+    with pytest.raises(ValueError, match="leave equal in methods="):
+        plan("7", ["flights"], ["gru"], ["grap"], 1, "full")
     with pytest.raises(ValueError, match="table 5 does not compare dwa; it compares grap_none"):
         plan("5", ["flights"], ["gru"], ["dwa"], 1, "full")
 
@@ -80,6 +82,9 @@ def test_a_dataset_that_is_not_prepared(tmp_path: Path) -> None:
         ("flights", "grru", [], "encoder=grru: did you mean 'gru'"),
         ("flights", "gru", ["lr=fast"], "lr=fast: write a number"),
         ("flights", "gru", ["learning=1"], "no setting 'learning'"),
+        # All seeds would be one, or all methods.
+        ("flights", "gru", ["seed=3"], "with.seed: the runs set it themselves"),
+        ("flights", "gru", ["weighting=equal"], "with.weighting: the runs set it themselves"),
     ],
 )
 def test_what_pretrain_would_refuse_is_refused_before_any_run(
