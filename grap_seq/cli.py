@@ -30,15 +30,14 @@ def _say(text: Any) -> None:
     say(text)
 
 
-def prepare(arguments: list[str]) -> None:
+def prepare(arguments: list[str]) -> Path:
     """raw tables -> parquet, one row a sequence"""
     if "--suggest" in arguments:
-        _suggest([a for a in arguments if a != "--suggest"])
-    else:
-        _prepare(config.compose("prepare", with_name(arguments)))
+        return _suggest([a for a in arguments if a != "--suggest"])
+    return _prepare(config.compose("prepare", with_name(arguments)))
 
 
-def _suggest(arguments: list[str]) -> None:
+def _suggest(arguments: list[str]) -> Path:
     from grap_seq.prep.describe.guess import Known
     from grap_seq.prep.describe.suggest import suggest
     from grap_seq.prep.fetch.address import as_source
@@ -68,6 +67,7 @@ def _suggest(arguments: list[str]) -> None:
     )
     going_on = next_command("prepare", dataset="table", source=source)
     _say(f"Wrote {written}. Check it, then: {going_on}")
+    return written
 
 
 def _several(text: str) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _several(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text[1:-1].split(",")) if several else (text,)
 
 
-def _prepare(settings: Any) -> None:
+def _prepare(settings: Any) -> Path:
     from grap_seq.prep.prepare import prepare as run
 
     given = (settings.spec, settings.like)
@@ -96,6 +96,7 @@ def _prepare(settings: Any) -> None:
         overwrite=settings.overwrite,
     )
     _say(manifest)
+    return Path(settings.output)
 
 
 def pretrain(arguments: list[str]) -> Path:
@@ -131,7 +132,7 @@ def _pretrain(settings: Any, arguments: list[str]) -> Path:
     return train(settings)
 
 
-def finetune(arguments: list[str]) -> None:
+def finetune(arguments: list[str]) -> Path:
     """a run -> a run whose encoder has learned the label"""
     settings = config.compose("finetune", arguments)
     prepared_of(Path(settings.run), settings.prepared)
@@ -144,9 +145,10 @@ def finetune(arguments: list[str]) -> None:
     with joined(whole):
         run = train(whole)
         _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
+    return run
 
 
-def embed(arguments: list[str]) -> None:
+def embed(arguments: list[str]) -> Path:
     """a run -> embeddings parquet, one row a sequence"""
     settings = config.compose("embed", arguments)
     run = Path(settings.run)
@@ -156,14 +158,15 @@ def embed(arguments: list[str]) -> None:
     output, complete = embed_run(run, prepared, settings)
     if not complete:
         _say(f"Shard: {output}. The same command without shard= joins all of them.")
-        return
+        return output
     given = settings.output is not None
     _say(
         f"Embeddings: {output}." + ("" if given else f" Next: {next_command('evaluate', run=run)}")
     )
+    return output
 
 
-def evaluate(arguments: list[str]) -> None:
+def evaluate(arguments: list[str]) -> Path:
     """LightGBM on embeddings, on plain aggregates, on both, and on an untrained encoder"""
     settings = config.compose("evaluate", arguments)
     run = Path(settings.run)
@@ -203,16 +206,19 @@ def evaluate(arguments: list[str]) -> None:
         _say(f"Written to {folder / 'evaluation.json'}.")
     if output == run:
         _say(f"Next: {next_command('report', run=run)}")
+    return output
 
 
-def report(arguments: list[str]) -> None:
+def report(arguments: list[str]) -> Path:
     """one HTML page: table, curves, weights, picture of the embeddings"""
     settings = config.compose("report", arguments)
     run = Path(settings.run)
     prepared = prepared_of(run, settings.prepared)
     from grap_seq.report import report as write
 
-    _say(f"Report: {write(run, prepared)}")
+    written = write(run, prepared)
+    _say(f"Report: {written}")
+    return written
 
 
 def download(arguments: list[str]) -> None:
@@ -262,7 +268,7 @@ def reproduce(arguments: list[str]) -> None:
         _say(f"Written: {path}.")
 
 
-def tune(arguments: list[str]) -> None:
+def tune(arguments: list[str]) -> dict[str, Any]:
     """constant weights of the losses by search, with Optuna"""
     settings = config.compose("tune", arguments)
     from grap_seq.experiments.tune import tune as search
@@ -275,6 +281,7 @@ def tune(arguments: list[str]) -> None:
         f" {found['runs']:.1f} runs."
     )
     _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found['settings']])}")
+    return found
 
 
 def demo(arguments: list[str]) -> None:
