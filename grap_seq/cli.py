@@ -15,9 +15,12 @@ from typing import Any
 from grap_seq import __version__, classes, config, errors
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
-from grap_seq.stored_run import config_of, prepared_of
+from grap_seq.prepared_settings import with_dataset, with_name
+from grap_seq.stored_run import config_of, goes_on, going_on, prepared_of
 from grap_seq.usage import next_command, usage, usage_of
 
+# What `prepare --suggest` need not guess.
+KNOWN = ("id", "time", "label", "labels")
 Command = Callable[[list[str]], object]
 
 
@@ -29,26 +32,48 @@ def _say(text: Any) -> None:
 
 def prepare(arguments: list[str]) -> None:
     """raw tables -> parquet, one row a sequence"""
-    suggesting = "--suggest" in arguments
-    settings = config.compose("prepare", [a for a in arguments if a != "--suggest"])
-    if suggesting:
-        from grap_seq.prep.describe.suggest import suggest
-        from grap_seq.prep.fetch.address import as_source
-        from grap_seq.prep.fetch.remote import shown
+    if "--suggest" in arguments:
+        _suggest([a for a in arguments if a != "--suggest"])
+    else:
+        _prepare(config.compose("prepare", with_name(arguments)))
 
-        if settings.source is None:
-            raise ValueError("--suggest looks at a table: name it with source=FILE")
-        source = as_source(settings.source)
-        if isinstance(source, str):
-            raise ValueError(
-                f"--suggest looks at a table on this machine: copy one part of {shown(source)}, "
-                "name that, and give the description that it writes with spec=FILE"
-            )
-        written = suggest(source, None if settings.spec is None else Path(settings.spec))
-        going_on = next_command("prepare", dataset="table", source=source)
-        _say(f"Wrote {written}. Check it, then: {going_on}")
-        return
-    _prepare(settings)
+
+def _suggest(arguments: list[str]) -> None:
+    from grap_seq.prep.describe.guess import Known
+    from grap_seq.prep.describe.suggest import suggest
+    from grap_seq.prep.fetch.address import as_source
+    from grap_seq.prep.fetch.remote import shown
+
+    said = [a.partition("=")[::2] for a in arguments if a.partition("=")[0] in KNOWN]
+    known = dict(said)
+    settings = config.compose("prepare", [a for a in arguments if a.partition("=")[0] not in known])
+    if settings.source is None:
+        raise ValueError("--suggest looks at a table: name it with source=FILE")
+    source = as_source(settings.source)
+    if isinstance(source, str):
+        raise ValueError(
+            f"--suggest looks at a table on this machine: copy one part of {shown(source)}, "
+            "name that, and give the description that it writes with spec=FILE"
+        )
+    label, labels = known.get("label"), known.get("labels")
+    written = suggest(
+        source,
+        None if settings.spec is None else Path(settings.spec),
+        Known(
+            known.get("id"),
+            known.get("time"),
+            None if label is None else _several(label),
+            None if labels is None else Path(labels).expanduser(),
+        ),
+    )
+    going_on = next_command("prepare", dataset="table", source=source)
+    _say(f"Wrote {written}. Check it, then: {going_on}")
+
+
+def _several(text: str) -> tuple[str, ...]:
+    """One name, or those of a list such as [a,b]."""
+    several = text.startswith("[") and text.endswith("]")
+    return tuple(name.strip() for name in text[1:-1].split(",")) if several else (text,)
 
 
 def _prepare(settings: Any) -> None:
@@ -75,18 +100,20 @@ def _prepare(settings: Any) -> None:
 
 def pretrain(arguments: list[str]) -> Path:
     """a prepared folder -> a run folder with a model and its weights"""
-    settings = config.compose("pretrain", arguments)
+    whole = with_dataset(arguments)
+    settings = going_on(config.compose("pretrain", whole), arguments)
     from grap_seq.training.launched import joined
 
     with joined(settings):
-        run = _pretrain(settings, arguments)
+        run = _pretrain(settings, whole)
         _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
     return run
 
 
 def _pretrain(settings: Any, arguments: list[str]) -> Path:
     if not (Path(settings.prepared) / "manifest.json").is_file():
-        if settings.dataset.name != "flights":
+        given = any(argument.startswith("prepared=") for argument in arguments)
+        if settings.dataset.name != "flights" or (given and "dataset=flights" not in arguments):
             raise FileNotFoundError(
                 f"{settings.prepared} is not a prepared folder; make it with"
                 f" `grap-seq prepare dataset={settings.dataset.name} source=...`"
@@ -94,7 +121,8 @@ def _pretrain(settings: Any, arguments: list[str]) -> Path:
         _prepare(config.compose("prepare", ["dataset=flights", f"output={settings.prepared}"]))
     from grap_seq.unlabelled import fitted
 
-    settings = fitted(settings, arguments)
+    if not goes_on(settings):
+        settings = fitted(settings, arguments)
     if settings.mode == "supervised":
         from grap_seq.training.finetune import supervised as train
     else:
@@ -111,7 +139,8 @@ def finetune(arguments: list[str]) -> None:
     from grap_seq.training.finetune import settings_of
     from grap_seq.training.launched import joined
 
-    whole = settings_of(settings)
+    typed = [argument for argument in arguments if not argument.startswith("run=")]
+    whole = going_on(settings_of(settings), typed)
     with joined(whole):
         run = train(whole)
         _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
