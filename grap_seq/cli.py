@@ -177,13 +177,32 @@ def evaluate(arguments: list[str]) -> None:
 
 
 def report(arguments: list[str]) -> None:
-    """one HTML page: table, curves, weights, picture of the embeddings"""
+    """one HTML page of a run, or of several (runs=): tables, curves, weights, cost, embeddings"""
     settings = config.compose("report", arguments)
+    if (settings.run is None) == (settings.runs is None):
+        raise ValueError(
+            "report needs run=... for the page of a run, or runs=[...] to compare some"
+        )
+    if settings.runs is not None:
+        _compare(settings)
+        return
+    if settings.output is not None:
+        raise ValueError(
+            "output= is of the page that runs=[...] makes; a run's page lies in the run"
+        )
     run = Path(settings.run)
     prepared = prepared_of(run, settings.prepared)
     from grap_seq.report import report as write
 
     _say(f"Report: {write(run, prepared)}")
+
+
+def _compare(settings: Any) -> None:
+    from grap_seq.report.comparison import compare
+
+    names = [settings.runs] if isinstance(settings.runs, str) else list(settings.runs)
+    output = None if settings.output is None else Path(settings.output)
+    _say(f"Report: {compare(names, output)}")
 
 
 def download(arguments: list[str]) -> None:
