@@ -12,7 +12,8 @@ from grap_seq.report.bands import band, windows
 
 
 def curve(values: list[float], steps: Iterable[float]) -> pd.Series[float]:
-    return pd.Series(values, index=list(steps), dtype=float)
+    found: pd.Series[float] = pd.Series(dict(zip(steps, values, strict=True)), dtype=float)
+    return found
 
 
 def test_mean_and_deviation_at_common_steps() -> None:

@@ -88,7 +88,7 @@ def test_the_command(
     for asked in ([], ["run=a", "runs=[b]"]):
         with pytest.raises(ValueError, match=r"run=\.\.\. .* or runs=\[\.\.\.\]"):
             cli.report(asked)
-    with pytest.raises(ValueError, match="output= is of the page that runs="):
+    with pytest.raises(ValueError, match="output= is of a comparison"):
         cli.report([f"run={runs}/grap0", f"output={runs}"])
 
 
