@@ -210,15 +210,31 @@ def evaluate(arguments: list[str]) -> Path:
 
 
 def report(arguments: list[str]) -> Path:
-    """one HTML page: table, curves, weights, picture of the embeddings"""
+    """one HTML page of a run, or of several (runs=): tables, curves, weights, cost, embeddings"""
     settings = config.compose("report", arguments)
-    run = Path(settings.run)
-    prepared = prepared_of(run, settings.prepared)
-    from grap_seq.report import report as write
+    if (settings.run is None) == (settings.runs is None):
+        raise ValueError(
+            "report needs run=... for the page of a run, or runs=[...] to compare some"
+        )
+    if settings.runs is not None:
+        written = _compare(settings)
+    elif settings.output is not None:
+        raise ValueError("output= is of a comparison (runs=[...]); a run's page lies in the run")
+    else:
+        run = Path(settings.run)
+        prepared = prepared_of(run, settings.prepared)
+        from grap_seq.report import report as write
 
-    written = write(run, prepared)
+        written = write(run, prepared)
     _say(f"Report: {written}")
     return written
+
+
+def _compare(settings: Any) -> Path:
+    from grap_seq.report.comparison import compare
+
+    names = [settings.runs] if isinstance(settings.runs, str) else list(settings.runs)
+    return compare(names, None if settings.output is None else Path(settings.output))
 
 
 def download(arguments: list[str]) -> None:
