@@ -311,7 +311,7 @@ def test_an_epoch_without_an_update_ends_the_run(
         failing(monkeypatch, range(6, 12))
     else:
         monkeypatch.setattr(
-            "grap_seq.training.supervised.label_loss",
+            "grap_seq.training.supervised.label_sum",
             lambda label, outputs, codes: (outputs.sum() * torch.nan, torch.ones(())),
         )
     train, epoch = (pretrain, 2) if mode == "pretrain" else (supervised, 1)
