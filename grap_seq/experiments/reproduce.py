@@ -11,6 +11,7 @@ from rich.table import Table
 from grap_seq.experiments.cost import cost_sheet, costs
 from grap_seq.experiments.estimate import as_time, expected
 from grap_seq.experiments.job import Job
+from grap_seq.experiments.pictures import pictures
 from grap_seq.experiments.plan import (
     Experiment,
     check_prepared,
@@ -48,7 +49,7 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         command: what it was called with, for the top of the table.
 
     Returns:
-        What was written: the table three times, and the scores of every run.
+        What was written: pictures, the table three times, and the scores of every run.
 
     Raises:
         FileNotFoundError: a dataset is not prepared.
@@ -73,7 +74,8 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         scored = cells(frame, table)
         weights = weight_sheet(frame, WEIGHED[table]) if table in WEIGHED else None
         sheets, values = [score_sheet(scored), *filter(None, [weights])], numbers(scored)
-    return [*write(output, f"table_{table}", TITLES[table], command, sheets, values), path]
+    drawn = pictures(frame, table, output / "runs")
+    return [*write(output, f"table_{table}", TITLES[table], command, sheets, values, drawn), path]
 
 
 def planned(settings: Any) -> list[Experiment]:
