@@ -243,6 +243,20 @@ def _compare(settings: Any) -> Path:
     return compare(names, None if settings.output is None else Path(settings.output))
 
 
+def export(arguments: list[str]) -> Path:
+    """a run -> one file for ONNX Runtime or torch.export, and what codes events for it"""
+    settings = config.compose("export", arguments)
+    run = Path(settings.run)
+    config_of(run)
+    from grap_seq.evaluation.model import load
+    from grap_seq.export.write import export as write
+
+    folder = run / "export" if settings.output is None else Path(settings.output)
+    files = write(load(run, device="cpu"), folder, settings.format)
+    _say(f"Written: {' and '.join(map(str, files))}.")
+    return folder
+
+
 def download(arguments: list[str]) -> None:
     """raw files of an open dataset, from their owner or a mirror"""
     settings = config.compose("download", arguments)
@@ -321,6 +335,7 @@ COMMANDS: dict[str, Command] = {
     "embed": embed,
     "evaluate": evaluate,
     "report": report,
+    "export": export,
     "download": download,
     "synth": synth,
     "validate": validate,

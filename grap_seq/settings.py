@@ -93,6 +93,7 @@ KINDS: dict[str, Kind] = {
         lambda value: TEXT.accepts(value) or number().accepts(value),
     ),
     "engine": choice("duckdb", "spark"),
+    "format": choice("onnx", "torch_export"),
     "spark.*": ANYTHING,
     "shards": whole(1, 1_000_000),
     "shard": whole(0, 999_999),
