@@ -39,6 +39,7 @@ class SupervisedModule(TrainingModule):
         lr: learning rate of all parameters that require a gradient.
         schedule: of the learning rate; None: it is constant.
         nonfinite: when refused updates stop the run; None: the third in a row does.
+        pretrained: whether the model is that of a finished run.
     """
 
     def __init__(
@@ -51,8 +52,10 @@ class SupervisedModule(TrainingModule):
         lr: float = 1e-3,
         schedule: Schedule | None = None,
         nonfinite: Nonfinite | None = None,
+        pretrained: bool = False,
     ) -> None:
         super().__init__(seed, lr, schedule, nonfinite)
+        self.pretrained = pretrained
         self.model, self.head, self.label = model, head, label
 
     def configure_optimizers(self) -> Any:

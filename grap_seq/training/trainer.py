@@ -180,9 +180,12 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     batches = loader.dataset.of(trainer.current_epoch)
     name = batches.sequence(module.batch_number, int(module.batch.owners[row]))
     known = Sizes.of(module, batches.max_padding)
-    remedy = "Lower batch_size, dataset.crops.max_length, the longest crop, or encoder.hidden"
+    remedy = "Lower batch_size"
+    if not module.pretrained:
+        remedy += ", dataset.crops.max_length, the longest crop, or encoder.hidden"
     if known is not None:
-        remedy = remedies(known, batches, module.batch_number, trainer.strategy.root_device)
+        device, pretrained = trainer.strategy.root_device, module.pretrained
+        remedy = remedies(known, batches, module.batch_number, device, pretrained)
     return (
         f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
         f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. {remedy}"
@@ -194,7 +197,7 @@ def say_memory(trainer: lightning.Trainer, module: Any, data: PretrainData) -> N
     known = Sizes.of(module, data.max_padding)
     if known is not None:
         batches = data.first_epoch(trainer.world_size)
-        say(*before_training(known, batches, trainer.strategy.root_device))
+        say(*before_training(known, batches, trainer.strategy.root_device, module.pretrained))
 
 
 def _quiet() -> None:
