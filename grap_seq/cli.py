@@ -101,6 +101,12 @@ def _prepare(settings: Any) -> Path:
 
 def pretrain(arguments: list[str]) -> Path:
     """a prepared folder -> a run folder with a model and its weights"""
+    if several := {"-m", "--multirun"} & {*arguments}:
+        from grap_seq.experiments.multirun import multirun
+
+        runs = multirun([word for word in arguments if word not in several])
+        _say(f"Runs: {len(runs)} in {runs[0].parents[1]}.")
+        return runs[0].parents[1]
     whole = with_dataset(arguments)
     settings = going_on(config.compose("pretrain", whole), arguments)
     from grap_seq.training.launched import joined

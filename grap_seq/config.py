@@ -41,7 +41,7 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = [_split(override) for override in overrides]
+    given = [split(override) for override in overrides]
     own = next((own_choices.folder_of(value) for key, value in given if key == "configs"), None)
     given = [(key, value) for key, value in given if key != "configs"]
     given = _spelled_out(given) if command == "pretrain" else given
@@ -99,7 +99,12 @@ def escaped(value: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
-def _split(override: str) -> tuple[str, str]:
+def split(override: str) -> tuple[str, str]:
+    """Key and value of `key=value`.
+
+    Raises:
+        ValueError: it is none.
+    """
     key, equals, value = override.partition("=")
     if override.startswith("-"):
         raise ValueError(f"{override}: no such option; `grap-seq --help` lists them")
@@ -114,9 +119,6 @@ def _value(key: str, text: str) -> Any:
     Raises:
         ValueError: several values, or text that is none.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     kind = settings.kind_of(key)
     if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
         if kind in (kinds.PATH, kinds.FOLDER):
@@ -125,20 +127,32 @@ def _value(key: str, text: str) -> Any:
             # Libraries take `a:b` for an address, and once more `~a` for a home.
             text = os.path.abspath(text)
         return escaped(text)
+    found = parsed(key, text)
+    if found.is_sweep_override():
+        raise ValueError(
+            f"{key}={text}: give one value; quote text with a comma in it, {key}='a,b', and write"
+            f" lists as {key}=[a,b]"
+        )
+    return found.value()
+
+
+def parsed(key: str, text: str) -> Any:
+    """What Hydra reads in `key=text`, of which it may be several values: an `Override`.
+
+    Raises:
+        ValueError: Hydra cannot read it.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     try:
-        parsed = OverridesParser.create().parse_override(f"{key}={text}")
+        return OverridesParser.create().parse_override(f"{key}={text}")
     except (HydraException, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{key}={text}: {reason}; write lists as [a,b], pairs as {{a: 1}}, and quote text with"
             " other characters: 'a, b'"
         ) from error
-    if parsed.is_sweep_override():
-        raise ValueError(
-            f"{key}={text}: give one value; quote text with a comma in it, {key}='a,b', and write"
-            f" lists as {key}=[a,b]"
-        )
-    return parsed.value()
 
 
 def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> dict[str, str]:
@@ -235,7 +249,7 @@ def _spelled_out(given: list[tuple[str, str]]) -> list[tuple[str, str]]:
     for name in names:
         if name not in known:
             raise ValueError(f"experiment={name}: {nearest(name, list(known))}")
-    meant = [_split(override) for name in names for override in known[name]]
+    meant = [split(override) for name in names for override in known[name]]
     return meant + [(key, value) for key, value in given if key != "experiment"]
 
 

@@ -17,9 +17,10 @@ options, anywhere:
 
 Paths and names are taken as they are typed, for the shell in quotes where they have spaces:
 'source=my file (1).csv'. Other values: seed=1, epochs=auto, threads=null, within=[train,val],
-lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and commands with choices
-configs=FOLDER with choices of your own. Exit codes: 0, 2 for a mistake that the message says how to
-mend, 1 for an error of grap_seq, 130 and 143 after SIGINT and SIGTERM."""
+lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and -m for several runs: seed=0,1
+weighting=grap,equal are four. Commands with choices take configs=FOLDER with choices of your own.
+Exit codes: 0, 2 for a mistake that the message says how to mend, 1 for an error of grap_seq, 130
+and 143 after SIGINT and SIGTERM."""
 
 
 def usage(commands: Mapping[str, object]) -> str:

@@ -24,7 +24,10 @@ def words(values: Mapping[str, Any]) -> list[str]:
     found = []
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
-            found += words({f"{key}.{name}": one for name, one in value.items()})
+            within = dict(value)
+            if key in config.GROUPS and "name" in within:
+                found.append(f"{key}={within.pop('name')}")
+            found += words({f"{key}.{name}": one for name, one in within.items()})
         else:
             found.append(f"{key}={_word(key, value)}")
     return found

@@ -13,9 +13,10 @@ from statistics import median
 from typing import Any
 
 from grap_seq import config as configs
+from grap_seq.experiments.job import Job
 from grap_seq.experiments.pictures import Picture
 from grap_seq.experiments.plan import check_free, check_prepared, evaluation, flat, training
-from grap_seq.experiments.runs import trained_and_scored
+from grap_seq.experiments.runs import do
 from grap_seq.experiments.search_picture import Scored, draw_search, without_search
 from grap_seq.experiments.workers import beside
 from grap_seq.files import write_json
@@ -50,7 +51,7 @@ def tune(settings: Any) -> dict[str, Any]:
         raise ValueError("tune needs Optuna; run `pip install 'grap-seq[tune]'`")
     output = Path(settings.output)
     check_free(flat(settings["with"]), ["weighting=fixed"])
-    check_prepared([settings.dataset.name], Path(settings.data))
+    check_prepared(settings.dataset.name, Path(settings.data) / settings.dataset.name)
     output.mkdir(parents=True, exist_ok=True)
     study = _study(output, settings, 0)
     _check_same(study, settings)
@@ -150,13 +151,17 @@ def _work(settings: Any, worker: int) -> None:
             told.append(f"lr={given.lr * factor}")
         folder = Path(settings.output) / "runs" / f"{trial.number:04d}"
         chosen = _training(settings, told)
-        outcome = trained_and_scored(
-            folder,
-            chosen,
-            Path(settings.data) / settings.dataset.name,
-            evaluation(settings.budget),
-            settings.threads,
+        job = Job(
+            name=folder.name,
+            title=folder.name,
+            alike="",
+            settings=tuple(chosen),
+            prepared=Path(settings.data) / settings.dataset.name,
+            threads=settings.threads,
+            evaluation=tuple(evaluation(settings.budget)),
         )
+        outcome = do(job, folder.parent)
+        assert outcome is not None
         if outcome.result is None:
             say(f"Trial {trial.number} failed: {outcome.error}")
             raise RuntimeError(outcome.error)
