@@ -156,6 +156,7 @@ Tune = TypedDict(
         "encoder": Group,
         "data": StrPath,
         "output": StrPath,
+        "beside": StrPath | None,
         "trials": int,
         "sampler": Literal["tpe", "random"],
         "learning_rate": bool,
