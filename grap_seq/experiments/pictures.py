@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -39,11 +40,16 @@ class Picture:
     caption: str
     figure: Figure
 
+    @cached_property
+    def svg(self) -> str:
+        """Content of the SVG file: drawing takes a second."""
+        return svg_text(self.figure)
+
     def write(self, stem: Path) -> list[Path]:
         """Write STEM_NAME.svg and .png."""
         paths = [stem.with_name(f"{stem.name}_{self.name}.{ending}") for ending in ("svg", "png")]
         with atomic_write(paths[0]) as temporary:
-            temporary.write_text(svg_text(self.figure), "utf-8")
+            temporary.write_text(self.svg, "utf-8")
         with atomic_write(paths[1]) as temporary, styled():
             self.figure.savefig(temporary, format="png", dpi=RESOLUTION)
         return paths

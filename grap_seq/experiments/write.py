@@ -11,7 +11,7 @@ import pandas as pd
 
 from grap_seq.experiments.pictures import Picture
 from grap_seq.files import atomic_write
-from grap_seq.report.style import svg
+from grap_seq.report.style import uri
 
 STYLE = (
     "body{font:16px system-ui;margin:2em;color-scheme:light dark}table{border-collapse:collapse}"
@@ -83,7 +83,7 @@ def page(
     for picture in pictures:
         caption = html.escape(picture.caption)
         body += (
-            f'<figure><img src="{svg(picture.figure)}" alt="{caption}">'
+            f'<figure><img src="{uri(picture.svg)}" alt="{caption}">'
             f"<figcaption>{caption}</figcaption></figure>\n"
         )
     return (

@@ -106,7 +106,12 @@ def label_ends(
 
 def svg(figure: Figure) -> str:
     """The figure as a data URI for an <img>."""
-    return "data:image/svg+xml;base64," + base64.b64encode(svg_text(figure).encode()).decode()
+    return uri(svg_text(figure))
+
+
+def uri(text: str) -> str:
+    """An SVG as a data URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
 def svg_text(figure: Figure) -> str:

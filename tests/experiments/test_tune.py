@@ -63,6 +63,10 @@ def test_what_is_planted_is_found_and_equal_weights_come_first(
     assert (found["trials"], found["failed"]) == (19, 1)
     assert (found["seconds"], found["runs"]) == (38.0, 19.0)
     assert json.loads((tmp_path / TUNED).read_text("utf-8")) == found
+    for ending in ("svg", "png"):
+        assert (tmp_path / f"search_churn_gru.{ending}").is_file()
+    with pytest.raises(ValueError, match="has no finished run with .* weighting=grap"):
+        tune(settings(data, tmp_path, "trials=20", f"beside={tmp_path}"))
 
 
 def test_a_search_goes_on_and_takes_no_other_settings(
