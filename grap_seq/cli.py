@@ -211,8 +211,15 @@ def report(arguments: list[str]) -> None:
     run = Path(settings.run)
     prepared = prepared_of(run, settings.prepared)
     from grap_seq.report import report as write
+    from grap_seq.trackers import chosen
 
-    _say(f"Report: {write(run, prepared)}")
+    trackers = chosen(config_of(run).get("tracker", "csv"))
+    page = write(run, prepared)
+    if trackers:
+        from grap_seq.trackers.background import attach
+
+        attach(trackers, run, page)
+    _say(f"Report: {page}")
 
 
 def download(arguments: list[str]) -> None:
