@@ -228,12 +228,22 @@ def report(arguments: list[str]) -> Path:
         raise ValueError("output= is of a comparison (runs=[...]); a run's page lies in the run")
     else:
         run = Path(settings.run)
-        prepared = prepared_of(run, settings.prepared)
-        from grap_seq.report import report as write
-
-        written = write(run, prepared)
+        written = _report(run, prepared_of(run, settings.prepared))
     _say(f"Report: {written}")
     return written
+
+
+def _report(run: Path, prepared: Path) -> Path:
+    from grap_seq.report import report as write
+    from grap_seq.trackers import chosen
+
+    trackers = chosen(config_of(run).get("tracker", "csv"))
+    page = write(run, prepared)
+    if trackers:
+        from grap_seq.trackers.background import attach
+
+        attach(trackers, run, page)
+    return page
 
 
 def _compare(settings: Any) -> Path:

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from grap_seq import trackers
 from grap_seq.experiments.tables import BUDGETS, TABLES
 from grap_seq.kinds import (
     ANYTHING,
@@ -55,6 +56,7 @@ RUNS = Kind(
     lambda value: TEXT.accepts(value) or each(TEXT).accepts(value),
     as_typed=r"(?!\[).*",
 )
+TRACKER = choice(*trackers.NAMES)
 LOSS = Kind(
     "the class of a loss such as {class: mine.EventsSoFar}",
     lambda value: isinstance(value, Mapping) and TEXT.accepts(value.get("class")),
@@ -114,6 +116,10 @@ KINDS: dict[str, Kind] = {
     "checkpoint_every": Kind(
         "a time such as 10min, 90s or 1h, or a number of optimiser steps such as 500",
         lambda value: re.fullmatch(DURATION, str(value)) is not None or whole(1).accepts(value),
+    ),
+    "tracker": Kind(
+        f"{TRACKER.says}, or several such as [tensorboard,mlflow]",
+        lambda value: TRACKER.accepts(value) or each(TRACKER).accepts(value),
     ),
     "max_padding": SHARE,
     "lr": number(0),

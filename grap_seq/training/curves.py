@@ -35,10 +35,11 @@ class Curves(Callback):
 
     Args:
         run: the run folder.
+        log_every: steps between two rows of numbers of a step.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, log_every: int = 10) -> None:
+        self.run, self.log_every = run, log_every
         self.metrics: list[Row] = []
         self.step = 0
         # Sum of the losses of the run's first batch.
@@ -103,6 +104,15 @@ class Curves(Callback):
         """Whether the current batch has ended in a step of the optimiser."""
         return bool(trainer.global_step > self.step)
 
+    def logged(self, step: int) -> bool:
+        """Whether the numbers of a step, counted from 1, are kept."""
+        return step == 1 or step % self.log_every == 0
+
+    def step_row(self, trainer: lightning.Trainer, module: TrainingModule) -> Row:
+        """Numbers of a logged step that was just made; every process has to ask."""
+        losses, _ = entries(module, "loss/")
+        return over_processes(trainer, {name: float(loss) for name, loss in losses.items()})
+
     def close(self, trainer: lightning.Trainer, validation: Row, scores: Row) -> Row:
         """Finish the epoch's row and write metrics.csv; every process comes here, one writes.
 
@@ -158,6 +168,16 @@ def entries(
     values = {f"{prefix}{name}": loss for name, loss in module.losses.items()}
     counts = {f"{prefix}{name}": module.counts[name] for name in module.losses}
     return values, counts
+
+
+def over_processes(trainer: lightning.Trainer, row: Row) -> Row:
+    """Mean of every entry over the processes, all of which come here with the same names."""
+    if trainer.world_size == 1:
+        return row
+    device = trainer.strategy.root_device
+    values = torch.tensor(list(row.values()), dtype=torch.float64, device=device)
+    means = trainer.strategy.reduce(values, reduce_op="mean")
+    return dict(zip(row, means.tolist(), strict=True))
 
 
 def _cells(module: Any, batch: Batch) -> int:

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from grap_seq import config as configs
-from grap_seq import seal, settings
+from grap_seq import seal, settings, trackers
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
@@ -32,11 +32,13 @@ from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import describe, numbers_of, recency_of, windows
 from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
+from grap_seq.training.same_run import flat
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
 from grap_seq.training.time_settings import with_times
+from grap_seq.training.tracking import Tracking
 from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 
 # Settings that a run hands on to its fine-tuning.
@@ -151,6 +153,7 @@ def _train(
 ) -> Path:
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
+    names = trackers.chosen(config.tracker)
     interval = Interval.parse(config.checkpoint_every)
     dataset = config.dataset
     policy = CropPolicy(**windows(dataset, description["encoder"]) | {"views": 0}, window=True)
@@ -181,13 +184,15 @@ def _train(
         pretrained="pretrained" in config,
     )
     model.train()
-    scorer = HeadScore(run, data.val, dataset.eval_length)
+    scorer = HeadScore(run, data.val, dataset.eval_length, config.log_every)
     by: Criterion = "probe" if len(data.val.examples()) else "last"
     with opened(run, config) as start:
         if start.finished:
             say(finished(run, config))
             return run
-        callbacks = [scorer, *patience(by, config.patience), Checkpoints(run, by, interval)]
+        stopping, saver = patience(by, config.patience), Checkpoints(run, by, interval)
+        tracking = Tracking(names, scorer, flat(config))
+        callbacks = [scorer, tracking, *stopping, saver]
         trainer = build_trainer(config, callbacks, start.settings)
         say_memory(trainer, module, data)
         checkpoint = fit(trainer, module, data, run, start)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from grap_seq import trackers
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
@@ -31,10 +32,12 @@ from grap_seq.training.module import PretrainModule
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.refusal import Nonfinite
 from grap_seq.training.run_folder import finished, opened
+from grap_seq.training.same_run import flat
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import Selection, patience
 from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.time_settings import with_times
+from grap_seq.training.tracking import Tracking
 from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.fixed import medians
@@ -53,6 +56,7 @@ def pretrain(config: Any) -> Path:
     """
     run, prepared = Path(config.run), Path(config.prepared)
     check_trainer(config.trainer)
+    names = trackers.chosen(config.tracker)
     interval = Interval.parse(config.checkpoint_every)
     schema = Schema.load(prepared)
     data = PretrainData(
@@ -92,7 +96,8 @@ def pretrain(config: Any) -> Path:
             return run
         saver = Checkpoints(run, config.select, interval, config.validate_every)
         stopping = patience(config.select, config.patience, config.validate_every)
-        callbacks = [recorder, selection, *stopping, saver]
+        tracking = Tracking(names, recorder, flat(config))
+        callbacks = [recorder, selection, tracking, *stopping, saver]
         trainer = build_trainer(config, callbacks, start.settings, config.validate_every)
         say_memory(trainer, module, data)
         checkpoint = fit(trainer, module, data, run, start)

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 
 from grap_seq.batch import Batch
-from grap_seq.training.curves import Curves, Row, entries
+from grap_seq.training.base import TrainingModule
+from grap_seq.training.curves import Curves, Row, entries, over_processes
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.trajectory import append
@@ -24,8 +24,7 @@ class Recorder(Curves):
     """
 
     def __init__(self, run: Path, log_every: int = 10) -> None:
-        super().__init__(run)
-        self.log_every = log_every
+        super().__init__(run, log_every)
         self._validation = EpochMeans()
         # Rows of steps after `_written`, the last one that weights.parquet covers. Checkpoints
         # inside an epoch hold them; at its end they are in the file.
@@ -55,7 +54,7 @@ class Recorder(Curves):
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
         assert isinstance(pl_module, PretrainModule)
         # Methods without a Gram matrix form one for the log alone.
-        pl_module.objective.weighting.watching = self._logged(trainer.global_step + 1)
+        pl_module.objective.weighting.watching = self.logged(trainer.global_step + 1)
 
     def on_train_batch_end(
         self,
@@ -67,15 +66,15 @@ class Recorder(Curves):
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         assert isinstance(pl_module, PretrainModule)
-        if self.updated(trainer) and self._logged(trainer.global_step):
+        if self.updated(trainer) and self.logged(trainer.global_step):
             now = {"step": trainer.global_step, "epoch": trainer.current_epoch}
             logged = pl_module.objective.weighting.log()
             # The weighting knows this process's share of a loss alone.
             whole = {k: v for k, v in logged.items() if k.startswith("loss/")}
-            self._rows.append({**now, **logged, **_over_processes(trainer, whole)})
+            self._rows.append({**now, **logged, **over_processes(trainer, whole)})
 
-    def _logged(self, step: int) -> bool:
-        return step == 1 or step % self.log_every == 0
+    def step_row(self, trainer: lightning.Trainer, module: TrainingModule) -> Row:
+        return self._rows[-1]
 
     def on_validation_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -104,13 +103,3 @@ class Recorder(Curves):
             append(self.run, self._rows, after=self._written)
         self._rows, self._written = [], trainer.global_step
         return super().close(trainer, validation, scores)
-
-
-def _over_processes(trainer: lightning.Trainer, row: Row) -> Row:
-    """Mean of every entry over the processes, all of which come here with the same names."""
-    if trainer.world_size == 1:
-        return row
-    device = trainer.strategy.root_device
-    values = torch.tensor(list(row.values()), dtype=torch.float64, device=device)
-    means = trainer.strategy.reduce(values, reduce_op="mean")
-    return dict(zip(row, means.tolist(), strict=True))

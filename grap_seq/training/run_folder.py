@@ -13,6 +13,7 @@ import platform
 import shutil
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -111,7 +112,9 @@ def _created(run: Path, config: Any, replaced: str | None) -> Start:
     _write_config(run, given, replaced)
     for name in ("schema.yaml", "vocab.json"):
         seal.write_text(run, name, (prepared / name).read_text("utf-8"))
-    about = environment(config.seed) | {"data": data_of(config)}
+    # Not from the seed: every run has its own.
+    own = {"id": uuid.uuid4().hex, "data": data_of(config)}
+    about = environment(config.seed) | own
     seal.write_json(run, "environment.json", about)
     return Start(settings_of(given))
 

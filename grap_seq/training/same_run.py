@@ -18,7 +18,7 @@ from grap_seq.training.trajectory import FILE
 # Settings that may differ: where things are, how far to train, what to do when it is disturbed.
 FREE = (
     *("run", "prepared", "pretrained", "output", "resume", "overwrite"),
-    *("epochs", "checkpoint_every", "nonfinite"),
+    *("epochs", "checkpoint_every", "nonfinite", "tracker"),
 )
 # Settings of `trainer` that change what comes out by more than the order of sums does, where the
 # device stays the same.
@@ -40,18 +40,22 @@ def settings_of(stored: Mapping[str, Any]) -> str:
 
 
 def _decisive(content: Mapping[str, Any]) -> dict[str, Any]:
-    flat = _flat(content)
-    found = {k: v for k, v in flat.items() if k.partition(".")[0] not in (*FREE, "trainer")}
+    values = _flat(content)
+    found = {k: v for k, v in values.items() if k.partition(".")[0] not in (*FREE, "trainer")}
     del found["batch_size"]
     # Runs from before there was a number of machines had one.
-    processes = flat["trainer.devices"] * flat.get("trainer.nodes", 1)
-    return found | {TOGETHER: flat["batch_size"] * processes}
+    processes = values["trainer.devices"] * values.get("trainer.nodes", 1)
+    return found | {TOGETHER: values["batch_size"] * processes}
+
+
+def flat(config: Any) -> dict[str, Any]:
+    """Settings of a run by dotted key."""
+    return _flat(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
 
 
 def alike(config: Any) -> dict[str, Any]:
     """Settings, by dotted key, that processes which train together share."""
-    flat = _flat(OmegaConf.to_container(config, resolve=True))  # type: ignore[arg-type]
-    return {k: v for k, v in flat.items() if k not in OWN}
+    return {k: v for k, v in flat(config).items() if k not in OWN}
 
 
 def check_same(run: Path, stored: Mapping[str, Any], config: Any) -> None:
@@ -76,8 +80,8 @@ def check_same(run: Path, stored: Mapping[str, Any], config: Any) -> None:
     if changed:
         raise ValueError(
             f"resume=true, but {run} was begun with other settings: {', '.join(changed)}; repeat"
-            " the original ones. Free are epochs, to train longer, checkpoint_every, the device"
-            " and trainer.threads, workers and max_steps"
+            " the original ones. Free are epochs, to train longer, checkpoint_every, tracker, the"
+            " device and trainer.threads, workers and max_steps"
         )
 
 

@@ -100,10 +100,11 @@ class HeadScore(Curves):
         run: the run folder.
         val: the validation split; without labels in it there is no score.
         eval_length: last events of a sequence that its embedding sees.
+        log_every: steps between two rows of numbers of a step.
     """
 
-    def __init__(self, run: Path, val: Sequences, eval_length: int) -> None:
-        super().__init__(run)
+    def __init__(self, run: Path, val: Sequences, eval_length: int, log_every: int = 10) -> None:
+        super().__init__(run, log_every)
         self.val, self.eval_length = val, eval_length
 
     def on_train_epoch_end(

@@ -14,11 +14,14 @@ import torch
 
 from benchmarks.pretended import OnPretended, Pretended, Steps, Wait, pretended
 from grap_seq import config as configs
+from grap_seq import seal
 from grap_seq.distributed import rank, world_size
 from grap_seq.objectives import linear_cross_entropy
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import crop_policy
 from grap_seq.training.recorder import Recorder
+from grap_seq.training.selection import Selection
+from grap_seq.training.tracking import Tracking
 from tests.processes import in_two_processes, together
 from tests.training.test_module import batch, fit, module
 
@@ -47,16 +50,23 @@ class Part(PretrainData):
 
 
 def train(
-    shop: Path, run: Path, device: Pretended, *overrides: str, accumulate: int = 1
+    shop: Path,
+    run: Path,
+    device: Pretended,
+    *overrides: str,
+    accumulate: int = 1,
+    trackers: Sequence[str] = (),
 ) -> list[list[Wait]]:
     """Train for a few steps; returns the waits of every step but the first."""
     model = module(shop, *overrides)
     settings = configs.compose("pretrain", ["dataset=table", *overrides])
     data = Part(shop, crop_policy(settings), 8 // world_size(), seed=0)
-    steps = Steps(device)
+    steps, recorder = Steps(device), Recorder(run, LOGGED)
+    # It closes the epoch's row.
+    selection = Selection("last", recorder, data.train, data.val)
     trainer = lightning.Trainer(
         strategy=OnPretended(device),
-        callbacks=[Recorder(run, LOGGED), steps],
+        callbacks=[recorder, selection, Tracking(trackers, recorder, {}), steps],
         limit_train_batches=BATCHES,
         limit_val_batches=0,
         max_epochs=1,
@@ -110,6 +120,14 @@ def test_options(shop: Path, tmp_path: Path, device: Pretended, overrides: list[
 
 def test_accumulation(shop: Path, tmp_path: Path, device: Pretended) -> None:
     check(train(shop, tmp_path, device, accumulate=2))
+
+
+def test_a_tracker(shop: Path, tmp_path: Path, device: Pretended) -> None:
+    pytest.importorskip("tensorboard")
+    seal.write_json(tmp_path, "environment.json", {"id": "one"})
+    check(train(shop, tmp_path, device, trackers=["tensorboard"]))
+    (events,) = (tmp_path / "tensorboard").glob("events.*")
+    assert b"learning_rate" in events.read_bytes()
 
 
 @pytest.mark.parametrize("encoder", ["gru", "transformer", "ht_transformer"])
