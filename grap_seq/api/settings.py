@@ -75,6 +75,8 @@ class Training(TypedDict, total=False):
     nonfinite: str
     labels: Mapping[str, Any]
     checkpoint_every: str | int
+    log_every: int
+    tracker: str | Sequence[str]
 
 
 class Pretrain(Training, total=False):
@@ -103,7 +105,6 @@ class Pretrain(Training, total=False):
     select: Literal["auto", "probe", "loss", "last"]
     validate_every: int
     probe_sequences: int
-    log_every: int
 
 
 class Finetune(Training, total=False):
