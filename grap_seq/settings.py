@@ -207,7 +207,8 @@ KINDS: dict[str, Kind] = {
     "data": FOLDER,
     "trials": whole(1, 100_000),
     "sampler": choice("tpe", "random"),
-    "learning_rate": SWITCH,
+    **dict.fromkeys(("search.space", "also"), each(TEXT)),
+    "search.each_loss": TEXT.or_null(),
     "with": MAPPING,
     "with.*": ANYTHING,
     # What `experiment=` sets.

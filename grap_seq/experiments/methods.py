@@ -46,6 +46,7 @@ METHODS: dict[str, Method] = {
     "mgda": Method("MGDA", ("weighting=mgda",), published="MGDA"),
     "pcgrad": Method("PCGrad", ("weighting=pcgrad",), published="PCGrad"),
     "grap": Method("GraP", ("weighting=grap",), published="GraP"),
+    "fixed": Method("constant weights", ("weighting=fixed",)),
     "equal_tuned": Method(
         "equal weights, fine-tuned", base="equal", published="Equal Weights Tuned"
     ),

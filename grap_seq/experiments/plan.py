@@ -62,6 +62,7 @@ class Experiment:
         dataset, encoder, method, seed: the cell of a table, and which of its runs.
         budget: one of `BUDGETS`.
         settings: further settings of `pretrain`, the user's.
+        options: those of the method that differ from `METHODS`, such as what a search has found.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Experiment:
     seed: int
     budget: str = "full"
     settings: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def base(self) -> Experiment | None:
@@ -82,7 +84,7 @@ class Experiment:
     @property
     def training(self) -> list[str]:
         """Settings of `pretrain`, without folders and threads."""
-        more = METHODS[self.method].settings
+        more = [*METHODS[self.method].settings, *self.options]
         return training(self.dataset, self.encoder, more, self.seed, self.budget, self.settings)
 
     @property
