@@ -9,15 +9,19 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from grap_seq import __version__, classes, config, errors
 from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
-from grap_seq.stored_run import config_of, prepared_of
+from grap_seq.prepared_settings import with_dataset, with_name
+from grap_seq.stored_run import config_of, goes_on, going_on, prepared_of
 from grap_seq.usage import next_command, usage, usage_of
 
+# What `prepare --suggest` need not guess.
+KNOWN = ("id", "time", "label", "labels")
 Command = Callable[[list[str]], object]
 
 
@@ -27,31 +31,53 @@ def _say(text: Any) -> None:
     say(text)
 
 
-def prepare(arguments: list[str]) -> None:
+def prepare(arguments: list[str]) -> Path:
     """raw tables -> parquet, one row a sequence"""
-    suggesting = "--suggest" in arguments
-    settings = config.compose("prepare", [a for a in arguments if a != "--suggest"])
-    if suggesting:
-        from grap_seq.prep.describe.suggest import suggest
-        from grap_seq.prep.fetch.address import as_source
-        from grap_seq.prep.fetch.remote import shown
-
-        if settings.source is None:
-            raise ValueError("--suggest looks at a table: name it with source=FILE")
-        source = as_source(settings.source)
-        if isinstance(source, str):
-            raise ValueError(
-                f"--suggest looks at a table on this machine: copy one part of {shown(source)}, "
-                "name that, and give the description that it writes with spec=FILE"
-            )
-        written = suggest(source, None if settings.spec is None else Path(settings.spec))
-        going_on = next_command("prepare", dataset="table", source=source)
-        _say(f"Wrote {written}. Check it, then: {going_on}")
-        return
-    _prepare(settings)
+    if "--suggest" in arguments:
+        return _suggest([a for a in arguments if a != "--suggest"])
+    return _prepare(config.compose("prepare", with_name(arguments)))
 
 
-def _prepare(settings: Any) -> None:
+def _suggest(arguments: list[str]) -> Path:
+    from grap_seq.prep.describe.guess import Known
+    from grap_seq.prep.describe.suggest import suggest
+    from grap_seq.prep.fetch.address import as_source
+    from grap_seq.prep.fetch.remote import shown
+
+    said = [a.partition("=")[::2] for a in arguments if a.partition("=")[0] in KNOWN]
+    known = dict(said)
+    settings = config.compose("prepare", [a for a in arguments if a.partition("=")[0] not in known])
+    if settings.source is None:
+        raise ValueError("--suggest looks at a table: name it with source=FILE")
+    source = as_source(settings.source)
+    if isinstance(source, str):
+        raise ValueError(
+            f"--suggest looks at a table on this machine: copy one part of {shown(source)}, "
+            "name that, and give the description that it writes with spec=FILE"
+        )
+    label, labels = known.get("label"), known.get("labels")
+    written = suggest(
+        source,
+        None if settings.spec is None else Path(settings.spec),
+        Known(
+            known.get("id"),
+            known.get("time"),
+            None if label is None else _several(label),
+            None if labels is None else Path(labels).expanduser(),
+        ),
+    )
+    going_on = next_command("prepare", dataset="table", source=source)
+    _say(f"Wrote {written}. Check it, then: {going_on}")
+    return written
+
+
+def _several(text: str) -> tuple[str, ...]:
+    """One name, or those of a list such as [a,b]."""
+    several = text.startswith("[") and text.endswith("]")
+    return tuple(name.strip() for name in text[1:-1].split(",")) if several else (text,)
+
+
+def _prepare(settings: Any) -> Path:
     from grap_seq.prep.prepare import prepare as run
 
     given = (settings.spec, settings.like)
@@ -71,6 +97,7 @@ def _prepare(settings: Any) -> None:
         overwrite=settings.overwrite,
     )
     _say(manifest)
+    return Path(settings.output)
 
 
 def pretrain(arguments: list[str]) -> Path:
@@ -81,18 +108,20 @@ def pretrain(arguments: list[str]) -> Path:
         runs = multirun([word for word in arguments if word not in several])
         _say(f"Runs: {len(runs)} in {runs[0].parents[1]}.")
         return runs[0].parents[1]
-    settings = config.compose("pretrain", arguments)
+    whole = with_dataset(arguments)
+    settings = going_on(config.compose("pretrain", whole), arguments)
     from grap_seq.training.launched import joined
 
     with joined(settings):
-        run = _pretrain(settings, arguments)
+        run = _pretrain(settings, whole)
         _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
     return run
 
 
 def _pretrain(settings: Any, arguments: list[str]) -> Path:
     if not (Path(settings.prepared) / "manifest.json").is_file():
-        if settings.dataset.name != "flights":
+        given = any(argument.startswith("prepared=") for argument in arguments)
+        if settings.dataset.name != "flights" or (given and "dataset=flights" not in arguments):
             raise FileNotFoundError(
                 f"{settings.prepared} is not a prepared folder; make it with"
                 f" `grap-seq prepare dataset={settings.dataset.name} source=...`"
@@ -100,7 +129,8 @@ def _pretrain(settings: Any, arguments: list[str]) -> Path:
         _prepare(config.compose("prepare", ["dataset=flights", f"output={settings.prepared}"]))
     from grap_seq.unlabelled import fitted
 
-    settings = fitted(settings, arguments)
+    if not goes_on(settings):
+        settings = fitted(settings, arguments)
     if settings.mode == "supervised":
         from grap_seq.training.finetune import supervised as train
     else:
@@ -109,7 +139,7 @@ def _pretrain(settings: Any, arguments: list[str]) -> Path:
     return train(settings)
 
 
-def finetune(arguments: list[str]) -> None:
+def finetune(arguments: list[str]) -> Path:
     """a run -> a run whose encoder has learned the label"""
     settings = config.compose("finetune", arguments)
     prepared_of(Path(settings.run), settings.prepared)
@@ -117,13 +147,15 @@ def finetune(arguments: list[str]) -> None:
     from grap_seq.training.finetune import settings_of
     from grap_seq.training.launched import joined
 
-    whole = settings_of(settings)
+    typed = [argument for argument in arguments if not argument.startswith("run=")]
+    whole = going_on(settings_of(settings), typed)
     with joined(whole):
         run = train(whole)
         _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
+    return run
 
 
-def embed(arguments: list[str]) -> None:
+def embed(arguments: list[str]) -> Path:
     """a run -> embeddings parquet, one row a sequence"""
     settings = config.compose("embed", arguments)
     run = Path(settings.run)
@@ -133,14 +165,15 @@ def embed(arguments: list[str]) -> None:
     output, complete = embed_run(run, prepared, settings)
     if not complete:
         _say(f"Shard: {output}. The same command without shard= joins all of them.")
-        return
+        return output
     given = settings.output is not None
     _say(
         f"Embeddings: {output}." + ("" if given else f" Next: {next_command('evaluate', run=run)}")
     )
+    return output
 
 
-def evaluate(arguments: list[str]) -> None:
+def evaluate(arguments: list[str]) -> Path:
     """LightGBM on embeddings, on plain aggregates, on both, and on an untrained encoder"""
     settings = config.compose("evaluate", arguments)
     run = Path(settings.run)
@@ -180,16 +213,35 @@ def evaluate(arguments: list[str]) -> None:
         _say(f"Written to {folder / 'evaluation.json'}.")
     if output == run:
         _say(f"Next: {next_command('report', run=run)}")
+    return output
 
 
-def report(arguments: list[str]) -> None:
-    """one HTML page: table, curves, weights, picture of the embeddings"""
+def report(arguments: list[str]) -> Path:
+    """one HTML page of a run, or of several (runs=): tables, curves, weights, cost, embeddings"""
     settings = config.compose("report", arguments)
-    run = Path(settings.run)
-    prepared = prepared_of(run, settings.prepared)
-    from grap_seq.report import report as write
+    if (settings.run is None) == (settings.runs is None):
+        raise ValueError(
+            "report needs run=... for the page of a run, or runs=[...] to compare some"
+        )
+    if settings.runs is not None:
+        written = _compare(settings)
+    elif settings.output is not None:
+        raise ValueError("output= is of a comparison (runs=[...]); a run's page lies in the run")
+    else:
+        run = Path(settings.run)
+        prepared = prepared_of(run, settings.prepared)
+        from grap_seq.report import report as write
 
-    _say(f"Report: {write(run, prepared)}")
+        written = write(run, prepared)
+    _say(f"Report: {written}")
+    return written
+
+
+def _compare(settings: Any) -> Path:
+    from grap_seq.report.comparison import compare
+
+    names = [settings.runs] if isinstance(settings.runs, str) else list(settings.runs)
+    return compare(names, None if settings.output is None else Path(settings.output))
 
 
 def download(arguments: list[str]) -> None:
@@ -239,7 +291,7 @@ def reproduce(arguments: list[str]) -> None:
         _say(f"Written: {path}.")
 
 
-def tune(arguments: list[str]) -> None:
+def tune(arguments: list[str]) -> dict[str, Any]:
     """constant weights of the losses, or a method's own options, by search with Optuna"""
     settings = config.compose("tune", arguments)
     from grap_seq.experiments.tune import tune as search
@@ -252,6 +304,7 @@ def tune(arguments: list[str]) -> None:
         f" Written: {path}."
     )
     _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found.settings])}")
+    return asdict(found)
 
 
 def demo(arguments: list[str]) -> None:

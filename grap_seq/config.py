@@ -269,11 +269,9 @@ def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def save(config: Any, path: Path) -> None:
-    """Write a resolved config."""
-    from omegaconf import OmegaConf
-
-    path.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8")
+def save(values: Mapping[str, Any], path: Path) -> None:
+    """Write settings."""
+    path.write_text(yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True), "utf-8")
 
 
 def load(path: Path) -> dict[str, Any]:

@@ -50,6 +50,11 @@ WEIGHTS = Kind(
     lambda value: PATH.accepts(value) or isinstance(value, Mapping),
     as_typed=r"(?!\{).*",
 )
+RUNS = Kind(
+    "a list of run folders such as [runs/a,runs/b], or a pattern such as 'runs/*'",
+    lambda value: TEXT.accepts(value) or each(TEXT).accepts(value),
+    as_typed=r"(?!\[).*",
+)
 LOSS = Kind(
     "the class of a loss such as {class: mine.EventsSoFar}",
     lambda value: isinstance(value, Mapping) and TEXT.accepts(value.get("class")),
@@ -77,6 +82,7 @@ KINDS: dict[str, Kind] = {
     # Files and folders.
     **dict.fromkeys(("source", "spec"), PATH),
     **dict.fromkeys(("output", "run", "prepared", "like"), FOLDER),
+    "runs": RUNS,
     # Names.
     **dict.fromkeys(("name", "recipe", "class", "label", "method"), TEXT),
     "labels.name": TEXT.or_null(),

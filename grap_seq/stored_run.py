@@ -1,15 +1,33 @@
-"""What a command finds in the folder of a run before anything slow is imported."""
+"""What a command finds in the folder of a run before anything slow is imported.
+
+A run's config.yaml names other folders as seen from the run, so that a project can be moved, and
+its commands can be given from anywhere.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from grap_seq import config, seal
 
+REMEDY = "restore it from a copy, or train the run again"
+# Settings that name folders.
+FOLDERS = ("prepared", "pretrained")
 
-def config_of(run: Path) -> dict[str, Any]:
-    """The settings that a run was trained with.
+
+def for_storage(content: Mapping[str, Any], run: Path) -> dict[str, Any]:
+    """The settings of a run as its config.yaml has them."""
+    seen = {
+        key: os.path.relpath(content[key], run) for key in FOLDERS if content.get(key) is not None
+    }
+    return {**content, **seen, "run": "."}
+
+
+def config_of(run: Path, remedy: str = REMEDY) -> dict[str, Any]:
+    """The settings that a run was trained with, its folders as seen from here.
 
     Raises:
         FileNotFoundError: it is no run folder.
@@ -20,8 +38,10 @@ def config_of(run: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"{run} is not a run folder (no config.yaml); make one with `grap-seq pretrain`"
         )
-    seal.check(run, path.name, "restore it from a copy, or train the run again")
-    return config.load(path)
+    seal.check(run, path.name, remedy)
+    stored = config.load(path)
+    here = {key: os.path.normpath(run / stored[key]) for key in FOLDERS if key in stored}
+    return {**stored, **here, "run": str(run)}
 
 
 def prepared_of(run: Path, given: str | None) -> Path:
@@ -36,8 +56,41 @@ def prepared_of(run: Path, given: str | None) -> Path:
     prepared = Path(own if given is None else given)
     # A run has a schema too, and no data.
     if not (prepared / "manifest.json").is_file():
+        trained = f", on which {run} was trained" if given is None else ""
         raise FileNotFoundError(
-            f"prepared={prepared} is not a prepared folder (no manifest.json); make it with"
-            " `grap-seq prepare`"
+            f"prepared={prepared}{trained}, is not a prepared folder (no manifest.json); name the"
+            " one that is with prepared=, or make it with `grap-seq prepare`"
         )
     return prepared
+
+
+def goes_on(settings: Any) -> bool:
+    """Whether a run that was begun goes on: of `pretrain`, or of `finetune` with its output."""
+    return bool(settings.resume) and (Path(settings.run) / "config.yaml").is_file()
+
+
+def going_on(settings: Any, arguments: Sequence[str]) -> Any:
+    """The same, or where a run goes on, its own settings and over them what was typed.
+
+    Args:
+        settings: what `compose` made of the arguments.
+        arguments: `key=value` as typed.
+
+    Raises:
+        ValueError: the run's config.yaml is damaged.
+    """
+    from omegaconf import OmegaConf
+
+    typed = {argument.partition("=")[0] for argument in arguments}
+    if not goes_on(settings) or "experiment" in typed:
+        return settings
+    remedy = "restore it from a copy, or start anew with overwrite=true"
+    whole = OmegaConf.create(config.escaped(config_of(Path(settings.run), remedy)))
+    given: Any = OmegaConf.to_container(settings, resolve=True)
+    for key in sorted(typed - {"configs"}, key=lambda name: name.count(".")):
+        value = given
+        for name in key.split("."):
+            value = value[name]
+        OmegaConf.update(whole, key, config.escaped(value), force_add=True, merge=False)
+    values: Any = OmegaConf.to_container(whole, resolve=True)
+    return config.plain(values)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from grap_seq import config
 
@@ -65,7 +67,8 @@ def test_values_and_interpolations(tmp_path: Path) -> None:
     )
     assert (settings.encoder.hidden, settings.seed) == (32, 3)
     assert settings.run == "runs/table_gru_equal"
-    config.save(settings, tmp_path / "config.yaml")
+    values: Any = OmegaConf.to_container(settings, resolve=True)
+    config.save(values, tmp_path / "config.yaml")
     assert config.load(tmp_path / "config.yaml")["encoder"]["hidden"] == 32
 
 

@@ -170,11 +170,14 @@ def _train(job: Job, root: Path, run: Path) -> None:
 
 
 def _cost(run: Path, seconds: float) -> dict[str, float]:
-    """Of training: wall seconds, also of the epochs alone, epochs and optimiser steps."""
+    """Of training: wall seconds, also of the epochs alone, epochs, optimiser steps, peak MiB."""
     metrics = pd.read_csv(run / "metrics.csv")
+    # A run that was trained before memory was measured has none.
+    memory = metrics.get("peak_memory_mib", pd.Series([float("nan")]))
     return {
         "seconds": seconds,
         "epochs": float(len(metrics)),
         "epoch_seconds": float(metrics["seconds"].sum()),
         "steps": float(metrics["step"].iloc[-1]),
+        "peak_memory_mib": float(memory.max()),
     }

@@ -8,6 +8,7 @@ taken as negatives when a batch has fewer negatives than `negatives`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -64,14 +65,33 @@ def contrastive_loss(
     return Mean(total if reduction == "sum" else total / max(1, pairs), count)
 
 
-def in_each_process(found: Mean) -> Mean:
-    """A mean that every process has computed of the whole batch, whose entries they share."""
+def contrastive_loss_of_all(
+    embeddings: Tensor,
+    owners: Tensor,
+    known: Sequence[Lengths],
+    margin: float,
+    negatives: int,
+    reduction: Reduction,
+) -> Mean:
+    """`contrastive_loss` of all processes' rows, which each of them computes.
+
+    Args:
+        embeddings: this process's rows, shape (R, E).
+        owners: which sequence of the whole batch they belong to, shape (R,).
+        known: the same of every process's rows, in any order, as the host has it.
+        margin: see `contrastive_loss`, as `negatives` and `reduction`.
+    """
+    counts = [len(part) for part in known]
+    found = contrastive_loss(
+        gathered(embeddings, counts),
+        gathered(owners, counts),
+        margin,
+        negatives,
+        reduction,
+        np.unique(np.concatenate(known), return_counts=True)[1],
+    )
+    # Processes share the entries of a mean that every one of them has computed.
     return Mean(found.loss, found.entries / world_size())
-
-
-def sizes_of_all(sizes: Lengths | None) -> Lengths | None:
-    """Rows of every owner in the whole batch, where a process knows them by itself."""
-    return sizes if world_size() == 1 else None
 
 
 def check_reduction(reduction: str) -> None:
@@ -100,21 +120,14 @@ class ColesHead(nn.Module):
         self.output = nn.Linear(width, size)
         self.margin, self.negatives, self.reduction = margin, negatives, reduction
 
-    def forward(self, hidden: Tensor, owners: Tensor, sizes: Lengths | None = None) -> Mean:
+    def forward(self, hidden: Tensor, owners: Tensor, known: Sequence[Lengths]) -> Mean:
         """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,).
 
         Of several processes each computes the loss of all their rows: hard negatives are those of
-        the whole batch. Owners must be numbered across processes. `sizes`, see `contrastive_loss`,
-        are those of this process's rows.
+        the whole batch. Owners are numbered across processes; `known` are those of every process,
+        see `grap_seq.batch.Batch.view_owners`.
         """
-        embeddings = gathered(F.normalize(self.output(F.relu(hidden)).float(), dim=1))
-        return in_each_process(
-            contrastive_loss(
-                embeddings,
-                gathered(owners),
-                self.margin,
-                self.negatives,
-                self.reduction,
-                sizes_of_all(sizes),
-            )
+        embeddings = F.normalize(self.output(F.relu(hidden)).float(), dim=1)
+        return contrastive_loss_of_all(
+            embeddings, owners, known, self.margin, self.negatives, self.reduction
         )

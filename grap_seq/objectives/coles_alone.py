@@ -6,15 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.batch import Batch
-from grap_seq.distributed import gathered
 from grap_seq.nn.encoder import Encoded
-from grap_seq.objectives.coles import (
-    Reduction,
-    check_reduction,
-    contrastive_loss,
-    in_each_process,
-    sizes_of_all,
-)
+from grap_seq.objectives.coles import Reduction, check_reduction, contrastive_loss_of_all
 from grap_seq.objectives.composite import COLES, Losses, downstream_targets
 from grap_seq.objectives.downstream import DownstreamHead
 from grap_seq.schema import Schema
@@ -64,9 +57,10 @@ class ColesAlone(nn.Module):
         """Losses, shape () each, by name; see `CompositeObjective`."""
         views: dict[str, Tensor] = self.weighting(encoded.all)
         ends, owners = encoded.ends[batch.views], batch.owners[batch.views]
-        embeddings = gathered(F.normalize(views[COLES][ends].float(), dim=1))
-        options = self.margin, self.negatives, self.reduction, sizes_of_all(batch.views_each)
-        means = {COLES: in_each_process(contrastive_loss(embeddings, gathered(owners), *options))}
+        embeddings = F.normalize(views[COLES][ends].float(), dim=1)
+        options = self.margin, self.negatives, self.reduction
+        found = contrastive_loss_of_all(embeddings, owners, batch.view_owners, *options)
+        means = {COLES: found}
         if self.downstream is not None:
             assert self.hidden is not None
             hidden = self.hidden(views[DOWNSTREAM])

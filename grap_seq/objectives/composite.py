@@ -195,7 +195,7 @@ class CompositeObjective(nn.Module):
         means: dict[str, Mean] = {}
         if self.coles is not None:
             owners = batch.owners[batch.views][order]
-            means[COLES] = self.coles(hidden[COLES], owners, batch.views_each)
+            means[COLES] = self.coles(hidden[COLES], owners, batch.view_owners)
         heads = self.named_heads
         for family, names in self.names_of.items():
             for name in names:

@@ -191,6 +191,7 @@ def _run(
         warnings=warnings,
         differences=differences(splits, dropped, vocabularies, expected),
         unseen=unseen,
+        recipe=work.recipe.name,
     )
     manifest.save(partial)
     return manifest

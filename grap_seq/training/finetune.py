@@ -21,6 +21,7 @@ from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.prep.folder.state import check_codes
 from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import Schema
+from grap_seq.stored_run import config_of
 from grap_seq.terminal import say
 from grap_seq.training.adapters import add_adapters, merge_adapters
 from grap_seq.training.budget import with_epochs
@@ -102,7 +103,7 @@ def settings_of(config: Any) -> Any:
     Raises:
         ValueError: text where a number belongs, a count below one, or a run of another version.
     """
-    stored = configs.load(Path(config.run) / "config.yaml")
+    stored = config_of(Path(config.run))
     dataset = stored["dataset"]
     own = OmegaConf.to_container(config, resolve=True)
     assert isinstance(own, dict)

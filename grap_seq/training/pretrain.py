@@ -37,6 +37,7 @@ from grap_seq.training.summary import sentences, summarise
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
 from grap_seq.weighting.base import Weighting
+from grap_seq.weighting.fixed import medians
 
 
 def pretrain(config: Any) -> Path:
@@ -64,7 +65,7 @@ def pretrain(config: Any) -> Path:
         fraction=config.labels.fraction,
         label=config.labels.name,
     )
-    config, times = with_times(config, data.train)
+    config, times = with_times(with_weights(config), data.train)
     steps = data.steps(config.trainer.devices * config.trainer.nodes, config.accumulate)
     config = with_epochs(config, steps)
     config.select = criterion(config.select, data.train, data.val)
@@ -110,6 +111,15 @@ def pretrain(config: Any) -> Path:
     if schema.labels:
         say(module.objective.weighting.summary())
     return run
+
+
+def with_weights(config: Any) -> Any:
+    """A copy whose fixed weights are numbers, not an earlier run's folder: that one may go."""
+    config = config.copy()
+    given = config.weighting.get("weights")
+    if isinstance(given, str):
+        config.weighting.weights = medians(Path(given))
+    return config
 
 
 def labels_in(objective: CompositeObjective | ColesAlone) -> Part | None:

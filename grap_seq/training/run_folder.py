@@ -23,12 +23,14 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
+from grap_seq import config as configs
 from grap_seq import lock, seal
 from grap_seq.distributed import from_first, rank
 from grap_seq.lock import locked
+from grap_seq.stored_run import config_of, for_storage
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import newest
-from grap_seq.training.same_run import check_data, check_same, data_of, settings_of, stored_config
+from grap_seq.training.same_run import RESTORE, check_data, check_same, data_of, settings_of
 
 PACKAGES = (
     "grap-seq",
@@ -105,17 +107,17 @@ def _created(run: Path, config: Any, replaced: str | None) -> Start:
     prepared = Path(config.prepared)
     if config.resume:
         say(f"There is no {run} to go on with: it begins now.")
-    with seal.write(run, "config.yaml", replaces=replaced) as temporary:
-        temporary.write_text(OmegaConf.to_yaml(config, resolve=True), "utf-8")
+    given: Any = OmegaConf.to_container(config, resolve=True)
+    _write_config(run, given, replaced)
     for name in ("schema.yaml", "vocab.json"):
         seal.write_text(run, name, (prepared / name).read_text("utf-8"))
     about = environment(config.seed) | {"data": data_of(config)}
     seal.write_json(run, "environment.json", about)
-    return Start(settings_of(stored_config(run)))
+    return Start(settings_of(given))
 
 
 def _resumed(run: Path, config: Any) -> Start:
-    stored = stored_config(run)
+    stored = config_of(run, RESTORE)
     check_same(run, stored, config)
     if not (run / "environment.json").is_file():
         # Killed as it began.
@@ -130,15 +132,18 @@ def _resumed(run: Path, config: Any) -> Start:
         return Start(settings, record, finished=True)
     if raised:
         replaces = seal.records(run)["config.yaml"][-1]["replaces"]
-        with seal.write(run, "config.yaml", replaces=replaces) as temporary:
-            text = OmegaConf.to_yaml(OmegaConf.create(stored | {"epochs": config.epochs}))
-            temporary.write_text(text, "utf-8")
+        _write_config(run, stored | {"epochs": config.epochs}, replaces)
     seal.write_json(run, "environment.json", about | {"resumed": again})
     step = "the beginning: it had no checkpoint yet" if record is None else f"step {record['step']}"
     say(f"{run} goes on from {step}.")
     if raised and stored["schedule"] == "cosine":
         say("Its learning rate rises to where it is at this step of the longer schedule.")
     return Start(settings, record)
+
+
+def _write_config(run: Path, content: dict[str, Any], replaces: str | None) -> None:
+    with seal.write(run, "config.yaml", replaces=replaces) as temporary:
+        configs.save(for_storage(content, run), temporary)
 
 
 def finished(run: Path, config: Any) -> str:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from omegaconf import OmegaConf
 
 from grap_seq import seal
@@ -32,17 +31,6 @@ OWN = (
 # One batch, whoever shares it.
 TOGETHER = "batch_size of all processes"
 RESTORE = "restore it from a copy, or start anew with overwrite=true"
-
-
-def stored_config(run: Path) -> dict[str, Any]:
-    """The config of a run that was begun.
-
-    Raises:
-        ValueError: config.yaml is damaged.
-    """
-    text = seal.check(run, "config.yaml", RESTORE).read_text("utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
 
 
 def settings_of(stored: Mapping[str, Any]) -> str:

@@ -117,7 +117,9 @@ def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
         assert objective.counts[name] == count
     assert isinstance(objective.coles, ColesHead)
     assert (objective.coles.margin, objective.coles.negatives) == (1.2, 3)
-    loss, pairs = objective.coles(hidden["coles"][batch.layout.ends], batch.owners)
+    loss, pairs = objective.coles(
+        hidden["coles"][batch.layout.ends], batch.owners, batch.view_owners
+    )
     torch.testing.assert_close(found["coles"], loss)
     # Three views of each of six sequences: 3 positive pairs each, 3 negatives a view.
     assert objective.counts["coles"] == pairs == 6 * 3 + 18 * 3
@@ -214,7 +216,7 @@ def test_history_tokens_have_the_losses_of_a_row() -> None:
     hidden = {name: whole @ bank.weight[j].T + bank.bias[j] for j, name in enumerate(names)}
     assert objective.coles is not None
     assert objective.downstream is not None
-    loss, _ = objective.coles(hidden["coles"][ends], batch.owners)
+    loss, _ = objective.coles(hidden["coles"][ends], batch.owners, batch.view_owners)
     torch.testing.assert_close(found["coles"], loss)
     labels = torch.cat([batch.labels.repeat_interleave(batch.layout.lengths), batch.labels[rows]])
     loss, count = objective.downstream(hidden["downstream"], labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,22 @@ import torch
 
 from benchmarks.pretended import OnPretended, Pretended, Steps, Wait, pretended
 from grap_seq import config as configs
+from grap_seq.distributed import rank, world_size
 from grap_seq.objectives import linear_cross_entropy
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import crop_policy
 from grap_seq.training.recorder import Recorder
+from tests.processes import in_two_processes, together
 from tests.training.test_module import batch, fit, module
+
+pytestmark = together
 
 # The norm of the gradient decides about the update; methods of the second kind solve for their
 # coefficients on the CPU.
 MOST = 2
 LAYERS = ["encoder.hidden=8", "encoder.layers=2", "encoder.heads=2", "encoder.feedforward=16"]
 WEIGHTS = ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]
+COLES_ALONE = ["objective=coles", "objective.targets=[]"]
 BATCHES, LOGGED = 4, 3
 
 
@@ -34,13 +39,20 @@ def device() -> Iterator[Pretended]:
         yield found
 
 
+class Part(PretrainData):
+    """What each of several processes trains on, though its trainer knows of none but itself."""
+
+    def _processes(self) -> dict[str, int]:
+        return {"rank": rank(), "world": world_size()}
+
+
 def train(
     shop: Path, run: Path, device: Pretended, *overrides: str, accumulate: int = 1
 ) -> list[list[Wait]]:
     """Train for a few steps; returns the waits of every step but the first."""
     model = module(shop, *overrides)
     settings = configs.compose("pretrain", ["dataset=table", *overrides])
-    data = PretrainData(shop, crop_policy(settings), 8, seed=0)
+    data = Part(shop, crop_policy(settings), 8 // world_size(), seed=0)
     steps = Steps(device)
     trainer = lightning.Trainer(
         strategy=OnPretended(device),
@@ -62,7 +74,7 @@ def train(
     return steps.waits()[1:]
 
 
-def check(steps: list[list[Wait]]) -> None:
+def check(steps: Sequence[Sequence[Wait | str]]) -> None:
     assert len(steps) == BATCHES - 1
     for number, waits in enumerate(steps, start=2):
         logged = number % LOGGED == 0
@@ -87,7 +99,7 @@ def test_every_weighting(shop: Path, tmp_path: Path, device: Pretended, weightin
     [
         ["weighting.units=gradient", "weighting.smoothing=0.9", "weighting.downstream_norm=batch"],
         ["objective.targets=[next,past,future]", "objective.time=bins"],
-        ["objective=coles", "objective.targets=[]"],
+        COLES_ALONE,
         ["objective.next_event_on=window"],
     ],
     ids=lambda overrides: overrides[0],
@@ -115,6 +127,25 @@ def test_it_computes_what_the_cpu_does(shop: Path, device: Pretended, encoder: s
             # Softmax does not feel the keys' part: its gradient is rounding, which Adam enlarges.
             continue
         torch.testing.assert_close(moved[name].cpu(), wanted, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def train_in_part(number: int, shop: Path, folder: Path) -> list[list[list[str]]]:
+    """As `train`, with gradients that stay where they are: DDP adds them up without waiting."""
+    found: list[list[list[str]]] = []
+    for overrides in ([], COLES_ALONE):
+        run = folder / f"{number}-{len(found)}"
+        with pretended() as device:
+            steps = train(shop, run, device, *overrides)
+        found.append([[str(wait) for wait in waits] for waits in steps])
+    return found
+
+
+def test_two_processes(shop: Path, tmp_path: Path) -> None:
+    """They add up the rows of CoLES, batch norm's statistics, counts and Gram matrices."""
+    for runs in in_two_processes(train_in_part, tmp_path, shop, tmp_path):
+        assert len(runs) == 2
+        for steps in runs:
+            check(steps)
 
 
 def test_many_classes(

@@ -33,7 +33,7 @@ class Manifest:
     label; of all others `labels[label]` has the two;
     `differences` lists counts that are not those of the recipe's expected.yaml, as (name, expected,
     found); `unseen` counts, for data prepared with `like`, the events of each field whose value is
-    not in the vocabulary.
+    not in the vocabulary; `recipe` is what was given as `dataset`.
     """
 
     dataset: str
@@ -47,6 +47,8 @@ class Manifest:
     warnings: list[str] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
     unseen: dict[str, int] = field(default_factory=dict)
+    # Earlier versions did not write it.
+    recipe: str | None = None
 
     @property
     def data(self) -> str:

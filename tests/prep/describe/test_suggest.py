@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from grap_seq.prep.describe.guess import Known
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.describe.spec_parts import Numerical, Static
 from grap_seq.prep.describe.suggest import suggest
@@ -187,3 +188,51 @@ def test_columns_of_every_kind(tmp_path: Path) -> None:
     assert "limit: {}   # 4 values, 20.0% missing, 2.5 to 1e+30" in text
     manifest = prepare("table", tmp_path / "out", source=tmp_path / "t.parquet", strict=False)
     assert sum(split["events"] for split in manifest.splits.values()) == len(rows)
+
+
+def test_what_is_known_need_not_be_guessed(tmp_path: Path) -> None:
+    _bank().to_csv(tmp_path / "bank.csv", index=False)
+    known = Known(id="region", time="age", label=("churn_flag", "channel"))
+    path = suggest(tmp_path / "bank.csv", None, known)
+    content = yaml.safe_load(path.read_text("utf-8"))
+    assert (content["id"], content["time"]) == ("region", "age")
+    assert content["label"] == ["churn_flag", "channel"]
+    assert "channel" not in content["categorical"]
+    text = path.read_text("utf-8")
+    assert "id: region   # as you said: 3 values" in text
+    assert "time_unit: day   # a guess: what does 1 mean" in text
+
+
+def test_every_guess_is_called_one(tmp_path: Path) -> None:
+    _bank().to_csv(tmp_path / "bank.csv", index=False)
+    lines = suggest(tmp_path / "bank.csv").read_text("utf-8").splitlines()
+    for key in ("id", "time", "time_format", "time_unit", "static", "label"):
+        assert "# a guess" in next(line for line in lines if line.startswith(f"{key}:")), key
+    assert "Guesses" in lines[lines.index("categorical:") - 1]
+
+
+def test_labels_of_a_file_of_their_own(tmp_path: Path) -> None:
+    bank = _bank()
+    labels = bank.groupby("client_id", as_index=False)["churn_flag"].first()
+    labels["spend"] = labels["client_id"] * 1.5
+    bank.drop(columns="churn_flag").to_csv(tmp_path / "bank.csv", index=False)
+    (tmp_path / "aside").mkdir()
+    file = tmp_path / "aside" / "labels.csv"
+    labels.to_csv(file, index=False)
+    source = tmp_path / "bank.csv"
+    with pytest.raises(ValueError, match=r"has churn_flag, spend; say which is the label"):
+        suggest(source, None, Known(labels=file))
+    with pytest.raises(ValueError, match=r"label=spent: .* did you mean 'spend'"):
+        suggest(source, None, Known(labels=file, label=("spent",)))
+    path = suggest(source, None, Known(labels=file, label=("churn_flag",)))
+    content = yaml.safe_load(path.read_text("utf-8"))
+    assert (content["label"], content["labels"]) == ("churn_flag", "aside/labels.csv")
+    manifest = prepare("table", tmp_path / "out", source=source)
+    assert sum(split["labelled"] for split in manifest.splits.values()) == 40
+
+
+@pytest.mark.parametrize("known", [Known(id="clint_id"), Known(time="x"), Known(label=("y",))])
+def test_a_known_column_has_to_be_there(tmp_path: Path, known: Known) -> None:
+    _bank().to_csv(tmp_path / "bank.csv", index=False)
+    with pytest.raises(ValueError, match=r"=\w+: .* has no such column"):
+        suggest(tmp_path / "bank.csv", None, known)
