@@ -18,12 +18,14 @@ class Method:
         settings: of `pretrain`.
         base: a method whose run of the same seed is fine-tuned instead.
         published: its name in the paper's tables; None: it is not in them.
+        drops_of: a method whose runs come first; the losses that they drop are left out.
     """
 
     title: str
     settings: tuple[str, ...] = ()
     base: str | None = None
     published: str | None = None
+    drops_of: str | None = None
 
 
 # By name: settings are read before anything slow is imported.
@@ -81,6 +83,12 @@ METHODS: dict[str, Method] = {
         )
         for name, title in (("equal", "equal weights"), ("grap", "GraP"))
         for count in NOISE
+    },
+    **{
+        f"{name}_without": Method(
+            f"{title}, without the losses that GraP drops", (f"weighting={name}",), drops_of="grap"
+        )
+        for name, title in (("equal", "equal weights"), ("grap", "GraP"))
     },
     **{
         f"{name}_coles{factor}": Method(

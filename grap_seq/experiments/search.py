@@ -57,6 +57,16 @@ class Search:
         words = [*self.space.fixed, *(f"{key}={kind}" for key, kind in self.space.searched.items())]
         return replace(self.experiment, options=tuple(words)).name
 
+    @property
+    def file(self) -> Path:
+        """Of what was found."""
+        return self.output / f"{self.name}.json"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of the trials' runs."""
+        return self.output / RUNS
+
     def tried(self, drawn: dict[str, Any]) -> Experiment:
         """The run of a trial."""
         return replace(self.experiment, options=self.space.typed(drawn))
@@ -91,11 +101,14 @@ class Found:
     runs: float
 
 
-def run_search(search: Search, workers: int) -> Found:
-    """Do the trials, as far as they are not done yet, and write what was found to NAME.json.
+def run_search(search: Search, workers: int) -> Found | None:
+    """Do the trials, as far as they are not done yet, and write what was found to `search.file`.
+
+    Returns:
+        What was found; None where all trials have failed.
 
     Raises:
-        ValueError: no trial has succeeded, or the dataset has no validation scores.
+        ValueError: the dataset has no validation scores.
         OSError: the disk is full.
     """
     search.output.mkdir(parents=True, exist_ok=True)
@@ -109,7 +122,8 @@ def run_search(search: Search, workers: int) -> Found:
         time.sleep(PAUSE)
         _trials(search, study)
     found = _found(search, study)
-    write_json(search.output / f"{search.name}.json", asdict(found))
+    if found is not None:
+        write_json(search.file, asdict(found))
     return found
 
 
@@ -155,7 +169,7 @@ def _try(search: Search, study: Any, trial: Any) -> None:
     from optuna.trial import TrialState
 
     job = search.tried(trial.params).job(search.data, search.threads)
-    outcome = do(job, search.output / RUNS)
+    outcome = do(job, search.runs)
     if outcome is None:
         # Another process is at just this run.
         _leave(study, trial.number)
@@ -207,7 +221,7 @@ def _give_back(search: Search, study: Any) -> int:
 
     running = study.get_trials(states=(TrialState.RUNNING,))
     for trial in running:
-        held = _held(search.output / RUNS / search.tried(trial.params).name)
+        held = _held(search.runs / search.tried(trial.params).name)
         late = datetime.now() - trial.datetime_start > timedelta(seconds=PATIENCE)
         if late and not held:
             _leave(study, trial.number)
@@ -226,15 +240,13 @@ def _held(folder: Path) -> bool:
         return True
 
 
-def _found(search: Search, study: Any) -> Found:
+def _found(search: Search, study: Any) -> Found | None:
     from optuna.trial import TrialState
 
     done = study.get_trials(states=(TrialState.COMPLETE,))
     failed = sum("error" in one.user_attrs for one in study.get_trials(deepcopy=False))
     if not done:
-        raise ValueError(
-            f"all {failed} trials failed; see log.txt in their folders in {search.output / RUNS}"
-        )
+        return None
     best, seconds = study.best_trial, [trial.user_attrs["seconds"] for trial in done]
     tried = search.tried(best.params)
     return Found(

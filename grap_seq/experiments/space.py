@@ -76,9 +76,8 @@ def space_of(
     start = {key: _value(whole, key) for key in searched}
     if each_loss is not None:
         objective, kind = whole.objective, distribution(configs.parsed(WEIGHTS, each_loss))
-        losses = loss_names(
-            Schema.load(prepared), objective.targets, objective.coles, objective.losses
-        )
+        chosen = (objective.targets, objective.coles, objective.losses, objective.without)
+        losses = loss_names(Schema.load(prepared), *chosen)
         searched |= {f"{WEIGHTS}.{name}": kind for name in losses}
         start |= {f"{WEIGHTS}.{name}": 1.0 for name in losses}
     if not searched:

@@ -47,7 +47,10 @@ def tune(settings: Any) -> tuple[Found, Path]:
         sampler=settings.sampler,
         threads=settings.threads,
     )
-    return run_search(search, settings.workers), search.output / f"{search.name}.json"
+    found = run_search(search, settings.workers)
+    if found is None:
+        raise ValueError(f"all trials failed; see log.txt in their folders in {search.runs}")
+    return found, search.file
 
 
 def search_of(
@@ -68,16 +71,15 @@ def search_of(
     return Search(experiment, space_of(experiment, space, each_loss, prepared), **more)
 
 
-def own_search(experiment: Experiment) -> list[str]:
+def own_search(name: str) -> list[str]:
     """The search of a method's own options.
 
     Raises:
         ValueError: there is none.
     """
-    if experiment.method not in configs.choices("search"):
+    known = [choice for choice in configs.choices("search") if choice != "weights"]
+    if name not in known:
         raise ValueError(
-            f"tuned: {experiment.method} has no search of its own options; choose among methods="
-            f"[{','.join(name for name in configs.choices('search') if name != 'weights')}]"
+            f"tuned: {name} has no search of its own options; choose methods=[{','.join(known)}]"
         )
-    composed = configs.compose("tune", [f"search={experiment.method}"])
-    return list(composed.search.space)
+    return list(configs.compose("tune", [f"search={name}"]).search.space)

@@ -21,16 +21,12 @@ from grap_seq.experiments import search as module
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.runs import Outcome, outcome
 from grap_seq.experiments.tune import tune
-from grap_seq.prep.fetch.synth import synth
-from grap_seq.prep.prepare import prepare
+from tests.experiments.helpers import make
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tune")
-    raw = synth("churn", folder / "raw", 6000, 0)
-    prepare("churn", folder / "data" / "churn", source=raw)
-    return folder / "data"
+    return make("churn", tmp_path_factory.mktemp("tune"))
 
 
 def settings(data: Path, output: Path, *more: str) -> Any:
