@@ -18,7 +18,7 @@ from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
 from grap_seq.prepared_settings import with_dataset, with_name
 from grap_seq.stored_run import config_of, goes_on, going_on, prepared_of
-from grap_seq.usage import next_command, usage, usage_of
+from grap_seq.usage import OPTIONS, next_command, usage
 
 # What `prepare --suggest` need not guess.
 KNOWN = ("id", "time", "label", "labels")
@@ -358,6 +358,8 @@ def run(arguments: list[str]) -> None:
     # Of `main`, which reports what is raised here.
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--allow-class", action="append", default=[])
+    parser.add_argument("--cfg", choices=["job"])
+    parser.add_argument("-sc", dest="completion")
     try:
         options, words = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -366,13 +368,43 @@ def run(arguments: list[str]) -> None:
     if options.version:
         print(__version__)
         return
+    if options.completion:
+        from grap_seq.completion import answer
+
+        print(answer(options.completion, COMMANDS))
+        return
     if not words:
         print(usage(COMMANDS))
         return
     name, *settings = words
     if name not in COMMANDS:
         raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
-    if options.help:
-        print(usage_of(name))
+    # A new setting and another value of one are written alike here.
+    settings = [word.lstrip("+") for word in settings]
+    if options.help or options.cfg:
+        _say(_help(name, settings) if options.help else _config(name, settings))
         return
     COMMANDS[name](settings)
+
+
+def _help(name: str, settings: list[str]) -> Any:
+    from rich.console import Group
+
+    from grap_seq.help import settings_of
+
+    head = f"usage: grap-seq {name} key=value ...\n\n{COMMANDS[name].__doc__}\n"
+    return Group(head, settings_of(config_name(name), settings), f"\n{OPTIONS}")
+
+
+def _config(name: str, settings: list[str]) -> str:
+    import yaml
+
+    if name == "pretrain":
+        settings = with_dataset(settings)
+    values = config.composed(config_name(name), settings).values
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def config_name(command: str) -> str:
+    """The config whose settings a command takes."""
+    return "pretrain" if command == "demo" else command

@@ -211,7 +211,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
     "methods": each(TEXT).or_null(),
     "budget": choice(*BUDGETS),
-    "data": FOLDER,
+    **dict.fromkeys(("data", "beside"), FOLDER),
     "trials": whole(1, 100_000),
     "tuned": whole(0, 100_000),
     "sampler": choice("tpe", "random"),

@@ -15,6 +15,7 @@ from grap_seq.layout import Layout
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.objectives.means import means
 from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
 from grap_seq.objectives.targets import draw
 from grap_seq.schema import Field, Label
@@ -105,7 +106,7 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
     inputs = mine(hidden, sizes, rank, world).clone().requires_grad_()
     layout = Layout([4] * len(inputs))
     if name == "downstream":
-        loss = heads[name](inputs.flatten(0, 1), labels[layout.row]).loss
+        found = heads[name](inputs.flatten(0, 1), labels[layout.row])
     else:
         has_next = torch.ones(4 * len(inputs), dtype=torch.bool)
         has_next[layout.ends] = False
@@ -121,8 +122,8 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
             predicted=3 * len(inputs),
             labels=labels,
         )
-        loss = heads[name](inputs.flatten(0, 1), batch, draw(batch, ["next"])["next"]).loss
-    return learn(heads[name], loss, inputs, sizes, world)
+        found = heads[name](inputs.flatten(0, 1), batch, draw(batch, ["next"])["next"])
+    return learn(heads[name], means(found)[0].loss, inputs, sizes, world)
 
 
 def everything(rank: int, world: int) -> dict[str, Found]:

@@ -96,7 +96,9 @@ def suggest(
 
     Args:
         events: a pandas, polars or pyarrow table, or the path of one.
-        id, time, label: columns that need not be guessed.
+        id: the column that need not be guessed.
+        time: likewise.
+        label: likewise, one or several.
 
     Returns:
         Keys of a description.

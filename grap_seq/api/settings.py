@@ -157,6 +157,7 @@ Tune = TypedDict(
         "search": Group,
         "data": StrPath,
         "output": StrPath,
+        "beside": StrPath | None,
         "trials": int,
         "sampler": Literal["tpe", "random"],
         "also": Sequence[str],

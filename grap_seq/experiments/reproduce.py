@@ -13,6 +13,7 @@ from grap_seq.experiments.dropped import dropped_sheet, without
 from grap_seq.experiments.estimate import as_time, expected
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.methods import METHODS
+from grap_seq.experiments.pictures import pictures
 from grap_seq.experiments.plan import (
     Experiment,
     check_prepared,
@@ -61,7 +62,7 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         command: what it was called with, for the top of the table.
 
     Returns:
-        What was written: the table three times, and the scores of every run.
+        What was written: pictures, the table three times, and the scores of every run.
 
     Raises:
         FileNotFoundError: a dataset is not prepared.
@@ -91,7 +92,8 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         more = [weight_sheet(frame, WEIGHED[table])] if table in WEIGHED else []
         more += [dropped_sheet(frame, methods), tuned_sheet(found) if found else None]
         sheets, values = [score_sheet(scored), *filter(None, more)], numbers(scored)
-    return [*write(output, name, TITLES[table], command, sheets, values), path]
+    drawn = pictures(frame, table, output / "runs")
+    return [*write(output, name, TITLES[table], command, sheets, values, drawn), path]
 
 
 def _done(experiments: Sequence[Experiment], settings: Any) -> dict[Experiment, Outcome]:

@@ -19,6 +19,7 @@ from grap_seq import lock
 from grap_seq.experiments.estimate import as_time
 from grap_seq.experiments.plan import Experiment
 from grap_seq.experiments.runs import do
+from grap_seq.experiments.search_picture import Scored
 from grap_seq.experiments.space import Space, weights_of
 from grap_seq.experiments.workers import PAUSE, beside
 from grap_seq.files import write_json
@@ -125,6 +126,22 @@ def run_search(search: Search, workers: int) -> Found | None:
     if found is not None:
         write_json(search.file, asdict(found))
     return found
+
+
+def scored(search: Search) -> list[Scored]:
+    """The trials that have succeeded, in the order they ended in."""
+    from optuna.trial import TrialState
+
+    done = _study(search, 0).get_trials(states=(TrialState.COMPLETE,))
+    return [
+        Scored(
+            one.value,
+            one.user_attrs["test"],
+            one.user_attrs["seconds"],
+            equal=set(weights_of(one.params).values()) == {1.0},
+        )
+        for one in sorted(done, key=lambda one: one.datetime_complete)
+    ]
 
 
 def _study(search: Search, worker: int) -> Any:

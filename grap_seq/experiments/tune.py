@@ -5,19 +5,24 @@ options of a method.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from grap_seq import config as configs
 from grap_seq.experiments.methods import method
+from grap_seq.experiments.pictures import Picture
 from grap_seq.experiments.plan import Experiment, check_free, check_prepared, flat
-from grap_seq.experiments.search import Found, Search, run_search
+from grap_seq.experiments.search import Found, Search, run_search, scored
+from grap_seq.experiments.search_picture import Scored, draw_search, without_search
 from grap_seq.experiments.space import WEIGHTS, space_of
+from grap_seq.report.verdict import METRIC_NAMES
+from grap_seq.schema import Schema
 
 
 def tune(settings: Any) -> tuple[Found, Path]:
-    """Search, and write what was found.
+    """Search, and write what was found, and a picture: search_*.svg and .png.
 
     Args:
         settings: of `configs/tune.yaml`.
@@ -26,7 +31,8 @@ def tune(settings: Any) -> tuple[Found, Path]:
         What was found, and the file that has it.
 
     Raises:
-        ValueError: optuna is missing, no trial succeeded, or what is searched makes no sense.
+        ValueError: optuna is missing, no trial succeeded, what is searched makes no sense, or
+            `beside` has no run of GraP with these settings.
         FileNotFoundError: the dataset is not prepared.
     """
     experiment = Experiment(
@@ -47,10 +53,28 @@ def tune(settings: Any) -> tuple[Found, Path]:
         sampler=settings.sampler,
         threads=settings.threads,
     )
+    # What stands beside the search has to be there before it begins.
+    compared: list[Scored] = []
+    if settings.beside is not None:
+        grap = replace(experiment, method="grap")
+        compared = without_search(Path(settings.beside), grap.training)
     found = run_search(search, settings.workers)
     if found is None:
         raise ValueError(f"all trials failed; see log.txt in their folders in {search.runs}")
+    _picture(search, compared).write(search.output / "search")
     return found, search.file
+
+
+def _picture(search: Search, compared: Sequence[Scored]) -> Picture:
+    """Of what the search has reached by what it cost."""
+    experiment = search.experiment
+    label = Schema.load(search.data / experiment.dataset).label()
+    assert label is not None
+    return Picture(
+        f"{experiment.dataset}_{experiment.encoder}",
+        "Scores over compute.",
+        draw_search(scored(search), compared, METRIC_NAMES[label.metric]),
+    )
 
 
 def search_of(

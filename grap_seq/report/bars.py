@@ -35,7 +35,7 @@ def draw_costs(
     known = {
         measure: means
         for measure in MEASURES
-        if (means := {name: _finite(costs[measure].get(name, ())) for name in looks})
+        if (means := {name: _finite(costs.get(measure, {}).get(name, ())) for name in looks})
         and any(means.values())
     }
     names = list(looks)

@@ -24,7 +24,12 @@ from grap_seq.report.verdict import METRIC_NAMES
 from grap_seq.report.words import listing, shown
 
 FILE = "comparison.html"
-VALUES: dict[str, Values] = {"validation": "free", "weights": "positive", "cosines": "signed"}
+# Titles of the figures, and what their values are.
+VALUES: dict[str, tuple[str, Values]] = {
+    "validation": ("loss on validation sequences", "free"),
+    "weights": ("weight of the loss", "positive"),
+    "cosines": ("cosine of the loss's gradient with the downstream gradient", "signed"),
+}
 
 
 def compare(names: Sequence[str], output: Path | None = None) -> Path:
@@ -115,20 +120,21 @@ def _section(section: Section) -> dict[str, Any]:
         "notes": _notes(section.methods),
         "costs": _costs(section.methods, drawn),
         "shown": {
-            name: shown(len(of), MOST_PANELS, OF_MANY[VALUES[name]]) for name, of in panels.items()
+            name: shown(len(of), MOST_PANELS, OF_MANY[VALUES[name][1]])
+            for name, of in panels.items()
         },
-        **{name: _images(some, drawn, VALUES[name]) for name, some in panels.items()},
+        **{name: _images(some, drawn, name) for name, some in panels.items()},
         "runs": [run for method in section.methods for run in method.runs],
     }
 
 
 def _images(
-    panels: trajectories.Panels, drawn: Mapping[str, Look], values: Values
+    panels: trajectories.Panels, drawn: Mapping[str, Look], name: str
 ) -> dict[str, str] | None:
     if not panels:
         return None
-    some = foremost(panels, values)
-    return images(lambda width: draw_panels(some, drawn, width, values))
+    some = foremost(panels, VALUES[name][1])
+    return images(lambda width: draw_panels(some, drawn, *VALUES[name], width))
 
 
 def _scores(method: Method, split: str, feature: str = "embedding") -> dict[int, float]:

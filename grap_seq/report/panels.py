@@ -30,27 +30,29 @@ _PANEL, _KEY_ROW = 1.35, 0.2  # inches
 def draw_panels(
     panels: Mapping[str, Bands],
     looks: Mapping[str, Look],
-    width: float = WIDE,
+    title: str,
     values: Values = "free",
+    width: float = WIDE,
 ) -> Figure:
     """A panel for every loss, in each a line for every method over the training steps.
 
     Args:
         panels: bands of each method by title, by the panel's title.
         looks: of the methods, in the order of the key.
-        width: in inches.
+        title: what is drawn.
         values: whether axes begin at zero (positive), or have a line there (signed).
+        width: in inches.
     """
     per_row = max(2, round(width / 1.9))
     rows = -(-len(panels) // per_row)
     names = [name for name in looks if any(name in bands for bands in panels.values())]
     per_key = max(1, int(width * 11 / (max(map(len, names)) + 6)))
     key_rows = -(-len(names) // per_key)
-    height = _PANEL * rows + _KEY_ROW * key_rows + 0.35
+    height = _PANEL * rows + _KEY_ROW * (key_rows + 1) + 0.35
     with styled():
         figure = Figure(figsize=(width, height), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False, sharex=True)).ravel()
-        for place, (axes, (title, bands)) in enumerate(zip(grid, panels.items(), strict=False)):
+        for place, (axes, (name_of, bands)) in enumerate(zip(grid, panels.items(), strict=False)):
             if values == "signed":
                 axes.axhline(0, color=PALE, linewidth=1, zorder=0)
             for name in names:
@@ -58,7 +60,7 @@ def draw_panels(
                     draw_band(axes, bands[name], looks[name])
             if values == "positive":
                 axes.set_ylim(bottom=0)
-            axes.set_title(title)
+            axes.set_title(name_of)
             axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
@@ -71,6 +73,8 @@ def draw_panels(
             handles=[handle(looks[name]) for name in names],
             labels=names,
             loc="outside upper left",
+            title=title,
+            alignment="left",
             ncols=per_key,
             frameon=False,
             handlelength=2.4,

@@ -10,7 +10,7 @@ from grap_seq.report.bands import Band, band, windows
 from grap_seq.report.read import RunFiles, columns
 
 # Stretches of a run that are averaged over: a cosine of one batch is mostly noise.
-STRETCHES = {"weight": 30, "cosine": 8}
+STRETCHES = {"weight": 20, "cosine": 8}
 Runs = Mapping[str, Sequence[RunFiles]]
 Panels = dict[str, dict[str, Band]]
 Curves = dict[str, "pd.Series[float]"]

@@ -18,7 +18,8 @@ from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.scores import score
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.objectives.downstream import label_loss
+from grap_seq.objectives.downstream import label_sum
+from grap_seq.objectives.means import means
 from grap_seq.schema import Label
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.checkpoints import SCORE
@@ -76,7 +77,7 @@ class SupervisedModule(TrainingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         vectors = self.model.embed(batch)
-        loss, entries = label_loss(self.label, self.head(vectors), batch.labels)
+        ((loss, entries),) = means(label_sum(self.label, self.head(vectors), batch.labels))
         self.losses, self.counts = {"label": loss.detach()}, {"label": entries}
         return self.checked(loss)
 

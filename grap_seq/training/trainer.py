@@ -27,6 +27,7 @@ from grap_seq.training.data import PretrainData
 from grap_seq.training.fits import before_training, remedies
 from grap_seq.training.launched import backend, environment
 from grap_seq.training.memory_estimate import Sizes
+from grap_seq.training.module import PretrainModule
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
@@ -104,7 +105,6 @@ class EachProcess(Callback):
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        model: Any = pl_module.model
         set_threads(self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
         # What cuDNN multiplies, a GRU above all, has a setting of its own, which is on by default.
@@ -116,18 +116,22 @@ class EachProcess(Callback):
                 f" float32{', their products in TF32' if tf32 else ''}."
             )
         if self.compile:
-            compile_encoder(model.encoder)
+            compile_module(pl_module)
 
 
-def compile_encoder(encoder: Any, **options: Any) -> None:
-    """Compile an encoder in place: batches differ in shape, and one program is for all of them.
+def compile_module(module: Any, **options: Any) -> None:
+    """Compile encoder and heads in place: batches differ in shape, one program is for all of them.
 
     Args:
-        encoder: one of the toolkit's, whose parts are compiled, or any other, as a whole.
+        module: as it is trained. Of an encoder of the toolkit's parts are compiled, any other one
+            is as a whole.
         options: of `torch.compile`.
     """
+    encoder = module.model.encoder
     change = encoder.compile_parts if isinstance(encoder, Encoder) else encoder.compile
     change(dynamic=True, **options)
+    if isinstance(module, PretrainModule):
+        module.objective.compile_parts(dynamic=True, **options)
 
 
 def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: Start) -> Any:
