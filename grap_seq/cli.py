@@ -9,6 +9,7 @@ import argparse
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -315,19 +316,19 @@ def reproduce(arguments: list[str]) -> None:
 
 
 def tune(arguments: list[str]) -> dict[str, Any]:
-    """constant weights of the losses by search, with Optuna"""
+    """constant weights of the losses, or a method's own options, by search with Optuna"""
     settings = config.compose("tune", arguments)
     from grap_seq.experiments.tune import tune as search
 
-    found = search(settings)
-    equal = "" if found["equal"] is None else f", with equal weights {found['equal']:.4f}"
+    found, path = search(settings)
+    start = "" if found.start is None else f", of the first one {found.start:.4f}"
     _say(
-        f"Best of {found['trials']} trials on validation data: {found['validation']:.4f}{equal}"
-        f" (test {found['test']:.4f}). {found['seconds']:.0f} seconds, as many as"
-        f" {found['runs']:.1f} runs."
+        f"Best of {found.trials} trials on validation data: {found.validation:.4f}{start}"
+        f" (test {found.test:.4f}). {found.seconds:.0f} seconds, as many as {found.runs:.1f} runs."
+        f" Written: {path}."
     )
-    _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found['settings']])}")
-    return found
+    _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found.settings])}")
+    return asdict(found)
 
 
 def demo(arguments: list[str]) -> None:

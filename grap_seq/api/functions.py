@@ -196,7 +196,7 @@ def evaluate(run: StrPath, **settings: Unpack[named.Evaluate]) -> Evaluation:
 
 
 def tune(**settings: Unpack[named.Tune]) -> dict[str, Any]:
-    """Search constant weights of the losses with Optuna; `settings` of `grap-seq tune`."""
+    """Search weights of the losses, or options of a method; `settings` of `grap-seq tune`."""
     return cli.tune(words(settings))
 
 

@@ -18,12 +18,14 @@ class Method:
         settings: of `pretrain`.
         base: a method whose run of the same seed is fine-tuned instead.
         published: its name in the paper's tables; None: it is not in them.
+        drops_of: a method whose runs come first; the losses that they drop are left out.
     """
 
     title: str
     settings: tuple[str, ...] = ()
     base: str | None = None
     published: str | None = None
+    drops_of: str | None = None
 
     @property
     def weighting(self) -> str:
@@ -55,6 +57,7 @@ METHODS: dict[str, Method] = {
     "mgda": Method("MGDA", ("weighting=mgda",), published="MGDA"),
     "pcgrad": Method("PCGrad", ("weighting=pcgrad",), published="PCGrad"),
     "grap": Method("GraP", ("weighting=grap",), published="GraP"),
+    "fixed": Method("constant weights", ("weighting=fixed",)),
     "equal_tuned": Method(
         "equal weights, fine-tuned", base="equal", published="Equal Weights Tuned"
     ),
@@ -89,6 +92,12 @@ METHODS: dict[str, Method] = {
         )
         for name, title in (("equal", "equal weights"), ("grap", "GraP"))
         for count in NOISE
+    },
+    **{
+        f"{name}_without": Method(
+            f"{title}, without the losses that GraP drops", (f"weighting={name}",), drops_of="grap"
+        )
+        for name, title in (("equal", "equal weights"), ("grap", "GraP"))
     },
     **{
         f"{name}_coles{factor}": Method(

@@ -12,6 +12,7 @@ from grap_seq.experiments.runs import TRAINED
 from grap_seq.experiments.sweep import expand
 from grap_seq.experiments.workers import run_grid
 from grap_seq.files import file_name
+from grap_seq.prepared_settings import with_dataset
 
 # Settings of the grid, in configs/multirun.yaml; every run has the others.
 OURS = ("run", "workers", "threads")
@@ -69,5 +70,5 @@ def job(settings: Sequence[str], threads: int) -> Job:
 
 def check(one: Job) -> None:
     """Refuse what `pretrain` would refuse, before any run."""
-    config = configs.compose("pretrain", one.settings)
+    config = configs.compose("pretrain", with_dataset(one.settings))
     check_prepared(config.dataset.name, Path(config.prepared))

@@ -62,6 +62,7 @@ class Experiment:
         dataset, encoder, method, seed: the cell of a table, and which of its runs.
         budget: one of `BUDGETS`.
         settings: further settings of `pretrain`, the user's.
+        options: those of the method that differ from `METHODS`, such as what a search has found.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class Experiment:
     seed: int
     budget: str = "full"
     settings: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def base(self) -> Experiment | None:
@@ -82,7 +84,7 @@ class Experiment:
     @property
     def training(self) -> list[str]:
         """Settings of `pretrain`, without folders and threads."""
-        more = METHODS[self.method].settings
+        more = [*METHODS[self.method].settings, *self.options]
         return training(self.dataset, self.encoder, more, self.seed, self.budget, self.settings)
 
     @property
@@ -128,6 +130,9 @@ def plan(
 ) -> list[Experiment]:
     """The runs of a table, those of the first seed first.
 
+    Methods that leave out what another one drops are not among them: `dropped.without` plans their
+    runs when it is known.
+
     Args:
         methods: some of the table's; None: all.
 
@@ -144,12 +149,19 @@ def plan(
     if table == "7" and methods is not None and "equal" not in methods:
         raise ValueError("table 7 compares with equal weights: leave equal in methods=")
     chosen = [name for name in TABLES[table] if methods is None or name in methods]
+    for name in chosen:
+        if METHODS[name].drops_of not in (None, *chosen):
+            raise ValueError(
+                f"{name} leaves out what {METHODS[name].drops_of} drops: leave "
+                f"{METHODS[name].drops_of} in methods="
+            )
     return [
         Experiment(dataset, encoder, name, seed, budget, tuple(settings))
         for seed in range(seeds)
         for dataset in datasets
         for encoder in encoders
         for name in chosen
+        if METHODS[name].drops_of is None
     ]
 
 

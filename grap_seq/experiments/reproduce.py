@@ -9,8 +9,10 @@ from typing import Any
 from rich.table import Table
 
 from grap_seq.experiments.cost import cost_sheet, costs
+from grap_seq.experiments.dropped import dropped_sheet, without
 from grap_seq.experiments.estimate import as_time, expected
 from grap_seq.experiments.job import Job
+from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.pictures import pictures
 from grap_seq.experiments.plan import (
     Experiment,
@@ -20,9 +22,20 @@ from grap_seq.experiments.plan import (
     plan,
     with_bases,
 )
-from grap_seq.experiments.runs import outcome
+from grap_seq.experiments.runs import Outcome, outcome
 from grap_seq.experiments.score_sheet import numbers, score_sheet, weight_sheet
 from grap_seq.experiments.scores import cells, raw
+from grap_seq.experiments.search import Found
+from grap_seq.experiments.tables import TABLES
+from grap_seq.experiments.tuned import (
+    Cell,
+    found_before,
+    search_all,
+    searches,
+    tuned_sheet,
+    with_cost,
+    with_found,
+)
 from grap_seq.experiments.workers import run_grid
 from grap_seq.experiments.write import write
 from grap_seq.files import atomic_write
@@ -56,15 +69,19 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         ValueError: a method that the table does not compare, or every run has failed.
     """
     table, output, data = str(settings.table), Path(settings.output), Path(settings.data)
-    experiments = planned(settings)
+    experiments, methods = planned(settings), methods_of(settings)
     for dataset in dict.fromkeys(experiment.dataset for experiment in experiments):
         check_prepared(dataset, data / dataset)
-    found = run_grid(jobs(experiments, settings), output / "runs", settings.workers)
-    asked = {one: found[one.job(data, settings.threads)] for one in experiments}
+    found: dict[Cell, Found] = {}
+    if settings.tuned:
+        found = search_all(searches(experiments, methods, settings), settings.workers)
+    asked = _done(with_found(experiments, found), settings)
+    asked |= _done(without(asked, methods), settings)
     if all(one.state == "failed" for one in asked.values()):
         raise ValueError("every run has failed, see above; mend the cause, delete their folders")
-    frame = raw(asked)
-    path = output / f"table_{table}_runs.parquet"
+    frame = with_cost(raw(asked), found) if found else raw(asked)
+    name = f"table_{table}{'_tuned' if settings.tuned else ''}"
+    path = output / f"{name}_runs.parquet"
     with atomic_write(path) as temporary:
         frame.to_parquet(temporary, index=False)
     if table == "7":
@@ -72,10 +89,26 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         sheets, values = [cost_sheet(found_costs)], found_costs
     else:
         scored = cells(frame, table)
-        weights = weight_sheet(frame, WEIGHED[table]) if table in WEIGHED else None
-        sheets, values = [score_sheet(scored), *filter(None, [weights])], numbers(scored)
+        more = [weight_sheet(frame, WEIGHED[table])] if table in WEIGHED else []
+        more += [dropped_sheet(frame, methods), tuned_sheet(found) if found else None]
+        sheets, values = [score_sheet(scored), *filter(None, more)], numbers(scored)
     drawn = pictures(frame, table, output / "runs")
-    return [*write(output, f"table_{table}", TITLES[table], command, sheets, values, drawn), path]
+    return [*write(output, name, TITLES[table], command, sheets, values, drawn), path]
+
+
+def _done(experiments: Sequence[Experiment], settings: Any) -> dict[Experiment, Outcome]:
+    """What comes of runs."""
+    if not experiments:
+        return {}
+    done = run_grid(jobs(experiments, settings), Path(settings.output) / "runs", settings.workers)
+    data = Path(settings.data)
+    return {one: done[one.job(data, settings.threads)] for one in experiments}
+
+
+def methods_of(settings: Any) -> list[str]:
+    """The methods that a table compares, or those of them that are asked for."""
+    names = TABLES[str(settings.table)]
+    return [name for name in names if settings.methods is None or name in settings.methods]
 
 
 def planned(settings: Any) -> list[Experiment]:
@@ -100,16 +133,28 @@ def jobs(experiments: Sequence[Experiment], settings: Any) -> list[Job]:
 
 
 def listed(settings: Any) -> Table:
-    """The runs of a table, their state, and how long those that are left should take."""
-    runs = Path(settings.output) / "runs"
-    known = {job: outcome(runs / job.name) for job in jobs(planned(settings), settings)}
+    """The runs of a table, their state, and how long those that are left should take.
+
+    Of trials, and of runs without what others drop, it says no more than that there are some.
+    """
+    runs, experiments = Path(settings.output) / "runs", planned(settings)
+    methods, later = methods_of(settings), ""
+    if settings.tuned:
+        known_searches = searches(experiments, methods, settings)
+        found = found_before(known_searches)
+        experiments = with_found(experiments, found)
+        left_out = len(known_searches) - len(found)
+        later += f"; before them {left_out} searches of {settings.tuned} trials"
+    if any(METHODS[name].drops_of for name in methods):
+        later += "; behind them those without the losses that are dropped"
+    known = {job: outcome(runs / job.name) for job in jobs(experiments, settings)}
     left = expected(known, runs)
     table = Table("run", "state", "time", "measured on", "folder")
-    for job, found in known.items():
-        seconds, source = left.runs.get(job) or (None if found is None else found.seconds, "")
-        state = "to do" if found is None else found.state
+    for job, one in known.items():
+        seconds, source = left.runs.get(job) or (None if one is None else one.seconds, "")
+        state = "to do" if one is None else one.state
         table.add_row(
             job.title, state, "" if seconds is None else as_time(seconds), source, job.name
         )
-    table.caption = f"{left.text(settings.workers)} with {settings.workers} at work"
+    table.caption = f"{left.text(settings.workers)} with {settings.workers} at work{later}"
     return table

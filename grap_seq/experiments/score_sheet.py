@@ -18,8 +18,8 @@ NOTE = (
     " of several versions of the code or of its packages."
 )
 WEIGHTS = (
-    "Median weight over a run of the losses that were scaled or are noise, divided by the mean of"
-    " all losses' medians: mean over seeds, and the lowest and highest."
+    "Median weight over a run of the losses that were scaled or are noise, and of the others,"
+    " divided by the mean of all losses' medians: mean over seeds, and the lowest and highest."
 )
 
 
@@ -55,7 +55,8 @@ def score_sheet(cells: Sequence[Cell]) -> Sheet:
 
 
 def weight_sheet(frame: pd.DataFrame, prefix: str) -> Sheet | None:
-    """What the losses weighed whose names begin with `prefix`; None where no run has one.
+    """What the losses weighed whose names begin with `prefix`, and the others; None where no run
+    has such losses.
 
     Args:
         frame: of `scores.raw`.
@@ -64,21 +65,39 @@ def weight_sheet(frame: pd.DataFrame, prefix: str) -> Sheet | None:
     rows = []
     groups = frame[frame["weights"].notna()].groupby(["dataset", "encoder", "method"], sort=False)
     for (dataset, encoder, method), part in groups:
-        shares = [share for share in map(relative, part["weights"], [prefix] * len(part)) if share]
+        shares = [share for text in part["weights"] if (share := relative(text, prefix))]
         if shares:
-            spread = f"{sum(shares) / len(shares):.3g} ({min(shares):.3g} to {max(shares):.3g})"
-            texts = (dataset, encoder, METHODS[str(method)].title, spread)
+            texts = [
+                dataset,
+                encoder,
+                METHODS[str(method)].title,
+                *map(_spread, zip(*shares, strict=True)),
+            ]
             rows.append([Text(str(text)) for text in texts])
-    return Sheet(["dataset", "encoder", "method", prefix], rows, WEIGHTS) if rows else None
+    columns = ["dataset", "encoder", "method", prefix, "the others"]
+    return Sheet(columns, rows, WEIGHTS) if rows else None
 
 
-def relative(weights: str, prefix: str) -> float | None:
-    """Mean of the weights of some losses by the mean of all, of JSON; None where there are none."""
+def _spread(values: Sequence[float]) -> str:
+    return f"{sum(values) / len(values):.3g} ({min(values):.3g} to {max(values):.3g})"
+
+
+def relative(weights: str, prefix: str) -> tuple[float, float] | None:
+    """Means of the weights of some losses and of the others, by the mean of all.
+
+    None where there are none of either, or all are zero.
+
+    Args:
+        weights: by loss, as JSON.
+        prefix: of the names of the some.
+    """
     known: dict[str, float] = json.loads(weights)
     some = [value for name, value in known.items() if name.startswith(prefix)]
-    if not some or not any(known.values()):
+    others = [value for name, value in known.items() if not name.startswith(prefix)]
+    if not some or not others or not any(known.values()):
         return None
-    return (sum(some) / len(some)) / (sum(known.values()) / len(known))
+    mean = sum(known.values()) / len(known)
+    return sum(some) / len(some) / mean, sum(others) / len(others) / mean
 
 
 def numbers(cells: Sequence[Cell]) -> pd.DataFrame:

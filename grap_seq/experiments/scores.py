@@ -76,6 +76,7 @@ def raw(outcomes: Mapping[Experiment, Outcome]) -> pd.DataFrame:
             "state": found.state,
             "error": found.error,
             "metric": None if found.result is None else found.result["metric"],
+            "options": json.dumps(experiment.options),
             "settings": json.dumps(found.settings),
             "made_by": json.dumps(found.made_by, sort_keys=True),
             "begun_by": found.begun_by and json.dumps(found.begun_by, sort_keys=True),

@@ -20,7 +20,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "redundancy": tuple(
         f"{name}{noise}"
         for name in ("equal", "grap")
-        for noise in ("", *(f"_noise{count}" for count in NOISE))
+        for noise in ("", "_without", *(f"_noise{count}" for count in NOISE))
     ),
     "scale": tuple(
         f"{name}{scale}"

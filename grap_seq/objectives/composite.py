@@ -32,11 +32,20 @@ def loss_names(
     targets: Iterable[str] = (NEXT,),
     coles: bool = True,
     users: Iterable[str] = (),
+    without: Iterable[str] = (),
 ) -> list[str]:
     """Names of the pretraining losses: CoLES; of each family the time and the fields; the user's.
 
+    Args:
+        schema: of the data.
+        targets: families of target events.
+        coles: whether CoLES is one.
+        users: names of the user's own losses.
+        without: names of losses that are left out.
+
     Raises:
-        ValueError: no loss is chosen, an unknown family of targets, or two losses have one name.
+        ValueError: no loss is chosen or left, an unknown family of targets, two losses have one
+            name, or one that is to be left out does not exist.
     """
     names = [COLES] if coles else []
     for family in targets:
@@ -57,6 +66,10 @@ def loss_names(
                 f"objective.losses: a loss called {name!r} exists; choose another name"
             )
         names.append(name)
+    for name in without:
+        if name not in names:
+            raise ValueError(f"objective.without: no loss {name!r}; {nearest(name, names)}")
+    names = [name for name in names if name not in {*without}]
     if not names:
         raise ValueError("objective: choose targets=[next], coles=true, or both")
     return names
@@ -143,8 +156,9 @@ class CompositeObjective(nn.Module):
         for family in targets:
             made = {loss_name(family, NEXT_TIME): time()}
             made |= {loss_name(family, field.name): head(field) for field in schema.fields}
-            self.names_of[family] = [name for name in made if name in chosen]
-            heads += [made[name] for name in self.names_of[family]]
+            if left := [name for name in made if name in chosen]:
+                self.names_of[family] = left
+                heads += [made[name] for name in left]
         # A list: a ModuleDict refuses names such as "type" or "a.b".
         self.heads = nn.ModuleList(heads)
         self.coles = (
@@ -157,7 +171,11 @@ class CompositeObjective(nn.Module):
             if COLES in chosen
             else None
         )
-        users = {name: build(options, schema, width) for name, options in (losses or {}).items()}
+        users = {
+            name: build(options, schema, width)
+            for name, options in (losses or {}).items()
+            if name in chosen
+        }
         self.user_names, self.users = list(users), nn.ModuleList(users.values())
         self.counts: Losses = {}
         downstream = schema.label(label)

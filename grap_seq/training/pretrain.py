@@ -221,7 +221,9 @@ def build_module(
     objective = options["objective"]
     description = describe(config, numbers, recency)
     model = build_model(schema, description)
-    names = loss_names(schema, objective["targets"], objective["coles"], objective["losses"])
+    chosen = (objective["targets"], objective["coles"], objective["losses"])
+    # A run from before it could be told has all of them.
+    names = loss_names(schema, *chosen, objective.get("without", ()))
     weighting: Weighting = build(options["weighting"], names, without=("lr", "decay"))
     if weighting.needs_labels and not schema.labels:
         raise ValueError(

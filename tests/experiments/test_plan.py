@@ -30,6 +30,13 @@ def test_other_settings_have_another_folder() -> None:
     assert len(names) == 2 * len(BUDGETS)
 
 
+def test_finished_runs_of_earlier_versions_are_found_again() -> None:
+    """A name is of the settings that were typed: new methods and options leave it as it is."""
+    equal, noisy = plan("redundancy", ["movielens"], ["gru"], ["equal", "grap_noise16"], 1, "small")
+    assert equal.name == "movielens_gru_equal_0_ebebb538"
+    assert noisy.name == "movielens_gru_grap_noise16_0_a40a754b"
+
+
 def test_the_same_run_of_two_tables_has_one_folder() -> None:
     first, second = (plan(table, ["flights"], ["gru"], ["grap"], 1, "full") for table in "16")
     assert first[0].name == second[0].name
@@ -61,6 +68,8 @@ def test_methods_that_there_are_not() -> None:
         plan("1", ["flights"], ["gru"], ["garp"], 1, "full")
     with pytest.raises(ValueError, match="leave equal in methods="):
         plan("7", ["flights"], ["gru"], ["grap"], 1, "full")
+    with pytest.raises(ValueError, match="equal_without leaves out what grap drops: leave grap in"):
+        plan("redundancy", ["flights"], ["gru"], ["equal", "equal_without"], 1, "full")
     with pytest.raises(ValueError, match="table 5 does not compare dwa; it compares grap_none"):
         plan("5", ["flights"], ["gru"], ["dwa"], 1, "full")
 

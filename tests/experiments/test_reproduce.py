@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import signal
@@ -9,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,18 +20,7 @@ from grap_seq.experiments import runs
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import Experiment
 from grap_seq.experiments.workers import work
-from grap_seq.prep.fetch.synth import synth
-from grap_seq.prep.prepare import prepare
-
-DATASETS = ("churn", "agepred", "alfabattle", "mimic3", "taobao", "mbd_mini")
-ROWS = {"churn": 6000, "taobao": 6000}
-
-
-def make(dataset: str, folder: Path) -> Path:
-    """A folder of prepared folders with artificial data of one dataset."""
-    raw = synth(dataset, folder / "raw", ROWS.get(dataset, 4000), 0)
-    prepare(dataset, folder / "data" / dataset, source=raw)
-    return folder / "data"
+from tests.experiments.helpers import make, stub
 
 
 @pytest.mark.parametrize(
@@ -61,22 +51,23 @@ def cell(method: str, seed: int = 0) -> Job:
     return Experiment("churn", "gru", method, seed, "smoke").job(Path(), 1)
 
 
-def stub(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
-    def stages(job: Job, _: Path) -> tuple[dict[str, Any], dict[str, float], None]:
-        method = job.name.split("_")[2]
-        calls.append(method)
-        if method == "dwa":
-            raise RuntimeError("no such luck")
-        return {"metric": "auc", "test": {"embedding": 0.5}, "validation": None}, {}, None
+def scored(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
+    """All runs succeed but those of DWA."""
 
-    monkeypatch.setattr(runs, "_stages", stages)
+    def score(job: Job) -> float:
+        calls.append(job.name.split("_")[2])
+        if calls[-1] == "dwa":
+            raise RuntimeError("no such luck")
+        return 0.5
+
+    stub(monkeypatch, score)
 
 
 def test_a_run_that_fails_stops_nothing_and_is_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    stub(monkeypatch, calls)
+    scored(monkeypatch, calls)
     grid = [cell("equal"), cell("dwa"), cell("grap")]
     for _ in range(2):
         work(grid, tmp_path)
@@ -90,7 +81,7 @@ def test_a_run_that_fails_stops_nothing_and_is_not_tried_again(
 def test_a_run_that_is_held_is_left_to_its_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stub(monkeypatch, [])
+    scored(monkeypatch, [])
     folder = tmp_path / cell("equal").name
     folder.mkdir()
     code = (
@@ -125,7 +116,7 @@ def test_a_run_that_kills_its_process_is_given_up(
         found = runs.outcome(tmp_path / cell("equal").name)
         assert found is not None
         assert (found.state, found.attempts) == ("begun", attempt)
-    stub(monkeypatch, [])
+    scored(monkeypatch, [])
     found = runs.do(cell("equal"), tmp_path)
     assert found is not None
     assert (found.state, found.error) == ("failed", "its process was killed each time")
@@ -178,3 +169,96 @@ def test_a_loss_of_noise_is_trained_and_its_weight_is_in_the_table(
     assert "lr=0.01" in json.loads(frame["settings"][0])
     text = (tmp_path / "table_redundancy.md").read_text("utf-8")
     assert "| dataset | encoder | method | noise |" in text
+
+
+def reproduce(data: Path, output: Path, *words: str) -> pd.DataFrame:
+    asked = ["table=1", "datasets=[churn]", "methods=[equal,dwa]", "seeds=2", "budget=smoke"]
+    cli.reproduce([*asked, f"data={data}", f"output={output}", *words])
+    return pd.read_parquet(output / "table_1_runs.parquet")
+
+
+def test_a_failed_run_is_listed_with_its_error_and_counts_for_nothing(
+    churn: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def score(job: Job) -> float:
+        if "dwa_1" in job.name:
+            raise RuntimeError("no such luck")
+        return 0.25 if "dwa" in job.name else 0.5
+
+    stub(monkeypatch, score)
+    frame = reproduce(churn, tmp_path)
+    assert frame["state"].tolist() == ["done", "done", "done", "failed"]
+    assert frame["error"].tolist()[3] == "RuntimeError: no such luck"
+    said = capsys.readouterr().out
+    assert "churn, gru, dwa, seed 1 failed: RuntimeError: no such luck (see " in said
+    text = (tmp_path / "table_1.md").read_text("utf-8")
+    assert "0.2500 (1, 1 failed)" in text
+
+
+def test_two_grids_in_one_folder_share_no_run_but_the_same(
+    churn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, lambda job: 0.9 if "lr=0.01" in job.settings else 0.5)
+    first = reproduce(churn, tmp_path)
+    other = reproduce(churn, tmp_path, "with.lr=0.01")
+    assert first["test_embedding"].tolist() == [0.5] * 4
+    assert other["test_embedding"].tolist() == [0.9] * 4
+    assert not {*first["run"]} & {*other["run"]}
+    # What was done is taken: nothing is scored again.
+    stub(monkeypatch, lambda job: float("nan"))
+    assert reproduce(churn, tmp_path)["test_embedding"].tolist() == [0.5] * 4
+
+
+def test_runs_of_two_commits_in_one_cell_are_marked(
+    churn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, lambda job: 0.5)
+    monkeypatch.setattr(runs, "made_by", lambda: {"commit": "one"})
+    reproduce(churn, tmp_path, "seeds=1")
+    monkeypatch.setattr(runs, "made_by", lambda: {"commit": "two"})
+    frame = reproduce(churn, tmp_path)
+    assert [json.loads(text)["commit"] for text in frame["made_by"]] == ["one", "one", "two", "two"]
+    assert (tmp_path / "table_1.md").read_text("utf-8").count("0.5000 ± 0.0000* (2)") == 2
+    reproduce(churn, tmp_path, "seeds=1")
+    assert "0.5000*" not in (tmp_path / "table_1.md").read_text("utf-8")
+
+
+def test_a_run_that_another_commit_goes_on_with_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(job: Job) -> float:
+        raise KeyboardInterrupt
+
+    for commit, score in (("one", interrupt), ("two", interrupt), ("two", lambda job: 0.5)):
+        stub(monkeypatch, score)
+        monkeypatch.setattr(runs, "made_by", lambda commit=commit: {"commit": commit})
+        with contextlib.suppress(KeyboardInterrupt):
+            runs.do(cell("equal"), tmp_path)
+    found = runs.outcome(tmp_path / cell("equal").name)
+    assert found is not None
+    # An interrupt is no attempt that failed.
+    assert (found.state, found.attempts) == ("done", 1)
+    assert (found.begun_by, found.made_by) == ({"commit": "one"}, {"commit": "two"})
+
+
+def test_a_full_disk_stops_the_grid_and_is_no_failure_of_its_runs(
+    churn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def full(job: Job) -> float:
+        calls.append(job.name)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    stub(monkeypatch, full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space left"):
+            reproduce(churn, tmp_path)
+    # The first run, each time: the others would have the same luck.
+    assert len(calls) == 3
+    assert len({*calls}) == 1
+    stub(monkeypatch, lambda job: 0.5)
+    assert reproduce(churn, tmp_path)["state"].tolist() == ["done"] * 4

@@ -122,8 +122,11 @@ def test_weights_are_relative_to_the_mean_of_all() -> None:
     assert sheet is not None
     assert [[cell.text for cell in row] for row in sheet.rows] == [
         # 1 of a mean of 2, and 4 of one of 2.5.
-        ["churn", "gru", "GraP", "1.05 (0.5 to 1.6)"]
+        ["churn", "gru", "GraP", "1.05 (0.5 to 1.6)", "0.825 (0.4 to 1.25)"]
     ]
     assert weight_sheet(data, "noise") is None
     noisy = json.dumps({"noise0": 1.0, "noise1": 3.0, "time": 5.0})
-    assert relative(noisy, "noise") == pytest.approx(2 / 3)
+    assert relative(noisy, "noise") == pytest.approx((2 / 3, 5 / 3))
+    assert relative(noisy, "t") == pytest.approx((5 / 3, 2 / 3))
+    assert relative(json.dumps({"time": 1.0}), "noise") is None
+    assert relative(json.dumps({"noise0": 0.0, "time": 0.0}), "noise") is None

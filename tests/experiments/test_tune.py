@@ -1,10 +1,14 @@
-"""The search for weights: it goes on, shares its trials, and finds what is planted."""
+"""The search for weights and options: it goes on, shares its trials, and finds what is planted."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import shlex
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +17,16 @@ import yaml
 
 from grap_seq import cli
 from grap_seq import config as configs
-from grap_seq.experiments import tune as module
+from grap_seq.experiments import search as module
 from grap_seq.experiments.job import Job
-from grap_seq.experiments.runs import Outcome
-from grap_seq.experiments.tune import TUNED, tune
-from grap_seq.prep.fetch.synth import synth
-from grap_seq.prep.prepare import prepare
+from grap_seq.experiments.runs import Outcome, outcome
+from grap_seq.experiments.tune import tune
+from tests.experiments.helpers import make
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tune")
-    raw = synth("churn", folder / "raw", 6000, 0)
-    prepare("churn", folder / "data" / "churn", source=raw)
-    return folder / "data"
+    return make("churn", tmp_path_factory.mktemp("tune"))
 
 
 def settings(data: Path, output: Path, *more: str) -> Any:
@@ -34,16 +34,17 @@ def settings(data: Path, output: Path, *more: str) -> Any:
     return configs.compose("tune", given)
 
 
-def planted(monkeypatch: pytest.MonkeyPatch, calls: list[dict[str, float]]) -> None:
-    """Runs whose score is best where all losses weigh 0.1; the second one fails."""
+def planted(monkeypatch: pytest.MonkeyPatch, calls: list[dict[str, Any]]) -> None:
+    """Runs whose score is best where all numbers that are tried are 0.1; the second one fails."""
 
     def run(job: Job, _: Path) -> Outcome:
-        (told,) = (text for text in job.settings if text.startswith("weighting.weights="))
-        weights = yaml.safe_load(told.partition("=")[2])
-        calls.append(weights)
+        told = dict(word.split("=", 1) for word in job.settings)
+        tried = yaml.safe_load(told.get("weighting.weights", "{}"))
+        tried |= {key: float(told[key]) for key in ("lr", "weighting.alpha") if key in told}
+        calls.append(tried)
         if len(calls) == 2:
             return Outcome("failed", 1, error="no such luck")
-        distance = sum(math.log(weight / 0.1) ** 2 for weight in weights.values())
+        distance = sum(math.log(value / 0.1) ** 2 for value in tried.values())
         result = {"validation": {"embedding": -distance}, "test": {"embedding": 0.5}}
         return Outcome("done", 1, seconds=2.0, result=result)
 
@@ -53,49 +54,133 @@ def planted(monkeypatch: pytest.MonkeyPatch, calls: list[dict[str, float]]) -> N
 def test_what_is_planted_is_found_and_equal_weights_come_first(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[dict[str, float]] = []
+    calls: list[dict[str, Any]] = []
     planted(monkeypatch, calls)
-    found = tune(settings(data, tmp_path, "trials=20"))
+    found, path = tune(settings(data, tmp_path, "trials=20"))
     assert set(calls[0].values()) == {1.0}
-    assert found["equal"] == pytest.approx(-len(calls[0]) * math.log(0.1) ** 2)
-    assert found["validation"] > found["equal"]
-    assert found["weights"] in calls
-    assert (found["trials"], found["failed"]) == (19, 1)
-    assert (found["seconds"], found["runs"]) == (38.0, 19.0)
-    assert json.loads((tmp_path / TUNED).read_text("utf-8")) == found
+    assert found.start == pytest.approx(-len(calls[0]) * math.log(0.1) ** 2)
+    assert found.start is not None
+    assert found.validation > found.start
+    assert found.weights in calls
+    assert (found.trials, found.failed) == (19, 1)
+    assert (found.seconds, found.runs) == (38.0, 19.0)
+    assert json.loads(path.read_text("utf-8"))["weights"] == found.weights
     for ending in ("svg", "png"):
         assert (tmp_path / f"search_churn_gru.{ending}").is_file()
     with pytest.raises(ValueError, match=r"has no finished run with .* weighting=grap"):
         tune(settings(data, tmp_path, "trials=20", f"beside={tmp_path}"))
 
 
-def test_a_search_goes_on_and_takes_no_other_settings(
+def test_a_methods_own_options_begin_with_the_method_as_it_is(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[dict[str, float]] = []
+    calls: list[dict[str, Any]] = []
     planted(monkeypatch, calls)
+    space = "search.space=['lr=tag(log, interval(0.0001,1))','weighting.alpha=interval(0.01,3)']"
+    found, _ = tune(settings(data, tmp_path, "search=gradnorm", space, "trials=25"))
+    alone = configs.compose("pretrain", ["dataset=churn", "weighting=gradnorm"])
+    assert calls[0] == {"lr": alone.lr, "weighting.alpha": alone.weighting.alpha}
+    assert found.method == "gradnorm"
+    assert len(calls) == 25
+    best = configs.compose("pretrain", [*found.settings])
+    assert best.weighting.name == "gradnorm"
+    assert [f"lr={best.lr}", f"weighting.alpha={best.weighting.alpha}"] == [*found.options]
+    assert found.start is not None
+    assert found.validation > found.start / 2
+
+
+def test_a_search_goes_on_and_others_of_the_folder_are_others(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[dict[str, Any]] = []
+    planted(monkeypatch, calls)
+    paths = set()
     for trials, done in ((3, 3), (3, 3), (5, 5)):
-        tune(settings(data, tmp_path, f"trials={trials}"))
+        found, path = tune(settings(data, tmp_path, f"trials={trials}"))
         assert len(calls) == done
-    with pytest.raises(ValueError, match="holds a search with another encoder; choose another"):
-        tune(settings(data, tmp_path, "encoder=transformer"))
+        paths.add(path)
+    assert len(paths) == 1
+    # Other settings, with which nothing of it is mixed.
+    found, path = tune(settings(data, tmp_path, "with.epochs=2", "trials=3"))
+    assert len(calls) == 5 + 3
+    assert found.trials == 3
+    assert path not in paths
 
 
 def test_two_processes_search_for_real(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["dataset=churn", f"data={data}", f"output={tmp_path}", "budget=smoke"]
-    cli.tune([*asked, "trials=3", "workers=2", "sampler=random", "learning_rate=true"])
-    found = json.loads((tmp_path / TUNED).read_text("utf-8"))
-    assert 3 <= found["trials"] <= 4
+    rate = "also=['lr=tag(log, interval(0.0001, 0.01))']"
+    cli.tune([*asked, "trials=3", "workers=2", "sampler=random", rate])
+    (path,) = tmp_path.glob("*.json")
+    found = json.loads(path.read_text("utf-8"))
+    assert found["trials"] == 3
     assert 0 <= found["validation"] <= 1
     said = capsys.readouterr().out.rpartition("Next: ")[2]
     assert shlex.split(said) == ["grap-seq", "pretrain", *found["settings"]]
     config = configs.compose("pretrain", found["settings"])
     assert dict(config.weighting.weights) == found["weights"]
     assert any(word.startswith("lr=") for word in found["settings"])
-    runs = sorted(path.name for path in (tmp_path / "runs").iterdir())
-    assert runs == [f"{number:04d}" for number in range(found["trials"])]
+    assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_a_trial_of_a_killed_process_is_begun_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ["dataset=churn", f"data={data}", f"output={tmp_path}", "budget=smoke"]
+    asked += ["search=equal", "trials=2"]
+    code = (
+        "import os, signal, sys\nfrom grap_seq import cli\n"
+        "from grap_seq.experiments import runs\n"
+        "runs._stages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "cli.tune(sys.argv[1:])\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", code, *asked], env=os.environ, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (folder,) = (tmp_path / "runs").iterdir()
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    cli.tune(asked)
+    (path,) = tmp_path.glob("*.json")
+    found = json.loads(path.read_text("utf-8"))
+    assert (found["trials"], found["failed"]) == (2, 0)
+    # It was the first one, of the method as it is.
+    again = outcome(folder)
+    assert again is not None
+    assert (again.state, again.attempts) == ("done", 2)
+    assert again.result is not None
+    assert found["start"] == again.result["validation"]["embedding"]
+
+
+@pytest.mark.parametrize("name", configs.choices("search"))
+def test_every_search_begins_within_its_space(data: Path, tmp_path: Path, name: str) -> None:
+    from grap_seq.experiments.plan import Experiment
+    from grap_seq.experiments.space import space_of
+
+    chosen = configs.compose("tune", [f"search={name}"]).search
+    one = Experiment("churn", "gru", chosen.method, 0)
+    space = space_of(one, chosen.space, chosen.each_loss, data / "churn")
+    assert space.start.keys() == space.searched.keys()
+    configs.compose("pretrain", [*one.training, *space.typed(space.start)])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["search.space=['lr=0.01']", "search=equal"], "nothing to search"),
+        (["also=['lr=interval(1,2)']"], "lr is 0.001, which is not in .*; widen it"),
+        (["also=['lr=interval(1']"], "lr=interval"),
+        (["also=['learning=interval(0,1)']"], "no setting 'learning'"),
+        (["also=['lr=interval(0.0001,1)']", "with.lr=0.1"], "with.lr: the runs set it themselves"),
+        (["search=garp"], "search=garp: did you mean 'grap'"),
+    ],
+)
+def test_what_cannot_be_searched(
+    data: Path, tmp_path: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        tune(settings(data, tmp_path, *words))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_dataset_that_is_not_prepared(tmp_path: Path) -> None:

@@ -68,6 +68,20 @@ def test_loss_names() -> None:
         loss_names(SCHEMA, targets=["next", "later"])
 
 
+def test_losses_that_are_left_out() -> None:
+    past = ["past_time", "past_type", "past_owner", "past_a.b", "past_score"]
+    names = loss_names(SCHEMA, ["next", "past"], without=[*past, "time", "coles"])
+    assert names == ["type", "owner", "a.b", "score"]
+    # A whole family, and the loss of next events that all others are drawn beside.
+    found = losses_of(objective_of(names=names, targets=["next", "past"]), batch_of())
+    assert set(found) == {*names, "downstream"}
+    assert loss_names(SCHEMA, users=["mine", "yours"], without=["mine"])[-1] == "yours"
+    with pytest.raises(ValueError, match=r"objective.without: no loss 'typ'; did you mean 'type'"):
+        loss_names(SCHEMA, without=["typ"])
+    with pytest.raises(ValueError, match=r"targets=\[next\], coles=true"):
+        loss_names(SCHEMA, targets=[], without=["coles"])
+
+
 def test_a_field_with_the_name_of_another_familys_loss_is_refused() -> None:
     fields = (Field("age", "numerical"), Field("past_age", "numerical"))
     schema = Schema("toy", "client", "day", fields)
