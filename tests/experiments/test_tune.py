@@ -65,7 +65,7 @@ def test_what_is_planted_is_found_and_equal_weights_come_first(
     assert json.loads((tmp_path / TUNED).read_text("utf-8")) == found
     for ending in ("svg", "png"):
         assert (tmp_path / f"search_churn_gru.{ending}").is_file()
-    with pytest.raises(ValueError, match="has no finished run with .* weighting=grap"):
+    with pytest.raises(ValueError, match=r"has no finished run with .* weighting=grap"):
         tune(settings(data, tmp_path, "trials=20", f"beside={tmp_path}"))
 
 
