@@ -91,9 +91,7 @@ def _weights(
         if (runs / run / TRAINED / "weights.parquet").is_file():
             of.setdefault(METHODS[method].title, []).append(read(runs / run / TRAINED))
     panels = weights(of)
-    if all(
-        band.mean.min() == band.mean.max() for bands in panels.values() for band in bands.values()
-    ):
+    if not panels:
         return
     some = foremost(panels, "positive")
     text = f"What the losses weigh over the training steps, {what}. {BANDS} "

@@ -27,8 +27,10 @@ def validation(runs: Runs) -> Panels:
 
 
 def weights(runs: Runs) -> Panels:
-    """Weight of every loss, of the methods that weigh losses; all start at a mean of one."""
-    return _panels(runs, lambda files: _trajectory(files, "weight"))
+    """Weight of every loss, of the methods that weigh losses; nothing where no weight moves."""
+    panels = _panels(runs, lambda files: _trajectory(files, "weight"))
+    bands = [band for of in panels.values() for band in of.values()]
+    return panels if any(band.mean.min() < band.mean.max() for band in bands) else {}
 
 
 def cosines(runs: Runs) -> Panels:
