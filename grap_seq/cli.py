@@ -335,6 +335,9 @@ def run(arguments: list[str]) -> None:
     # Of `main`, which reports what is raised here.
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--allow-class", action="append", default=[])
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true")
+    loudness.add_argument("-v", "--verbose", action="store_true")
     try:
         options, words = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -352,4 +355,9 @@ def run(arguments: list[str]) -> None:
     if options.help:
         print(usage_of(name))
         return
-    COMMANDS[name](settings)
+    from grap_seq import log_file
+    from grap_seq.terminal import SCREEN
+
+    screen = SCREEN.of_command(quiet=options.quiet, verbose=options.verbose)
+    with screen, log_file.of_command(arguments):
+        COMMANDS[name](settings)

@@ -11,6 +11,8 @@ from grap_seq import config, resources
 OPTIONS = """\
 options, anywhere:
   --help                 settings of a command and their defaults
+  -q, --quiet            print errors and the last line only
+  -v, --verbose          print more, as log.txt in the run folder has it
   --debug                show the traceback of an error
   --allow-class PATH     let a run name this class of yours, such as my.module.Encoder; repeatable
   --version

@@ -9,11 +9,11 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
-from rich.progress import track
 
 from grap_seq import __version__, seal
 from grap_seq.evaluation.origin import Origin
 from grap_seq.lock import locked
+from grap_seq.log_file import keep_in
 from grap_seq.prep.folder.verify import verify
 from grap_seq.report import verdict, words
 from grap_seq.report.calibration import plot_calibration
@@ -29,7 +29,7 @@ from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
 from grap_seq.report.style import NARROW, WIDE, svg
 from grap_seq.schema import Schema
-from grap_seq.terminal import LAYOUT, visible
+from grap_seq.terminal import LAYOUT, progress, visible
 from grap_seq.training.summary import sentences
 
 _ROWS = {
@@ -61,6 +61,7 @@ def report(run: Path, prepared: Path) -> Path:
     """
     check_run(run)
     with locked(run):
+        keep_in(run)
         page = _page(run, prepared)
         seal.write_text(run, "report.html", page)
     return run / "report.html"
@@ -75,7 +76,9 @@ def _page(run: Path, prepared: Path) -> str:
         ("weights", lambda: _weights(run, files)),
         ("losses", lambda: _losses(run, files)),
     ]
-    content = {key: section() for key, section in track(sections, "drawing", transient=True)}
+    with progress() as shown:
+        drawn = shown.track(sections, description="drawing")
+        content = {key: section() for key, section in drawn}
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,

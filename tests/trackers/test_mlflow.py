@@ -56,7 +56,8 @@ def use(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Log there; without what Lightning's logger has told mlflow in this process before."""
     import mlflow
 
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    nothing: Any = None
+    mlflow.set_tracking_uri(nothing)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
 
