@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint audit bench clean
+.PHONY: install demo test lint docs audit bench clean
 
 install: $(VENV)/.installed
 
@@ -26,6 +26,10 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy grap_seq benchmarks tests data_prep
 
+# Into site/; a broken link or an unknown name is an error.
+docs: install
+	$(BIN)/mkdocs build --strict --quiet
+
 # Known vulnerabilities of what constraints.txt pins, in an environment of its own.
 audit:
 	$(PYTHON) .ci/audit.py
@@ -36,4 +40,4 @@ bench: install
 	$(BIN)/python benchmarks/weighting_cost.py --quick
 
 clean:
-	rm -rf $(VENV) .venv-audit .mypy_cache .pytest_cache .ruff_cache
+	rm -rf site $(VENV) .venv-audit .mypy_cache .pytest_cache .ruff_cache

@@ -1,25 +1,58 @@
 """Embeddings of event sequences, pretrained with many losses that learn their own weights.
 
 >>> import grap_seq
->>> model = grap_seq.load("runs/flights_gru_grap")    # doctest: +SKIP
->>> vectors = model.embed(events)                     # doctest: +SKIP
+>>> prepared = grap_seq.prepare(events, id="customer", time="bought", ...)    # doctest: +SKIP
+>>> run = grap_seq.pretrain(prepared)                                         # doctest: +SKIP
+>>> grap_seq.evaluate(run)                                                    # doctest: +SKIP
+>>> vectors = grap_seq.load(run).embed(new_events)                            # doctest: +SKIP
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "load"]
+__all__ = [
+    "Evaluation",
+    "EventEmbedder",
+    "Prepared",
+    "Run",
+    "__version__",
+    "embed",
+    "evaluate",
+    "finetune",
+    "load",
+    "nest",
+    "prepare",
+    "pretrain",
+    "suggest",
+    "tune",
+]
 
 if TYPE_CHECKING:
+    from grap_seq.api.embedder import EventEmbedder, nest
+    from grap_seq.api.functions import embed, evaluate, finetune, prepare, pretrain, suggest, tune
+    from grap_seq.api.results import Evaluation, Prepared, Run
     from grap_seq.evaluation.model import load
+
+# PyTorch takes seconds to import: everything waits until someone asks for it.
+_PLACES = {
+    "grap_seq.api.embedder": ("EventEmbedder", "nest"),
+    "grap_seq.api.functions": (
+        *("embed", "evaluate", "finetune", "prepare", "pretrain", "suggest", "tune"),
+    ),
+    "grap_seq.api.results": ("Evaluation", "Prepared", "Run"),
+    "grap_seq.evaluation.model": ("load",),
+}
 
 
 def __getattr__(name: str) -> Any:
-    # PyTorch takes seconds to import: wait until someone asks for a model.
-    if name == "load":
-        from grap_seq.evaluation.model import load
-
-        return load
+    for place, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(place), name)
     raise AttributeError(f"module 'grap_seq' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -26,8 +26,9 @@ class Batch(Movable):
             float32.
         owners: which sequence of the batch a row is from, shape (R,).
         views: rows that are no windows beside their views, shape (V,), rising.
-        views_each: how many of them every sequence that has any has, shape (S,), where the host can
-            read it without waiting for a device.
+        view_owners: the sequences that these are from, shape (V,), where the host can read them
+            without waiting for a device; of a batch that several processes have parts of, those of
+            every process's views, in the order of ranks.
         has_next: whether an event of its row follows that is to be predicted, shape (N,), bool.
         predicted: of how many events that is true.
         labels: code of each row's label (see `schema.Label`), shape (R,); of each label where rows
@@ -43,7 +44,7 @@ class Batch(Movable):
     gaps: Tensor
     owners: Tensor
     views: Tensor
-    views_each: Lengths
+    view_owners: tuple[Lengths, ...]
     has_next: Tensor
     predicted: int
     labels: Tensor

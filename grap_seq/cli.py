@@ -17,7 +17,7 @@ from grap_seq.names import nearest
 from grap_seq.onednn import bound_caches
 from grap_seq.prepared_settings import with_dataset, with_name
 from grap_seq.stored_run import config_of, goes_on, going_on, prepared_of
-from grap_seq.usage import next_command, usage, usage_of
+from grap_seq.usage import OPTIONS, next_command, usage
 
 # What `prepare --suggest` need not guess.
 KNOWN = ("id", "time", "label", "labels")
@@ -30,15 +30,14 @@ def _say(text: Any) -> None:
     say(text)
 
 
-def prepare(arguments: list[str]) -> None:
+def prepare(arguments: list[str]) -> Path:
     """raw tables -> parquet, one row a sequence"""
     if "--suggest" in arguments:
-        _suggest([a for a in arguments if a != "--suggest"])
-    else:
-        _prepare(config.compose("prepare", with_name(arguments)))
+        return _suggest([a for a in arguments if a != "--suggest"])
+    return _prepare(config.compose("prepare", with_name(arguments)))
 
 
-def _suggest(arguments: list[str]) -> None:
+def _suggest(arguments: list[str]) -> Path:
     from grap_seq.prep.describe.guess import Known
     from grap_seq.prep.describe.suggest import suggest
     from grap_seq.prep.fetch.address import as_source
@@ -68,6 +67,7 @@ def _suggest(arguments: list[str]) -> None:
     )
     going_on = next_command("prepare", dataset="table", source=source)
     _say(f"Wrote {written}. Check it, then: {going_on}")
+    return written
 
 
 def _several(text: str) -> tuple[str, ...]:
@@ -76,7 +76,7 @@ def _several(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text[1:-1].split(",")) if several else (text,)
 
 
-def _prepare(settings: Any) -> None:
+def _prepare(settings: Any) -> Path:
     from grap_seq.prep.prepare import prepare as run
 
     given = (settings.spec, settings.like)
@@ -96,10 +96,17 @@ def _prepare(settings: Any) -> None:
         overwrite=settings.overwrite,
     )
     _say(manifest)
+    return Path(settings.output)
 
 
 def pretrain(arguments: list[str]) -> Path:
     """a prepared folder -> a run folder with a model and its weights"""
+    if several := {"-m", "--multirun"} & {*arguments}:
+        from grap_seq.experiments.multirun import multirun
+
+        runs = multirun([word for word in arguments if word not in several])
+        _say(f"Runs: {len(runs)} in {runs[0].parents[1]}.")
+        return runs[0].parents[1]
     whole = with_dataset(arguments)
     settings = going_on(config.compose("pretrain", whole), arguments)
     from grap_seq.training.launched import joined
@@ -131,7 +138,7 @@ def _pretrain(settings: Any, arguments: list[str]) -> Path:
     return train(settings)
 
 
-def finetune(arguments: list[str]) -> None:
+def finetune(arguments: list[str]) -> Path:
     """a run -> a run whose encoder has learned the label"""
     settings = config.compose("finetune", arguments)
     prepared_of(Path(settings.run), settings.prepared)
@@ -144,9 +151,10 @@ def finetune(arguments: list[str]) -> None:
     with joined(whole):
         run = train(whole)
         _say(f"Run: {run}. Next: {next_command('embed', run=run)}")
+    return run
 
 
-def embed(arguments: list[str]) -> None:
+def embed(arguments: list[str]) -> Path:
     """a run -> embeddings parquet, one row a sequence"""
     settings = config.compose("embed", arguments)
     run = Path(settings.run)
@@ -156,14 +164,15 @@ def embed(arguments: list[str]) -> None:
     output, complete = embed_run(run, prepared, settings)
     if not complete:
         _say(f"Shard: {output}. The same command without shard= joins all of them.")
-        return
+        return output
     given = settings.output is not None
     _say(
         f"Embeddings: {output}." + ("" if given else f" Next: {next_command('evaluate', run=run)}")
     )
+    return output
 
 
-def evaluate(arguments: list[str]) -> None:
+def evaluate(arguments: list[str]) -> Path:
     """LightGBM on embeddings, on plain aggregates, on both, and on an untrained encoder"""
     settings = config.compose("evaluate", arguments)
     run = Path(settings.run)
@@ -203,13 +212,29 @@ def evaluate(arguments: list[str]) -> None:
         _say(f"Written to {folder / 'evaluation.json'}.")
     if output == run:
         _say(f"Next: {next_command('report', run=run)}")
+    return output
 
 
-def report(arguments: list[str]) -> None:
-    """one HTML page: table, curves, weights, picture of the embeddings"""
+def report(arguments: list[str]) -> Path:
+    """one HTML page of a run, or of several (runs=): tables, curves, weights, cost, embeddings"""
     settings = config.compose("report", arguments)
-    run = Path(settings.run)
-    prepared = prepared_of(run, settings.prepared)
+    if (settings.run is None) == (settings.runs is None):
+        raise ValueError(
+            "report needs run=... for the page of a run, or runs=[...] to compare some"
+        )
+    if settings.runs is not None:
+        written = _compare(settings)
+    elif settings.output is not None:
+        raise ValueError("output= is of a comparison (runs=[...]); a run's page lies in the run")
+    else:
+        run = Path(settings.run)
+        prepared = prepared_of(run, settings.prepared)
+        written = _report(run, prepared)
+    _say(f"Report: {written}")
+    return written
+
+
+def _report(run: Path, prepared: Path) -> Path:
     from grap_seq.report import report as write
     from grap_seq.trackers import chosen
 
@@ -219,7 +244,28 @@ def report(arguments: list[str]) -> None:
         from grap_seq.trackers.background import attach
 
         attach(trackers, run, page)
-    _say(f"Report: {page}")
+    return page
+
+
+def _compare(settings: Any) -> Path:
+    from grap_seq.report.comparison import compare
+
+    names = [settings.runs] if isinstance(settings.runs, str) else list(settings.runs)
+    return compare(names, None if settings.output is None else Path(settings.output))
+
+
+def export(arguments: list[str]) -> Path:
+    """a run -> one file for ONNX Runtime or torch.export, and what codes events for it"""
+    settings = config.compose("export", arguments)
+    run = Path(settings.run)
+    config_of(run)
+    from grap_seq.evaluation.model import load
+    from grap_seq.export.write import export as write
+
+    folder = run / "export" if settings.output is None else Path(settings.output)
+    files = write(load(run, device="cpu"), folder, settings.format)
+    _say(f"Written: {' and '.join(map(str, files))}.")
+    return folder
 
 
 def download(arguments: list[str]) -> None:
@@ -269,7 +315,7 @@ def reproduce(arguments: list[str]) -> None:
         _say(f"Written: {path}.")
 
 
-def tune(arguments: list[str]) -> None:
+def tune(arguments: list[str]) -> dict[str, Any]:
     """constant weights of the losses by search, with Optuna"""
     settings = config.compose("tune", arguments)
     from grap_seq.experiments.tune import tune as search
@@ -282,6 +328,7 @@ def tune(arguments: list[str]) -> None:
         f" {found['runs']:.1f} runs."
     )
     _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found['settings']])}")
+    return found
 
 
 def demo(arguments: list[str]) -> None:
@@ -299,6 +346,7 @@ COMMANDS: dict[str, Command] = {
     "embed": embed,
     "evaluate": evaluate,
     "report": report,
+    "export": export,
     "download": download,
     "synth": synth,
     "validate": validate,
@@ -338,6 +386,8 @@ def run(arguments: list[str]) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-q", "--quiet", action="store_true")
     loudness.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("--cfg", choices=["job"])
+    parser.add_argument("-sc", dest="completion")
     try:
         options, words = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -346,14 +396,21 @@ def run(arguments: list[str]) -> None:
     if options.version:
         print(__version__)
         return
+    if options.completion:
+        from grap_seq.completion import answer
+
+        print(answer(options.completion, COMMANDS))
+        return
     if not words:
         print(usage(COMMANDS))
         return
     name, *settings = words
     if name not in COMMANDS:
         raise ValueError(f"unknown command {name!r}: {nearest(name, list(COMMANDS))}")
-    if options.help:
-        print(usage_of(name))
+    # A new setting and another value of one are written alike here.
+    settings = [word.lstrip("+") for word in settings]
+    if options.help or options.cfg:
+        _say(_help(name, settings) if options.help else _config(name, settings))
         return
     from grap_seq import log_file
     from grap_seq.terminal import SCREEN
@@ -361,3 +418,26 @@ def run(arguments: list[str]) -> None:
     screen = SCREEN.of_command(quiet=options.quiet, verbose=options.verbose)
     with screen, log_file.of_command(arguments):
         COMMANDS[name](settings)
+
+
+def _help(name: str, settings: list[str]) -> Any:
+    from rich.console import Group
+
+    from grap_seq.help import settings_of
+
+    head = f"usage: grap-seq {name} key=value ...\n\n{COMMANDS[name].__doc__}\n"
+    return Group(head, settings_of(config_name(name), settings), f"\n{OPTIONS}")
+
+
+def _config(name: str, settings: list[str]) -> str:
+    import yaml
+
+    if name == "pretrain":
+        settings = with_dataset(settings)
+    values = config.composed(config_name(name), settings).values
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def config_name(command: str) -> str:
+    """The config whose settings a command takes."""
+    return "pretrain" if command == "demo" else command

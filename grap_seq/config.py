@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import yaml
 from grap_seq import classes, kinds, own_choices, resources, settings
 from grap_seq.names import nearest
 
+# `~objective.losses.mine` takes an entry out of a mapping.
+REMOVAL = re.compile(r"~[^=]+")
 GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
 
 
@@ -21,6 +24,25 @@ def choices(group: str, own: Path | None = None) -> list[str]:
     """Names that `group=` accepts; `own` is a folder of the user's with the same layout."""
     folders = [resources.folder("configs"), *([own] if own else [])]
     return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A command's config before its values are checked.
+
+    Attributes:
+        values: resolved, with what was typed.
+        defaults: without it.
+        known: every setting's default, by dotted name.
+        typed: names of what was typed.
+        groups: names of those that have choices.
+    """
+
+    values: dict[str, Any]
+    defaults: dict[str, Any]
+    known: dict[str, Any]
+    typed: list[str]
+    groups: list[str]
 
 
 def compose(command: str, overrides: Sequence[str]) -> Any:
@@ -34,6 +56,21 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
         ValueError: an override that is not `key=value`, an unknown key or choice, or a value of
             another kind or beyond its range, see `grap_seq.settings`.
     """
+    found = composed(command, overrides)
+    missing = sorted(key for key, value in keys(found.values).items() if value == "???")
+    if missing:
+        raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
+    optional = {
+        key for key, value in found.known.items() if value is None and not _in(found.groups, key)
+    }
+    settings.check(found.values, found.defaults, found.typed, optional)
+    # What is written here is the user's own: his classes run. Those of a stored run do not.
+    classes.allow_in(found.values)
+    return plain(found.values)
+
+
+def composed(command: str, overrides: Sequence[str]) -> Composed:
+    """The same, neither complete nor checked but for the names; raises as `compose`."""
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
     from hydra.core.override_parser.types import Quote, QuotedString
@@ -41,7 +78,8 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = [_split(override) for override in overrides]
+    removed = [override[1:] for override in overrides if REMOVAL.fullmatch(override)]
+    given = [split(override) for override in overrides if not REMOVAL.fullmatch(override)]
     own = next((own_choices.folder_of(value) for key, value in given if key == "configs"), None)
     given = [(key, value) for key, value in given if key != "configs"]
     given = _spelled_out(given) if command == "pretrain" else given
@@ -63,22 +101,32 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
         for key, text in typed:
             _check_name(command, key, groups, known)
             value = _value(key, text)
-            for name in _keys(value, f"{key}.") if isinstance(value, dict) else ():
+            for name in keys(value, f"{key}.") if isinstance(value, dict) else ():
                 _check_name(command, name, groups, known)
             # Set here, not by Hydra: composing once more with them takes as long as the first time.
             OmegaConf.update(config, key, value, force_add=True)
+        for key in removed:
+            _remove(config, key)
         values: Any = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, RecursionError) as error:
         place = f" (with {', '.join(map(str, files.values()))})" if files else ""
         raise ValueError(f"{error}{place}") from error
-    missing = sorted(key for key, value in _keys(values).items() if value == "???")
-    if missing:
-        raise ValueError(f"{command} needs {', '.join(f'{key}=...' for key in missing)}")
-    optional = {key for key, value in known.items() if value is None and not _in(groups, key)}
-    settings.check(values, defaults, [key for key, _ in typed], optional)
-    # What is written here is the user's own: his classes run. Those of a stored run do not.
-    classes.allow_in(values)
-    return plain(values)
+    return Composed(values, defaults, known, [key for key, _ in typed], groups)
+
+
+def _remove(config: Any, key: str) -> None:
+    """Take an entry out of a mapping to which users add their own.
+
+    Raises:
+        ValueError: it is a setting.
+    """
+    from omegaconf import OmegaConf, open_dict
+
+    place, _, name = key.rpartition(".")
+    if not place or not settings.is_open(place):
+        raise ValueError(f"~{key}: a setting has a value; write {key}=... (null where it may be)")
+    with open_dict(config):
+        OmegaConf.select(config, place).pop(name, None)
 
 
 def plain(values: Mapping[str, Any]) -> Any:
@@ -99,7 +147,12 @@ def escaped(value: Any) -> Any:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
-def _split(override: str) -> tuple[str, str]:
+def split(override: str) -> tuple[str, str]:
+    """Key and value of `key=value`.
+
+    Raises:
+        ValueError: it is none.
+    """
     key, equals, value = override.partition("=")
     if override.startswith("-"):
         raise ValueError(f"{override}: no such option; `grap-seq --help` lists them")
@@ -114,9 +167,6 @@ def _value(key: str, text: str) -> Any:
     Raises:
         ValueError: several values, or text that is none.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
     kind = settings.kind_of(key)
     if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
         if kind in (kinds.PATH, kinds.FOLDER):
@@ -125,20 +175,32 @@ def _value(key: str, text: str) -> Any:
             # Libraries take `a:b` for an address, and once more `~a` for a home.
             text = os.path.abspath(text)
         return escaped(text)
+    found = parsed(key, text)
+    if found.is_sweep_override():
+        raise ValueError(
+            f"{key}={text}: give one value; quote text with a comma in it, {key}='a,b', and write"
+            f" lists as {key}=[a,b]"
+        )
+    return found.value()
+
+
+def parsed(key: str, text: str) -> Any:
+    """What Hydra reads in `key=text`, of which it may be several values: an `Override`.
+
+    Raises:
+        ValueError: Hydra cannot read it.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
     try:
-        parsed = OverridesParser.create().parse_override(f"{key}={text}")
+        return OverridesParser.create().parse_override(f"{key}={text}")
     except (HydraException, RecursionError) as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
             f"{key}={text}: {reason}; write lists as [a,b], pairs as {{a: 1}}, and quote text with"
             " other characters: 'a, b'"
         ) from error
-    if parsed.is_sweep_override():
-        raise ValueError(
-            f"{key}={text}: give one value; quote text with a comma in it, {key}='a,b', and write"
-            f" lists as {key}=[a,b]"
-        )
-    return parsed.value()
 
 
 def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> dict[str, str]:
@@ -166,7 +228,7 @@ def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -
 
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Every setting of a command with its default."""
-    known = _keys(defaults)
+    known = keys(defaults)
     places = [key.removesuffix("boosting") for key in known if key.endswith("boosting")]
     return (
         dict.fromkeys((place + name for place in places for name in settings.BOOSTING), 0) | known
@@ -235,7 +297,7 @@ def _spelled_out(given: list[tuple[str, str]]) -> list[tuple[str, str]]:
     for name in names:
         if name not in known:
             raise ValueError(f"experiment={name}: {nearest(name, list(known))}")
-    meant = [_split(override) for name in names for override in known[name]]
+    meant = [split(override) for name in names for override in known[name]]
     return meant + [(key, value) for key, value in given if key != "experiment"]
 
 
@@ -245,13 +307,13 @@ def _groups_of(command: str) -> list[str]:
     return [next(iter(entry)) for entry in defaults if isinstance(entry, dict)]
 
 
-def _keys(config: Any, prefix: str = "") -> dict[str, Any]:
+def keys(config: Any, prefix: str = "") -> dict[str, Any]:
     """Every dotted key of a config with its value."""
     found: dict[str, Any] = {}
     for key, value in config.items():
         found[f"{prefix}{key}"] = value
         if isinstance(value, dict):
-            found |= _keys(value, f"{prefix}{key}.")
+            found |= keys(value, f"{prefix}{key}.")
     return found
 
 

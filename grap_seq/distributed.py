@@ -6,6 +6,7 @@ must therefore have that loss as its mean over processes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -81,16 +82,18 @@ def summed(values: Tensor) -> Tensor:
     return total
 
 
-def gathered(rows: Tensor) -> Tensor:
+def gathered(rows: Tensor, counts: Sequence[int]) -> Tensor:
     """Rows (R, ...) of all processes in the order of their ranks; differentiable.
 
-    Processes may have different numbers of rows, also none.
+    Args:
+        rows: of this process.
+        counts: how many every process has, which may be none. Processes know that of each other:
+            asking would make the host wait for the device.
     """
     if world_size() == 1:
         return rows
-    counts = torch.zeros(world_size(), dtype=torch.int64, device=rows.device)
     rank = dist.get_rank()
-    counts[rank] = len(rows)
-    known = summed(counts).tolist()
+    assert len(counts) == world_size()
+    assert counts[rank] == len(rows)
     behind = [0, 0] * (rows.dim() - 1)
-    return summed(F.pad(rows, (*behind, sum(known[:rank]), sum(known[rank + 1 :]))))
+    return summed(F.pad(rows, (*behind, sum(counts[:rank]), sum(counts[rank + 1 :]))))

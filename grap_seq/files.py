@@ -57,7 +57,7 @@ def file_name(text: str) -> str:
     What a file name cannot hold is written as in an address, and so is a dot at the beginning:
     ".." is a folder that exists. A long text is cut and told apart by its SHA-256.
     """
-    name = quote(text, safe=" ", errors="surrogateescape")
+    name = quote(text, safe=" =,", errors="surrogateescape")
     if name.startswith("."):
         name = f"%2E{name[1:]}"
     if len(name) <= LONGEST:

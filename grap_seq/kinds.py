@@ -61,7 +61,7 @@ class Kind:
 def whole(low: int = 0, high: int = LARGEST) -> Kind:
     """Whole numbers in [low, high]."""
     return Kind(
-        f"a whole number from {low} to {high}",
+        f"a whole number from {low} {_up_to(high, LARGEST)}",
         lambda value: type(value) is int and low <= value <= high,
     )
 
@@ -72,7 +72,9 @@ def number(
     """Numbers in [low, high], without `low` where they are above it, and `high` likewise."""
     first, last = "above " if above else "", "below " if below else ""
     return Kind(
-        f"a number from {first}{low:g} to {last}{high:g}",
+        "a number"
+        if low == -HUGE and high == HUGE
+        else f"a number from {first}{low:g} {_up_to(high, HUGE, last)}",
         lambda value: (
             type(value) in (int, float)
             # No comparison holds for NaN.
@@ -81,6 +83,11 @@ def number(
             and not (below and value == high)
         ),
     )
+
+
+def _up_to(high: float, none: float, below: str = "") -> str:
+    """End of a range; that of numbers as large as they can be is not said."""
+    return "up" if high == none else f"to {below}{high if isinstance(high, int) else f'{high:g}'}"
 
 
 def choice(*words: str) -> Kind:

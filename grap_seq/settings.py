@@ -52,6 +52,11 @@ WEIGHTS = Kind(
     as_typed=r"(?!\{).*",
 )
 TRACKER = choice(*trackers.NAMES)
+RUNS = Kind(
+    "a list of run folders such as [runs/a,runs/b], or a pattern such as 'runs/*'",
+    lambda value: TEXT.accepts(value) or each(TEXT).accepts(value),
+    as_typed=r"(?!\[).*",
+)
 LOSS = Kind(
     "the class of a loss such as {class: mine.EventsSoFar}",
     lambda value: isinstance(value, Mapping) and TEXT.accepts(value.get("class")),
@@ -79,6 +84,7 @@ KINDS: dict[str, Kind] = {
     # Files and folders.
     **dict.fromkeys(("source", "spec"), PATH),
     **dict.fromkeys(("output", "run", "prepared", "like"), FOLDER),
+    "runs": RUNS,
     # Names.
     **dict.fromkeys(("name", "recipe", "class", "label", "method"), TEXT),
     "labels.name": TEXT.or_null(),
@@ -89,6 +95,7 @@ KINDS: dict[str, Kind] = {
         lambda value: TEXT.accepts(value) or number().accepts(value),
     ),
     "engine": choice("duckdb", "spark"),
+    "format": choice("onnx", "torch_export"),
     "spark.*": ANYTHING,
     "shards": whole(1, 1_000_000),
     "shard": whole(0, 999_999),
@@ -210,7 +217,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
     "methods": each(TEXT).or_null(),
     "budget": choice(*BUDGETS),
-    "data": FOLDER,
+    **dict.fromkeys(("data", "beside"), FOLDER),
     "trials": whole(1, 100_000),
     "sampler": choice("tpe", "random"),
     "learning_rate": SWITCH,

@@ -6,11 +6,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from grap_seq import config, resources
+from grap_seq import config
 
 OPTIONS = """\
 options, anywhere:
-  --help                 settings of a command and their defaults
+  --help                 settings of a command, with defaults, kinds and a line on each; of other
+                         choices with them: grap-seq pretrain encoder=transformer --help
+  --cfg job              print the config that a command would run with, and do nothing
+  -sc install=SHELL      print what makes bash, zsh or fish complete commands and settings
   -q, --quiet            print errors and the last line only
   -v, --verbose          print more, as log.txt in the run folder has it
   --debug                show the traceback of an error
@@ -19,9 +22,11 @@ options, anywhere:
 
 Paths and names are taken as they are typed, for the shell in quotes where they have spaces:
 'source=my file (1).csv'. Other values: seed=1, epochs=auto, threads=null, within=[train,val],
-lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and commands with choices
-configs=FOLDER with choices of your own. Exit codes: 0, 2 for a mistake that the message says how to
-mend, 1 for an error of grap_seq, 130 and 143 after SIGINT and SIGTERM."""
+lora={rank: 8}. prepare takes --suggest, pretrain experiment=NAME, and -m for several runs: seed=0,1
+weighting=grap,equal are four. +key=value is key=value, and ~key takes an entry out of a mapping,
+such as ~objective.losses.mine. Commands with choices take configs=FOLDER with choices of your own.
+Exit codes: 0, 2 for a mistake that the message says how to mend, 1 for an error of grap_seq, 130
+and 143 after SIGINT and SIGTERM."""
 
 
 def usage(commands: Mapping[str, object]) -> str:
@@ -31,13 +36,6 @@ def usage(commands: Mapping[str, object]) -> str:
     lines += ["", "choices:"]
     lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
     return "\n".join([*lines, "", OPTIONS])
-
-
-def usage_of(command: str) -> str:
-    """Help for a command: its settings with their defaults."""
-    name = "pretrain" if command == "demo" else command
-    settings = (resources.folder("configs") / f"{name}.yaml").read_text("utf-8")
-    return f"usage: grap-seq {command} key=value ...\n\n{settings}\n{OPTIONS}"
 
 
 def next_command(command: str, **settings: Any) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,6 +15,7 @@ from grap_seq.layout import Layout
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.objectives.means import means
 from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeHead
 from grap_seq.objectives.targets import draw
 from grap_seq.schema import Field, Label
@@ -31,7 +31,9 @@ def mine(values: Tensor, sizes: tuple[int, int], rank: int, world: int) -> Tenso
     return values if world == 1 else torch.split(values, list(sizes))[rank]
 
 
-def learn(module: nn.Module, loss: Tensor, inputs: Tensor, rank: int, world: int) -> Found:
+def learn(
+    module: nn.Module, loss: Tensor, inputs: Tensor, sizes: tuple[int, int], world: int
+) -> Found:
     """The loss, its gradients, and the module afterwards, as DDP would leave them: means."""
     torch.autograd.backward(loss)
     assert inputs.grad is not None
@@ -40,7 +42,7 @@ def learn(module: nn.Module, loss: Tensor, inputs: Tensor, rank: int, world: int
         assert parameter.grad is not None, name
         values[f"grad/{name}"] = parameter.grad
     found = {name: summed(value) / world for name, value in values.items()}
-    found["grad/inputs"] = gathered(inputs.grad) / world
+    found["grad/inputs"] = gathered(inputs.grad, sizes) / world
     return found | {f"state/{name}": value.clone() for name, value in module.state_dict().items()}
 
 
@@ -56,7 +58,7 @@ def batch_norm(sizes: tuple[int, int], rank: int, world: int) -> Found:
     output = norm(inputs)
     # A sum over the whole batch, of which each process has its rows.
     loss = (output * mine(factors, sizes, rank, world)).square().sum() * world
-    return {"output": gathered(output.detach())} | learn(norm, loss, inputs, rank, world)
+    return {"output": gathered(output.detach(), sizes)} | learn(norm, loss, inputs, sizes, world)
 
 
 def known_values(sizes: tuple[int, int], rank: int, world: int) -> Found:
@@ -69,7 +71,7 @@ def known_values(sizes: tuple[int, int], rank: int, world: int) -> Found:
     inputs = mine(rows, sizes, rank, world).clone().requires_grad_()
     output = norm(inputs, mine(missing, sizes, rank, world))
     loss = (output * mine(factors, sizes, rank, world)).square().sum() * world
-    return {"output": gathered(output.detach())} | learn(norm, loss, inputs, rank, world)
+    return {"output": gathered(output.detach(), sizes)} | learn(norm, loss, inputs, sizes, world)
 
 
 def coles(sizes: tuple[int, int], rank: int, world: int, reduction: Any) -> Found:
@@ -77,8 +79,9 @@ def coles(sizes: tuple[int, int], rank: int, world: int, reduction: Any) -> Foun
     head = ColesHead(4, size=3, margin=1.5, negatives=2, reduction=reduction)
     rows, owners = torch.randn(sum(sizes), 4), torch.tensor([4, 4, 2, 2, 4, 7, 7])
     inputs = mine(rows, sizes, rank, world).clone().requires_grad_()
-    loss = head(inputs, mine(owners, sizes, rank, world)).loss
-    return learn(head, loss, inputs, rank, world)
+    known = [mine(owners, sizes, other, world).numpy() for other in range(world)]
+    loss = head(inputs, mine(owners, sizes, rank, world), known).loss
+    return learn(head, loss, inputs, sizes, world)
 
 
 def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Found:
@@ -103,7 +106,7 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
     inputs = mine(hidden, sizes, rank, world).clone().requires_grad_()
     layout = Layout([4] * len(inputs))
     if name == "downstream":
-        loss = heads[name](inputs.flatten(0, 1), labels[layout.row]).loss
+        found = heads[name](inputs.flatten(0, 1), labels[layout.row])
     else:
         has_next = torch.ones(4 * len(inputs), dtype=torch.bool)
         has_next[layout.ends] = False
@@ -114,13 +117,13 @@ def next_events(name: str, sizes: tuple[int, int], rank: int, world: int) -> Fou
             time_gaps(times.flatten(), layout),
             owners=layout.starts,
             views=torch.arange(len(inputs)),
-            views_each=np.ones(len(inputs), np.int64),
+            view_owners=(layout.starts.numpy(),),
             has_next=has_next,
             predicted=3 * len(inputs),
             labels=labels,
         )
-        loss = heads[name](inputs.flatten(0, 1), batch, draw(batch, ["next"])["next"]).loss
-    return learn(heads[name], loss, inputs, rank, world)
+        found = heads[name](inputs.flatten(0, 1), batch, draw(batch, ["next"])["next"])
+    return learn(heads[name], means(found)[0].loss, inputs, sizes, world)
 
 
 def everything(rank: int, world: int) -> dict[str, Found]:

@@ -65,7 +65,7 @@ def collate(sequences: Sequences, crops: List[Crop], max_padding: float = MAX_PA
         gaps=time_gaps(times, layout),
         owners=torch.from_numpy(owners),
         views=torch.from_numpy(views),
-        views_each=np.unique(owners[views], return_counts=True)[1],
+        view_owners=(owners[views],),
         has_next=has_next,
         predicted=int(has_next.sum()),
         labels=labels,

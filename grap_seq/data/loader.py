@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
+from dataclasses import replace
 from itertools import repeat
 from typing import Any
 
@@ -91,7 +92,8 @@ class EpochBatches(Dataset[Batch]):
     def __getitem__(self, step: int) -> Batch:
         if step >= len(self):
             raise IndexError(step)
-        return collate(self.sequences, self.crops(step), self.max_padding)
+        batch = collate(self.sequences, self.crops(step), self.max_padding)
+        return batch if self.world == 1 else replace(batch, view_owners=self._owners(step, batch))
 
     def crops(self, step: int) -> list[Crop]:
         """What a batch is made of; nothing is read for it."""
@@ -126,6 +128,15 @@ class EpochBatches(Dataset[Batch]):
         number = int(self.batches[step][owner])
         row = number if self.examples is None else int(self.examples.rows[number])
         return self.sequences.ids(row, row + 1)[0].as_py()
+
+    def _owners(self, step: int, batch: Batch) -> tuple[Lengths, ...]:
+        """Of every process's views: each sequence has as many as another."""
+        owners = np.arange(len(self.batches[step]))
+        parts = [owners[rank :: self.world] for rank in range(self.world)]
+        each = len(batch.views) // len(parts[self.rank])
+        found = tuple(np.repeat(part, each) for part in parts)
+        assert np.array_equal(found[self.rank], batch.view_owners[0])
+        return found
 
     def _crops(self, number: int, owner: int) -> list[Crop]:
         chosen = self.examples

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file
 from safetensors.torch import save as serialize
 
@@ -20,6 +22,7 @@ from grap_seq.device import device_of
 from grap_seq.evaluation.embed import (
     UNTRAINED,
     chunks,
+    embed_rows,
     embedding_file,
     embedding_tables,
     label_tables,
@@ -35,6 +38,7 @@ from grap_seq.schema import SPLITS, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
+    from grap_seq.prep.coder import Coder
     from grap_seq.prep.folder.state import State
 
 WEIGHTS = "model.safetensors"
@@ -157,13 +161,10 @@ class EmbeddingModel:
         Raises:
             ValueError: missing columns, null ids or times, no rows, or events after `until`.
         """
-        from grap_seq.prep.transform import encode
-
-        rows = encode(events, self._vocabulary(), until)
-        sequences = Sequences.from_table(self.schema, rows)
-        tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-        return frame.drop(columns="label").set_index(self.schema.id)
+        sequences = Sequences.from_table(self.schema, self._coder.encode(events, until))
+        rows = np.arange(len(sequences))
+        vectors = embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
+        return self._frame(sequences, vectors, self._names)
 
     def embed_folder(
         self,
@@ -264,6 +265,23 @@ class EmbeddingModel:
         """What all shards have to share."""
         origin = Origin(self.description["weights"], data).to_dict()
         return {**origin, "eval_length": self.eval_length, "batch_events": batch_events}
+
+    @cached_property
+    def _coder(self) -> Coder:
+        from grap_seq.prep.coder import Coder
+
+        return Coder(self._vocabulary())
+
+    @cached_property
+    def _names(self) -> pd.Index[str]:
+        return pd.Index([f"emb_{i:04d}" for i in range(self.model.embedding_size)])
+
+    def _frame(
+        self, sequences: Sequences, values: NDArray[Any], names: pd.Index[str]
+    ) -> pd.DataFrame:
+        """Values (rows, columns) of all sequences by their ids."""
+        ids = sequences.ids(0, len(sequences)).to_pandas()
+        return pd.DataFrame(values, pd.Index(ids, name=self.schema.id), names)
 
     def _vocabulary(self) -> State:
         """What codes events for the model, which model.json knows by its hash."""

@@ -25,6 +25,15 @@ class Method:
     base: str | None = None
     published: str | None = None
 
+    @property
+    def weighting(self) -> str:
+        """Name of its weighting; that of the run it goes out from, where it fine-tunes one."""
+        if self.base is not None:
+            return METHODS[self.base].weighting
+        words = dict(word.split("=", 1) for word in self.settings)
+        # Those modes have a weighting of their own, of the same name.
+        return words.get("weighting") or words["mode"]
+
 
 # By name: settings are read before anything slow is imported.
 RANDOM = "grap_seq.objectives.noise.RandomTargets"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grap_seq import config as configs
+from grap_seq.experiments.job import Job
 from grap_seq.experiments.methods import METHODS, method
 from grap_seq.experiments.tables import BUDGETS, TABLES
 
@@ -101,6 +102,20 @@ class Experiment:
         digest = hashlib.sha256(told.encode()).hexdigest()[:8]
         return f"{self.dataset}_{self.encoder}_{self.method}_{self.seed}_{digest}"
 
+    def job(self, data: Path, threads: int) -> Job:
+        """What is done; `data` is the folder of prepared folders."""
+        base = None if self.base is None else self.base.job(data, threads)
+        return Job(
+            name=self.name,
+            title=self.title,
+            alike=f"{self.dataset}, {self.encoder}",
+            settings=tuple(self.training) if base is None else (f"seed={self.seed}",),
+            prepared=data / self.dataset if base is None else None,
+            threads=threads,
+            evaluation=tuple(self.evaluation),
+            base=base,
+        )
+
 
 def plan(
     table: str,
@@ -178,13 +193,12 @@ def check_free(settings: Sequence[str], method: Sequence[str]) -> None:
             raise ValueError(f"with.{name}: the runs set it themselves; leave it out")
 
 
-def check_prepared(datasets: Iterable[str], data: Path) -> None:
-    """Raise FileNotFoundError for a dataset that is not prepared; it says how to prepare it."""
-    for dataset in dict.fromkeys(datasets):
-        if not (data / dataset / "manifest.json").is_file():
-            source = "" if dataset == "flights" else " source=..."
-            raise FileNotFoundError(
-                f"{data / dataset} is not a prepared folder; make it with `grap-seq prepare "
-                f"dataset={dataset}{source} output={data / dataset}`, or name the folder that "
-                "holds it with data="
-            )
+def check_prepared(dataset: str, folder: Path) -> None:
+    """Raise FileNotFoundError for a folder that is not prepared; it says how to prepare it."""
+    if not (folder / "manifest.json").is_file():
+        source = "" if dataset == "flights" else " source=..."
+        raise FileNotFoundError(
+            f"{folder} is not a prepared folder; make it with `grap-seq prepare "
+            f"dataset={dataset}{source} output={folder}`, or name the folder that holds it with "
+            "data= (of -m: prepared=)"
+        )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import mean
 from typing import Any
 
 from rich.table import Table
 
 from grap_seq.experiments.cost import cost_sheet, costs
+from grap_seq.experiments.estimate import as_time, expected
+from grap_seq.experiments.job import Job
+from grap_seq.experiments.pictures import pictures
 from grap_seq.experiments.plan import (
     Experiment,
     check_prepared,
@@ -17,13 +20,12 @@ from grap_seq.experiments.plan import (
     plan,
     with_bases,
 )
-from grap_seq.experiments.runs import LOG, Outcome, outcome
+from grap_seq.experiments.runs import outcome
 from grap_seq.experiments.score_sheet import numbers, score_sheet, weight_sheet
 from grap_seq.experiments.scores import cells, raw
 from grap_seq.experiments.workers import run_grid
 from grap_seq.experiments.write import write
 from grap_seq.files import atomic_write
-from grap_seq.terminal import say
 
 TITLES = {
     "1": "Table 1: methods",
@@ -47,7 +49,7 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         command: what it was called with, for the top of the table.
 
     Returns:
-        What was written: the table three times, and the scores of every run.
+        What was written: pictures, the table three times, and the scores of every run.
 
     Raises:
         FileNotFoundError: a dataset is not prepared.
@@ -55,16 +57,10 @@ def reproduce(settings: Any, command: str) -> list[Path]:
     """
     table, output, data = str(settings.table), Path(settings.output), Path(settings.data)
     experiments = planned(settings)
-    check_prepared((experiment.dataset for experiment in experiments), data)
-    found = run_grid(
-        with_bases(experiments),
-        output / "runs",
-        data,
-        workers=settings.workers,
-        threads=settings.threads,
-    )
-    _say_failures(found, output / "runs")
-    asked = {experiment: found[experiment] for experiment in experiments}
+    for dataset in dict.fromkeys(experiment.dataset for experiment in experiments):
+        check_prepared(dataset, data / dataset)
+    found = run_grid(jobs(experiments, settings), output / "runs", settings.workers)
+    asked = {one: found[one.job(data, settings.threads)] for one in experiments}
     if all(one.state == "failed" for one in asked.values()):
         raise ValueError("every run has failed, see above; mend the cause, delete their folders")
     frame = raw(asked)
@@ -78,7 +74,8 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         scored = cells(frame, table)
         weights = weight_sheet(frame, WEIGHED[table]) if table in WEIGHED else None
         sheets, values = [score_sheet(scored), *filter(None, [weights])], numbers(scored)
-    return [*write(output, f"table_{table}", TITLES[table], command, sheets, values), path]
+    drawn = pictures(frame, table, output / "runs")
+    return [*write(output, f"table_{table}", TITLES[table], command, sheets, values, drawn), path]
 
 
 def planned(settings: Any) -> list[Experiment]:
@@ -96,37 +93,23 @@ def planned(settings: Any) -> list[Experiment]:
     return experiments
 
 
+def jobs(experiments: Sequence[Experiment], settings: Any) -> list[Job]:
+    """What is to be done, each run behind the one that it fine-tunes."""
+    data, threads = Path(settings.data), settings.threads
+    return [experiment.job(data, threads) for experiment in with_bases(experiments)]
+
+
 def listed(settings: Any) -> Table:
-    """The runs of a table, their state, and how long those that are left should take.
-
-    A run's time is the mean of finished ones of its dataset and encoder.
-    """
+    """The runs of a table, their state, and how long those that are left should take."""
     runs = Path(settings.output) / "runs"
-    experiments = with_bases(planned(settings))
-    states = {experiment: outcome(runs / experiment.name) for experiment in experiments}
-    times: dict[tuple[str, str], list[float]] = {}
-    for experiment, found in states.items():
-        if found is not None and found.seconds is not None:
-            times.setdefault((experiment.dataset, experiment.encoder), []).append(found.seconds)
-    table = Table("run", "state", "seconds", "folder")
-    left, unknown = 0.0, 0
-    for experiment, found in states.items():
-        known = times.get((experiment.dataset, experiment.encoder))
-        expected = mean(known) if known else None
-        if found is None or found.state == "begun":
-            left, unknown = left + (expected or 0.0), unknown + (expected is None)
-        shown = "" if expected is None else f"{expected:.0f}"
+    known = {job: outcome(runs / job.name) for job in jobs(planned(settings), settings)}
+    left = expected(known, runs)
+    table = Table("run", "state", "time", "measured on", "folder")
+    for job, found in known.items():
+        seconds, source = left.runs.get(job) or (None if found is None else found.seconds, "")
         state = "to do" if found is None else found.state
-        table.add_row(experiment.title, state, shown, experiment.name)
-    rest = f", and {unknown} of unknown length" if unknown else ""
-    workers = max(1, settings.workers)
-    table.caption = f"{left / workers / 3600:.1f} h left with {workers} at work{rest}"
+        table.add_row(
+            job.title, state, "" if seconds is None else as_time(seconds), source, job.name
+        )
+    table.caption = f"{left.text(settings.workers)} with {settings.workers} at work"
     return table
-
-
-def _say_failures(found: dict[Experiment, Outcome], runs: Path) -> None:
-    for experiment, one in found.items():
-        if one.state == "failed":
-            folder = runs / experiment.name
-            again = f"see {folder / LOG}, and delete {folder} to try again"
-            say(f"{experiment.title} failed: {one.error} ({again})")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import subprocess
 import time
 import traceback
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from grap_seq import cli, lock
-from grap_seq.experiments.plan import Experiment
+from grap_seq.experiments.job import Job
 from grap_seq.files import write_json
 from grap_seq.weighting.fixed import medians
 
@@ -25,6 +24,8 @@ OUTCOME, LOG, TRAINED = "outcome.json", "log.txt", "run"
 # How often a run may take its process with it before it counts as failed.
 ATTEMPTS = 2
 PACKAGES = ("grap-seq", "torch", "pytorch-lifestream", "lightning", "lightgbm", "numpy")
+# What is no fault of a run: it stops the grid, which goes on when there is space again.
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,11 @@ class Outcome:
         attempts: how often it was begun.
         error: why it failed.
         seconds: of wall time of all stages, in the last attempt.
-        result: content of evaluation.json.
+        result: content of evaluation.json, where the run is evaluated.
         cost: of training, see `_cost`.
         weights: median weight of every loss, where losses were weighed.
         made_by: versions of packages, and the commit where there is one.
+        begun_by: the same of an earlier attempt, where they were others.
         settings: what the run was told.
     """
 
@@ -51,6 +53,7 @@ class Outcome:
     cost: dict[str, float] | None = None
     weights: dict[str, float] | None = None
     made_by: dict[str, str] | None = None
+    begun_by: dict[str, str] | None = None
     settings: list[str] | None = None
 
 
@@ -80,18 +83,20 @@ def _git(*words: str) -> str | None:
     return asked.stdout.strip() if asked.returncode == 0 else None
 
 
-def do(experiment: Experiment, root: Path, data: Path, threads: int) -> Outcome | None:
-    """Train, embed and evaluate, as far as it is not done yet.
+def do(job: Job, root: Path) -> Outcome | None:
+    """Train, and embed and evaluate where that is asked for, as far as it is not done yet.
 
     Args:
+        job: the run.
         root: folder of all runs.
-        data: folder of prepared folders.
-        threads: of this run; 1 makes it bit-reproducible.
 
     Returns:
         What came of it; None where another process works on it.
+
+    Raises:
+        OSError: the disk is full.
     """
-    folder = root / experiment.name
+    folder = root / job.name
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         try:
@@ -102,82 +107,77 @@ def do(experiment: Experiment, root: Path, data: Path, threads: int) -> Outcome 
         before = outcome(folder)
         if before is not None and before.state != "begun":
             return before
-        attempts = 1 + (0 if before is None else before.attempts)
+        attempts, by = 1 + (0 if before is None else before.attempts), made_by()
+        earlier = None if before is None else before.begun_by or before.made_by
+        begun = Outcome("begun", attempts, made_by=by, begun_by=earlier if earlier != by else None)
         if attempts > ATTEMPTS:
-            found = Outcome("failed", attempts - 1, error="its process was killed each time")
+            error = "its process was killed each time"
+            found = replace(begun, state="failed", attempts=attempts - 1, error=error)
         else:
-            write_json(folder / OUTCOME, asdict(Outcome("begun", attempts)))
-            found = _tried(experiment, root, data, threads, attempts)
+            write_json(folder / OUTCOME, asdict(begun))
+            try:
+                found = _tried(job, root, begun)
+            except BaseException:
+                # Nobody killed it: it stops because of what happened elsewhere.
+                with contextlib.suppress(OSError):
+                    write_json(folder / OUTCOME, asdict(replace(begun, attempts=attempts - 1)))
+                raise
         write_json(folder / OUTCOME, asdict(found))
         return found
 
 
-def _tried(experiment: Experiment, root: Path, data: Path, threads: int, attempts: int) -> Outcome:
-    folder, base = root / experiment.name, experiment.base
-    if base is None:
-        train = partial(_pretrain, experiment.training, data / experiment.dataset)
-    else:
-        train = partial(_finetune, root / base.name / TRAINED, experiment.seed)
-    found = _recorded(folder, train, experiment.evaluation, threads)
-    return replace(found, attempts=attempts, settings=experiment.training)
-
-
-def trained_and_scored(
-    folder: Path, training: list[str], prepared: Path, evaluation: list[str], threads: int
-) -> Outcome:
-    """Pretrain with some settings, embed and evaluate in a folder; an error is an outcome."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = _recorded(folder, partial(_pretrain, training, prepared), evaluation, threads)
-    return replace(found, settings=training)
-
-
-def _recorded(
-    folder: Path, train: Callable[[Path, int], None], evaluation: list[str], threads: int
-) -> Outcome:
+def _tried(job: Job, root: Path, begun: Outcome) -> Outcome:
     """What comes of a run, whose words go to a log."""
-    start = time.perf_counter()
-    with (folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
+    begun, start = replace(begun, settings=list(job.settings)), time.perf_counter()
+    path = root / job.name / LOG
+    with path.open("a", encoding="utf-8") as log, contextlib.redirect_stdout(log):
         try:
-            result, cost, weights = _stages(folder / TRAINED, train, evaluation, threads)
+            result, cost, weights = _stages(job, root)
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             traceback.print_exc(file=log)
-            said = f"{type(error).__name__}: {error}"
-            return Outcome("failed", 1, error=said, made_by=made_by())
+            return replace(begun, state="failed", error=f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
-    return Outcome("done", 1, None, seconds, result, cost, weights, made_by())
-
-
-def _pretrain(training: list[str], prepared: Path, run: Path, threads: int) -> None:
-    ours = ["resume=true", f"trainer.threads={threads}"]
-    cli.pretrain([*training, f"prepared={prepared}", f"run={run}", *ours])
-
-
-def _finetune(base: Path, seed: int, run: Path, threads: int) -> None:
-    ours = ["resume=true", f"trainer.threads={threads}"]
-    cli.finetune([f"run={base}", f"output={run}", f"seed={seed}", *ours])
+    return replace(begun, state="done", seconds=seconds, result=result, cost=cost, weights=weights)
 
 
 def _stages(
-    run: Path, train: Callable[[Path, int], None], evaluation: list[str], threads: int
-) -> tuple[dict[str, Any], dict[str, float], dict[str, float] | None]:
+    job: Job, root: Path
+) -> tuple[dict[str, Any] | None, dict[str, float], dict[str, float] | None]:
     """Content of evaluation.json, what training cost, and the losses' weights."""
-    started = time.perf_counter()
+    run, started = root / job.name / TRAINED, time.perf_counter()
     if not (run / "model.safetensors").is_file():
-        train(run, threads)
+        _train(job, root, run)
     cost = _cost(run, time.perf_counter() - started)
+    weights = medians(run) if (run / "weights.parquet").is_file() else None
+    if job.evaluation is None:
+        return None, cost, weights
     if not (run / "embeddings" / "train.parquet").is_file():
-        cli.embed([f"run={run}", f"threads={threads}"])
-    cli.evaluate([f"run={run}", f"threads={threads}", *evaluation])
-    result = json.loads((run / "evaluation.json").read_text("utf-8"))
-    return result, cost, medians(run) if (run / "weights.parquet").is_file() else None
+        cli.embed([f"run={run}", f"threads={job.threads}"])
+    cli.evaluate([f"run={run}", f"threads={job.threads}", *job.evaluation])
+    return json.loads((run / "evaluation.json").read_text("utf-8")), cost, weights
+
+
+def _train(job: Job, root: Path, run: Path) -> None:
+    settings = [*job.settings, "resume=true", f"trainer.threads={job.threads}"]
+    if job.prepared is not None:
+        settings.append(f"prepared={job.prepared}")
+    if job.base is None:
+        cli.pretrain([*settings, f"run={run}"])
+    else:
+        cli.finetune([*settings, f"run={root / job.base.name / TRAINED}", f"output={run}"])
 
 
 def _cost(run: Path, seconds: float) -> dict[str, float]:
-    """Of training: wall seconds, also of the epochs alone, epochs and optimiser steps."""
+    """Of training: wall seconds, also of the epochs alone, epochs, optimiser steps, peak MiB."""
     metrics = pd.read_csv(run / "metrics.csv")
+    # A run that was trained before memory was measured has none.
+    memory = metrics.get("peak_memory_mib", pd.Series([float("nan")]))
     return {
         "seconds": seconds,
         "epochs": float(len(metrics)),
         "epoch_seconds": float(metrics["seconds"].sum()),
         "steps": float(metrics["step"].iloc[-1]),
+        "peak_memory_mib": float(memory.max()),
     }

@@ -35,7 +35,8 @@ class Cell:
         best: whether its mean is the best of its column.
         tied: whether it cannot be told from the best, by a paired t test over seeds at 5 %; None:
             there are fewer than two seeds.
-        mixed: whether its runs come from several versions of the code or of its packages.
+        mixed: whether its runs come from several versions of the code or of its packages, or one
+            of them was begun by one and ended by another.
         paper: mean and deviation in the paper, on the scale of `scores`.
     """
 
@@ -77,6 +78,7 @@ def raw(outcomes: Mapping[Experiment, Outcome]) -> pd.DataFrame:
             "metric": None if found.result is None else found.result["metric"],
             "settings": json.dumps(found.settings),
             "made_by": json.dumps(found.made_by, sort_keys=True),
+            "begun_by": found.begun_by and json.dumps(found.begun_by, sort_keys=True),
         }
         for name in FEATURES:
             result = found.result or {"test": {}, "validation": {}}
@@ -107,7 +109,7 @@ def cells(frame: pd.DataFrame, table: str) -> list[Cell]:
         best = max(means, key=lambda method: means[method]) if means else None
         for method, rows in column.groupby("method", sort=False):
             name = str(method)
-            mine = scores.get(name, {})
+            mine, ended = scores.get(name, {}), rows[rows["state"] == "done"]
             found.append(
                 Cell(
                     dataset=str(dataset),
@@ -118,7 +120,7 @@ def cells(frame: pd.DataFrame, table: str) -> list[Cell]:
                     failed=tuple(rows.loc[rows["state"] == "failed", "seed"]),
                     best=name == best,
                     tied=None if best is None else tied(mine, scores[best]),
-                    mixed=rows.loc[rows["state"] == "done", "made_by"].nunique() > 1,
+                    mixed=pd.concat([ended["made_by"], ended["begun_by"]]).nunique() > 1,
                     paper=published(table, str(encoder), name, str(dataset)),
                 )
             )

@@ -6,18 +6,22 @@ are not pruned: weights change what a loss means, and the score that decides exi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from grap_seq import config as configs
+from grap_seq.experiments.job import Job
+from grap_seq.experiments.pictures import Picture
 from grap_seq.experiments.plan import check_free, check_prepared, evaluation, flat, training
-from grap_seq.experiments.runs import trained_and_scored
+from grap_seq.experiments.runs import do
+from grap_seq.experiments.search_picture import Scored, draw_search, without_search
 from grap_seq.experiments.workers import beside
 from grap_seq.files import write_json
 from grap_seq.objectives.composite import loss_names
+from grap_seq.report.verdict import METRIC_NAMES
 from grap_seq.schema import Schema
 from grap_seq.terminal import say
 
@@ -28,7 +32,7 @@ RATES = (0.1, 10.0)
 
 
 def tune(settings: Any) -> dict[str, Any]:
-    """Search, and write what was found to tuned.json.
+    """Search, and write what was found to tuned.json, and a picture: search_*.svg and .png.
 
     Args:
         settings: of `configs/tune.yaml`.
@@ -40,24 +44,30 @@ def tune(settings: Any) -> dict[str, Any]:
 
     Raises:
         ValueError: optuna is missing, no trial succeeded, or the folder has a search with other
-            settings.
+            settings, or `beside` no run of GraP with these.
         FileNotFoundError: the dataset is not prepared.
     """
     if find_spec("optuna") is None:
         raise ValueError("tune needs Optuna; run `pip install 'grap-seq[tune]'`")
     output = Path(settings.output)
     check_free(flat(settings["with"]), ["weighting=fixed"])
-    check_prepared([settings.dataset.name], Path(settings.data))
+    check_prepared(settings.dataset.name, Path(settings.data) / settings.dataset.name)
     output.mkdir(parents=True, exist_ok=True)
     study = _study(output, settings, 0)
     _check_same(study, settings)
     if not study.trials:
         more = ["lr factor"] if settings.learning_rate else []
         study.enqueue_trial(dict.fromkeys([*_names(settings), *more], 1.0))
+    # What stands beside the search has to be there before it begins.
+    compared: list[Scored] = []
+    if settings.beside is not None:
+        compared = without_search(Path(settings.beside), _training(settings, ["weighting=grap"]))
     with beside(settings.workers - 1, _work, settings):
         _work(settings, 0)
-    found = _found(_study(output, settings, 0))
+    study = _study(output, settings, 0)
+    found = _found(study)
     write_json(output / TUNED, found)
+    _picture(study, compared, settings).write(output / "search")
     return found
 
 
@@ -141,13 +151,17 @@ def _work(settings: Any, worker: int) -> None:
             told.append(f"lr={given.lr * factor}")
         folder = Path(settings.output) / "runs" / f"{trial.number:04d}"
         chosen = _training(settings, told)
-        outcome = trained_and_scored(
-            folder,
-            chosen,
-            Path(settings.data) / settings.dataset.name,
-            evaluation(settings.budget),
-            settings.threads,
+        job = Job(
+            name=folder.name,
+            title=folder.name,
+            alike="",
+            settings=tuple(chosen),
+            prepared=Path(settings.data) / settings.dataset.name,
+            threads=settings.threads,
+            evaluation=tuple(evaluation(settings.budget)),
         )
+        outcome = do(job, folder.parent)
+        assert outcome is not None
         if outcome.result is None:
             say(f"Trial {trial.number} failed: {outcome.error}")
             raise RuntimeError(outcome.error)
@@ -165,6 +179,30 @@ def _work(settings: Any, worker: int) -> None:
     if len(study.get_trials(states=ended)) < settings.trials:
         enough = MaxTrialsCallback(settings.trials, states=ended)
         study.optimize(score, callbacks=[enough], catch=(RuntimeError,))
+
+
+def _picture(study: Any, compared: Sequence[Scored], settings: Any) -> Picture:
+    """Of what the search has reached by what it cost."""
+    from optuna.trial import TrialState
+
+    done = study.get_trials(states=(TrialState.COMPLETE,))
+    trials = [
+        Scored(
+            trial.value,
+            trial.user_attrs["test"],
+            trial.user_attrs["seconds"],
+            equal=set(trial.params.values()) == {1.0},
+        )
+        for trial in sorted(done, key=lambda trial: trial.datetime_complete)
+    ]
+    schema = Schema.load(Path(settings.data) / settings.dataset.name)
+    label = schema.label()
+    assert label is not None
+    return Picture(
+        f"{settings.dataset.name}_{settings.encoder.name}",
+        "Scores over compute.",
+        draw_search(trials, compared, METRIC_NAMES[label.metric]),
+    )
 
 
 def _found(study: Any) -> dict[str, Any]:

@@ -9,51 +9,43 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
-from grap_seq.experiments.plan import Experiment
-from grap_seq.experiments.runs import Outcome, do, outcome
-from grap_seq.terminal import progress
+from grap_seq.experiments.estimate import as_time, expected
+from grap_seq.experiments.job import Job
+from grap_seq.experiments.runs import LOG, Outcome, do, outcome
+from grap_seq.terminal import progress, say
 
 # Seconds between two looks at what others have done.
 PAUSE = 1.0
 
 
-def work(
-    experiments: Sequence[Experiment],
-    root: Path,
-    data: Path,
-    threads: int,
-    tell: Callable[[Experiment], None] | None = None,
-) -> None:
+def work(jobs: Sequence[Job], root: Path, tell: Callable[[Job], None] | None = None) -> None:
     """Do all runs that nobody else does, and wait for those that others do.
 
     Args:
-        experiments: each behind the run that it starts from.
+        jobs: each behind the run that it starts from.
         root: folder of all runs.
-        data: folder of prepared folders.
-        threads: of a run.
-        tell: called before each.
+        tell: called before each and after it.
     """
-    left = list(experiments)
+    left = [job for job in jobs if not ended(root, job)]
     while left:
         waiting = []
-        for experiment in left:
+        for job in left:
             if tell is not None:
-                tell(experiment)
-            base = experiment.base
-            if (base is not None and not ended(root, base)) or do(
-                experiment, root, data, threads
-            ) is None:
-                waiting.append(experiment)
+                tell(job)
+            if (job.base is not None and not ended(root, job.base)) or do(job, root) is None:
+                waiting.append(job)
+            elif tell is not None:
+                tell(job)
         if len(waiting) == len(left):
             time.sleep(PAUSE)
         left = waiting
 
 
-def ended(root: Path, experiment: Experiment) -> bool:
+def ended(root: Path, job: Job) -> bool:
     """Whether a run is done or has failed."""
-    found = outcome(root / experiment.name)
+    found = outcome(root / job.name)
     return found is not None and found.state != "begun"
 
 
@@ -81,36 +73,42 @@ def beside(count: int, target: Callable[..., None], *arguments: Any) -> Iterator
             process.join()
 
 
-def run_grid(
-    experiments: Sequence[Experiment], root: Path, data: Path, *, workers: int, threads: int
-) -> dict[Experiment, Outcome]:
-    """What came of every run, those that were done before among them.
+def run_grid(jobs: Sequence[Job], root: Path, workers: int) -> dict[Job, Outcome]:
+    """What came of every run, those that were done before among them; failed ones are listed.
 
     Args:
-        experiments: each behind the run that it starts from.
+        jobs: each behind the run that it starts from.
         root: folder of all runs.
-        data: folder of prepared folders.
         workers: processes; others that are given the same folder share the work.
-        threads: of a run.
+
+    Raises:
+        OSError: the disk is full.
     """
     root.mkdir(parents=True, exist_ok=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"))
-    grid = (experiments, root, data, threads)
-    with beside(workers - 1, _help, *grid), progress(*columns) as shown:
-        task = shown.add_task("runs", total=len(experiments))
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
+    with beside(workers - 1, _help, jobs, root), progress(*columns) as shown:
+        task = shown.add_task("runs", total=len(jobs), left="")
 
-        def tell(experiment: Experiment) -> None:
-            done = sum(ended(root, one) for one in experiments)
-            shown.update(task, description=experiment.title, completed=done)
+        def tell(job: Job) -> None:
+            known = {one: outcome(root / one.name) for one in jobs}
+            left = expected(known, root).text(workers)
+            done = sum(one is not None and one.state != "begun" for one in known.values())
+            shown.update(task, description=job.title, completed=done, left=left)
+            mine = known[job]
+            if mine is not None and mine.state != "begun":
+                took = "" if mine.seconds is None else f" after {as_time(mine.seconds)}"
+                say(f"{done} of {len(jobs)}: {job.title}, {mine.state}{took}; {left}.")
 
-        work(*grid, tell)
-        shown.update(task, description="runs", completed=len(experiments))
-    found = {experiment: outcome(root / experiment.name) for experiment in experiments}
-    return {experiment: one for experiment, one in found.items() if one is not None}
+        work(jobs, root, tell)
+    found = {job: one for job in jobs if (one := outcome(root / job.name)) is not None}
+    for job, one in found.items():
+        if one.state == "failed":
+            folder = root / job.name
+            again = f"see {folder / LOG}, and delete {folder} to try again"
+            say(f"{job.title} failed: {one.error} ({again})")
+    return found
 
 
-def _help(
-    experiments: Sequence[Experiment], root: Path, data: Path, threads: int, number: int
-) -> None:
+def _help(jobs: Sequence[Job], root: Path, number: int) -> None:
     del number
-    work(experiments, root, data, threads)
+    work(jobs, root)

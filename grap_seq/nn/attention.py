@@ -70,13 +70,20 @@ class CachedAttention:
         heads: A.
         past: keys and values of the earlier tokens.
         angles: rotary angles of the new tokens' times, shape (B, T, D / 2); None: none.
+        mask: what each new token sees, shape (B, T, S + T) bool; None: itself and those before it.
 
     Attributes:
         cache: keys and values of all tokens, after a call.
     """
 
-    def __init__(self, heads: int, past: Cache | None, angles: Tensor | None = None) -> None:
-        self.heads, self.cache, self.angles = heads, past, angles
+    def __init__(
+        self,
+        heads: int,
+        past: Cache | None,
+        angles: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> None:
+        self.heads, self.cache, self.angles, self.mask = heads, past, angles, mask
 
     def __call__(self, joint: Tensor) -> Tensor:
         """Attended values (B, T, H) of queries, keys and values side by side, (B, T, 3H)."""
@@ -87,8 +94,11 @@ class CachedAttention:
             key = torch.cat([self.cache[0], key], dim=2)
             value = torch.cat([self.cache[1], value], dim=2)
         self.cache = key, value
-        new, tokens = query.shape[2], key.shape[2]
-        mask = torch.ones(new, tokens, dtype=torch.bool, device=key.device).tril(tokens - new)
+        if self.mask is None:
+            new, tokens = query.shape[2], key.shape[2]
+            mask = torch.ones(new, tokens, dtype=torch.bool, device=key.device).tril(tokens - new)
+        else:
+            mask = self.mask[:, None]
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return attended.transpose(1, 2).flatten(2)
 

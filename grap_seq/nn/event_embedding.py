@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from grap_seq.batch import Batch
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.schema import Field
 
@@ -48,6 +47,16 @@ def _is_shape(value: Any) -> bool:
 def default_width(size: int) -> int:
     """Columns of a category table with `size` codes: 1.6 size^0.56, at most 64."""
     return int(min(64, round(1.6 * size**0.56)))
+
+
+class Events(Protocol):
+    """Fields (N,) by name and time gaps (N,), as a `Batch` has them."""
+
+    @property
+    def fields(self) -> dict[str, Tensor]: ...
+
+    @property
+    def gaps(self) -> Tensor: ...
 
 
 class EventEmbedding(nn.Module):
@@ -150,18 +159,18 @@ class EventEmbedding(nn.Module):
                 ]
             )
 
-    def forward(self, batch: Batch) -> Tensor:
+    def forward(self, batch: Events) -> Tensor:
         """Vectors of all events, shape (N, D)."""
         vectors: Tensor = self.block(self.columns(batch))
         return vectors
 
-    def columns(self, batch: Batch) -> Tensor:
+    def columns(self, batch: Events) -> Tensor:
         """What the block reads of all events, normalised, shape (N, C)."""
         columns = [
             table(batch.fields[name])
             for name, table in zip(self.categories, self.tables, strict=True)
         ]
-        gaps = batch.gaps.clamp(0, self.max_time_gap)
+        gaps = batch.gaps.clamp(0.0, self.max_time_gap)
         numbers = self.values(batch)
         missing = numbers.isnan()
         flags = missing.index_select(1, self.flagged).to(numbers.dtype)
@@ -182,7 +191,7 @@ class EventEmbedding(nn.Module):
             tables = self.table_norm(tables)
         return torch.cat([tables, numbers, flags], dim=1)
 
-    def values(self, batch: Batch) -> Tensor:
+    def values(self, batch: Events) -> Tensor:
         """Numerical fields inside their range, NaN where missing, shape (N, numbers)."""
         if not self.numbers:
             return batch.gaps.new_zeros(len(batch.gaps), 0)

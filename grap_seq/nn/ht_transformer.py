@@ -115,7 +115,7 @@ class HTTransformerEncoder(TransformerEncoder):
         if self.predict == "events":
             return Encoded(states, layout.ends)
         # Losses see of a history token what an embedding is made of.
-        extra = self._embedding([take(output, tokens.special) for output in outputs])
+        extra = self.summary([take(output, tokens.special) for output in outputs])
         return Encoded(states, tokens.ends, extra, tokens.special_row)
 
     def _after(self, layout: Layout, placement: Placement) -> Tensor:
@@ -127,7 +127,7 @@ class HTTransformerEncoder(TransformerEncoder):
             return self.positions[self.positions < lengths.max()]
         return draw_positions(lengths, self.frequency, placement)
 
-    def _embedding(self, outputs: list[Tensor]) -> Tensor:
+    def summary(self, outputs: list[Tensor]) -> Tensor:
         """From a history token's output of every layer, L times (B, H)."""
         used = outputs if self.embed_layers == "all" else outputs[-1:]
         return torch.stack(used).sum(0)

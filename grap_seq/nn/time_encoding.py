@@ -21,6 +21,7 @@ class TimeEncoding(nn.Module):
     """
 
     frequencies: Tensor  # (D / 2,) float64
+    turn: Tensor  # () float64
 
     def __init__(self, size: int, min_time_step: float, max_duration: float) -> None:
         super().__init__()
@@ -35,13 +36,16 @@ class TimeEncoding(nn.Module):
         ratio = 5 * max_duration / min_time_step
         frequencies = ratio**-shares / min_time_step
         self.register_buffer("frequencies", frequencies, persistent=False)
+        # A tensor: as a number it would be float32 in an exported model.
+        turn = torch.tensor(2 * torch.pi, dtype=torch.float64)
+        self.register_buffer("turn", turn, persistent=False)
 
     def angles(self, times: Tensor) -> Tensor:
         """Angles (..., D/2) of times (...) since the first event, float32.
 
         The product is taken in float64: a long time at the highest frequency is many turns.
         """
-        turns: Tensor = (times.double()[..., None] * self.frequencies.double()) % (2 * torch.pi)
+        turns: Tensor = (times.double()[..., None] * self.frequencies.double()) % self.turn.double()
         return turns.float()
 
     def forward(self, times: Tensor) -> Tensor:

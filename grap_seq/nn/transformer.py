@@ -126,7 +126,7 @@ class TransformerEncoder(Encoder):
         """
         tokens = Tokens.plain(layout) if self.end is None else Tokens.with_end(layout)
         outputs = self.run(vectors, times, tokens)
-        last = self._embedding([output[tokens.layout.ends] for output in outputs])
+        last = self.summary([output[tokens.layout.ends] for output in outputs])
         return take(outputs[-1], tokens.events), last
 
     def run(
@@ -148,13 +148,13 @@ class TransformerEncoder(Encoder):
         angles = self.time_encoding.angles(since) if self.rotary else None
         dropout = self.attention_dropout if self.training else 0.0
         attention = RowAttention(tokens.layout, self.heads, angles, history, dropout)
-        states, outputs = self._enter(states, since), []
+        states, outputs = self.enter(states, since), []
         for layer in self.layers:
             states = layer(states, attention)
             outputs.append(states)
         return outputs
 
-    def _enter(self, tokens: Tensor, since: Tensor) -> Tensor:
+    def enter(self, tokens: Tensor, since: Tensor) -> Tensor:
         """What the first layer sees of tokens (..., H) at times (...) since the first event."""
         if not self.rotary:
             tokens = tokens + self.time_encoding(since).to(tokens.dtype)
@@ -192,14 +192,14 @@ class TransformerEncoder(Encoder):
             # The end token's keys and values are not stored.
             token = self.end.to(states.dtype).expand(len(states), 1, -1)
             outputs, _ = self._continue(token, new.latest, list(caches))
-        return states, self._embedding([output[:, -1] for output in outputs]), new
+        return states, self.summary([output[:, -1] for output in outputs]), new
 
     def _continue(
         self, tokens: Tensor, since: Tensor, past: list[Cache | None]
     ) -> tuple[list[Tensor], list[Cache]]:
         """Outputs of every layer for new tokens, L times (B, T, H), and all keys and values."""
         angles = self.time_encoding.angles(since) if self.rotary else None
-        tokens, outputs, caches = self._enter(tokens, since), [], []
+        tokens, outputs, caches = self.enter(tokens, since), [], []
         for layer, earlier in zip(self.layers, past, strict=True):
             attention = CachedAttention(self.heads, earlier, angles)
             tokens = layer(tokens, attention)
@@ -208,6 +208,6 @@ class TransformerEncoder(Encoder):
             caches.append(attention.cache)
         return outputs, caches
 
-    def _embedding(self, outputs: list[Tensor]) -> Tensor:
+    def summary(self, outputs: list[Tensor]) -> Tensor:
         """From the outputs of every layer for one token, L times (B, H)."""
         return outputs[-1]

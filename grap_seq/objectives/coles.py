@@ -8,7 +8,8 @@ taken as negatives when a batch has fewer negatives than `negatives`.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,99 +23,94 @@ from grap_seq.objectives.means import Mean
 Reduction = Literal["mean", "sum"]
 
 
-def contrastive_loss(
-    embeddings: Tensor,
-    owners: Tensor,
-    margin: float = 0.5,
-    negatives: int = 5,
-    reduction: Reduction = "mean",
-    sizes: Lengths | None = None,
-) -> Mean:
+class ContrastiveLoss(nn.Module):
     """d^2 over all pairs of one owner plus max(0, margin - d)^2 over each row's nearest others.
 
+    Of several processes each computes the loss of all their rows: hard negatives are those of the
+    whole batch.
+
     Args:
-        embeddings: L2-normalised rows, shape (R, E).
-        owners: which sequence a row belongs to, shape (R,).
         margin: negatives farther than this cost nothing.
         negatives: nearest rows of other owners taken for each row.
         reduction: "mean" over pairs or "sum".
-        sizes: rows of every owner, shape (owners,); None: they are counted, for which the host
-            waits.
-
-    Returns:
-        The loss, shape (), zero for a batch without any pair; and the number of pairs, 1 for a sum.
-    """
-    if sizes is None:
-        sizes = np.unique(owners.cpu().numpy(), return_counts=True)[1]
-    rows, taken = len(owners), min(negatives, len(owners))
-    positives = int((sizes * (sizes - 1) // 2).sum())
-    existing = int((sizes * np.minimum(taken, rows - sizes)).sum())
-    same = owners[:, None] == owners[None, :]
-    left, right = torch.triu(same, diagonal=1).nonzero_static(size=positives).unbind(1)
-    positive = F.pairwise_distance(embeddings[left], embeddings[right]).square()
-    with torch.no_grad():
-        distances = torch.cdist(embeddings, embeddings).masked_fill(same, torch.inf)
-        nearest, columns = distances.topk(taken, dim=1, largest=False)
-        row, place = nearest.isfinite().nonzero_static(size=existing).unbind(1)
-        other = columns[row, place]
-    distance = F.pairwise_distance(embeddings[row], embeddings[other])
-    negative = F.relu(margin - distance).square()
-    total, pairs = positive.sum() + negative.sum(), positives + existing
-    count = torch.full((), pairs if reduction == "mean" else 1, device=total.device)
-    return Mean(total if reduction == "sum" else total / max(1, pairs), count)
-
-
-def in_each_process(found: Mean) -> Mean:
-    """A mean that every process has computed of the whole batch, whose entries they share."""
-    return Mean(found.loss, found.entries / world_size())
-
-
-def sizes_of_all(sizes: Lengths | None) -> Lengths | None:
-    """Rows of every owner in the whole batch, where a process knows them by itself."""
-    return sizes if world_size() == 1 else None
-
-
-def check_reduction(reduction: str) -> None:
-    """Refuse an unknown reduction.
 
     Raises:
-        ValueError: it is neither mean nor sum.
+        ValueError: another reduction.
     """
-    if reduction not in ("mean", "sum"):
-        raise ValueError(f"coles_reduction={reduction}: choose mean or sum")
+
+    def __init__(
+        self, margin: float = 0.5, negatives: int = 5, reduction: Reduction = "mean"
+    ) -> None:
+        super().__init__()
+        if reduction not in ("mean", "sum"):
+            raise ValueError(f"coles_reduction={reduction}: choose mean or sum")
+        self.margin, self.negatives, self.reduction = margin, negatives, reduction
+
+    def forward(self, embeddings: Tensor, owners: Tensor, known: Sequence[Lengths]) -> Mean:
+        """The loss, zero for a batch without any pair; and the number of pairs, 1 for a sum.
+
+        Args:
+            embeddings: this process's L2-normalised rows, shape (R, E).
+            owners: which sequence of the whole batch a row belongs to, shape (R,).
+            known: the same of every process's rows, in any order, where the host can read it
+                without waiting for a device.
+        """
+        counts = [len(part) for part in known]
+        sizes = np.unique(np.concatenate(known), return_counts=True)[1]
+        rows = sum(counts)
+        positives = int((sizes * (sizes - 1) // 2).sum())
+        negatives = int((sizes * np.minimum(self.negatives, rows - sizes)).sum())
+        rows_of_all = gathered(embeddings, counts), gathered(owners, counts)
+        total = self.total(*rows_of_all, positives, negatives)
+        pairs = positives + negatives
+        count = torch.full((), pairs if self.reduction == "mean" else 1, device=total.device)
+        # Processes share the entries of a mean that every one of them has computed.
+        entries = count / world_size()
+        return Mean(total if self.reduction == "sum" else total / max(1, pairs), entries)
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile what comes behind the meeting of processes; options of `torch.compile`."""
+        self.total = torch.compile(self.total, **options)  # type: ignore[method-assign]
+
+    def total(self, embeddings: Tensor, owners: Tensor, positives: int, negatives: int) -> Tensor:
+        """The sum over all pairs, shape (), of which the host knows the numbers."""
+        same = owners[:, None] == owners[None, :]
+        left, right = torch.triu(same, diagonal=1).nonzero_static(size=positives).unbind(1)
+        positive = F.pairwise_distance(embeddings[left], embeddings[right]).square()
+        with torch.no_grad():
+            distances = torch.cdist(embeddings, embeddings).masked_fill(same, torch.inf)
+            taken = min(self.negatives, len(owners))
+            nearest, columns = distances.topk(taken, dim=1, largest=False)
+            row, place = nearest.isfinite().nonzero_static(size=negatives).unbind(1)
+            other = columns[row, place]
+        distance = F.pairwise_distance(embeddings[row], embeddings[other])
+        negative = F.relu(self.margin - distance).square()
+        return positive.sum() + negative.sum()
 
 
 class ColesHead(nn.Module):
-    """Second layer, L2 norm and contrastive loss on the last state of every sub-sequence."""
+    """Second layer, L2 norm and contrastive loss on the last state of every sub-sequence.
 
-    def __init__(
-        self,
-        width: int,
-        size: int = 128,
-        margin: float = 0.5,
-        negatives: int = 5,
-        reduction: Reduction = "mean",
-    ) -> None:
+    Args:
+        width: M, width of the hidden layer.
+        size: E, that of what is contrasted.
+        options: of `ContrastiveLoss`.
+    """
+
+    def __init__(self, width: int, size: int = 128, **options: Any) -> None:
         super().__init__()
-        check_reduction(reduction)
-        self.output = nn.Linear(width, size)
-        self.margin, self.negatives, self.reduction = margin, negatives, reduction
+        self.output, self.contrast = nn.Linear(width, size), ContrastiveLoss(**options)
 
-    def forward(self, hidden: Tensor, owners: Tensor, sizes: Lengths | None = None) -> Mean:
-        """Loss, shape (), from the last hidden pre-activations (R, M) and owners (R,).
+    def forward(self, hidden: Tensor, owners: Tensor, known: Sequence[Lengths]) -> Mean:
+        """The loss from hidden pre-activations (R, M); the others as of `ContrastiveLoss`."""
+        found: Mean = self.contrast(self.embeddings(hidden), owners, known)
+        return found
 
-        Of several processes each computes the loss of all their rows: hard negatives are those of
-        the whole batch. Owners must be numbered across processes. `sizes`, see `contrastive_loss`,
-        are those of this process's rows.
-        """
-        embeddings = gathered(F.normalize(self.output(F.relu(hidden)).float(), dim=1))
-        return in_each_process(
-            contrastive_loss(
-                embeddings,
-                gathered(owners),
-                self.margin,
-                self.negatives,
-                self.reduction,
-                sizes_of_all(sizes),
-            )
-        )
+    def compile_parts(self, **options: Any) -> None:
+        """Compile what comes before and behind the meeting of processes."""
+        self.embeddings = torch.compile(self.embeddings, **options)  # type: ignore[method-assign]
+        self.contrast.compile_parts(**options)
+
+    def embeddings(self, hidden: Tensor) -> Tensor:
+        """What is contrasted, shape (R, E), float32."""
+        return F.normalize(self.output(F.relu(hidden)).float(), dim=1)

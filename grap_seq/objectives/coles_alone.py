@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from grap_seq.batch import Batch
-from grap_seq.distributed import gathered
 from grap_seq.nn.encoder import Encoded
-from grap_seq.objectives.coles import (
-    Reduction,
-    check_reduction,
-    contrastive_loss,
-    in_each_process,
-    sizes_of_all,
-)
+from grap_seq.objectives.coles import ContrastiveLoss, Reduction
 from grap_seq.objectives.composite import COLES, Losses, downstream_targets
 from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.objectives.means import means
 from grap_seq.schema import Schema
 from grap_seq.weighting.base import DOWNSTREAM, Weighting
 
@@ -51,10 +47,9 @@ class ColesAlone(nn.Module):
         label: str | None = None,
     ) -> None:
         super().__init__()
-        check_reduction(reduction)
         assert weighting.names == (COLES,)
         self.weighting = weighting
-        self.margin, self.negatives, self.reduction = margin, negatives, reduction
+        self.contrast = ContrastiveLoss(margin, negatives, reduction)
         downstream = schema.label(label)
         self.hidden = None if downstream is None else nn.Linear(features, width)
         self.downstream = None if downstream is None else DownstreamHead(width, downstream)
@@ -64,14 +59,18 @@ class ColesAlone(nn.Module):
         """Losses, shape () each, by name; see `CompositeObjective`."""
         views: dict[str, Tensor] = self.weighting(encoded.all)
         ends, owners = encoded.ends[batch.views], batch.owners[batch.views]
-        embeddings = gathered(F.normalize(views[COLES][ends].float(), dim=1))
-        options = self.margin, self.negatives, self.reduction, sizes_of_all(batch.views_each)
-        means = {COLES: in_each_process(contrastive_loss(embeddings, gathered(owners), *options))}
+        embeddings = F.normalize(views[COLES][ends].float(), dim=1)
+        found = {COLES: self.contrast(embeddings, owners, batch.view_owners)}
         if self.downstream is not None:
             assert self.hidden is not None
             hidden = self.hidden(views[DOWNSTREAM])
             if batch.label_events is not None:
                 hidden = hidden[batch.label_events]
-            means[DOWNSTREAM] = self.downstream(hidden, downstream_targets(batch, encoded))
-        self.counts = {name: mean.entries for name, mean in means.items()}
-        return {name: mean.loss for name, mean in means.items()}
+            labels = downstream_targets(batch, encoded)
+            (found[DOWNSTREAM],) = means(self.downstream(hidden, labels))
+        self.counts = {name: mean.entries for name, mean in found.items()}
+        return {name: mean.loss for name, mean in found.items()}
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile the contrastive loss; options of `torch.compile`."""
+        self.contrast.compile_parts(**options)

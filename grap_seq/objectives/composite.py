@@ -15,9 +15,10 @@ from grap_seq.nn.build import build
 from grap_seq.nn.encoder import Encoded
 from grap_seq.objectives.coles import ColesHead, Reduction
 from grap_seq.objectives.downstream import DownstreamHead
-from grap_seq.objectives.means import Mean
+from grap_seq.objectives.linear_cross_entropy import in_chunks
+from grap_seq.objectives.means import Mean, Sum, means
 from grap_seq.objectives.next_event import CategoryHead, NumberHead, TimeBins, TimeHead
-from grap_seq.objectives.targets import FAMILIES, NEXT, draw, loss_name
+from grap_seq.objectives.targets import FAMILIES, NEXT, Targets, draw, loss_name
 from grap_seq.schema import Field, Schema
 from grap_seq.weighting.base import DOWNSTREAM, Weighting
 from grap_seq.weighting.head_bank import HeadBank
@@ -192,25 +193,67 @@ class CompositeObjective(nn.Module):
         if batch.label_events is not None:
             positions[DOWNSTREAM] = batch.label_events
         hidden = self.bank(encoded.all, positions)
-        means: dict[str, Mean] = {}
+        for name in hidden.keys() - positions.keys() - {DOWNSTREAM}:
+            hidden[name] = _of_events(hidden[name], batch)
+        found: dict[str, Mean] = {}
         if self.coles is not None:
             owners = batch.owners[batch.views][order]
-            means[COLES] = self.coles(hidden[COLES], owners, batch.views_each)
-        heads = self.named_heads
+            found[COLES] = self.coles(hidden[COLES], owners, batch.view_owners)
+        labels = None if self.downstream is None else downstream_targets(batch, encoded)
+        sums = self._sums_in_chunks(hidden, batch, targets)
+        sums |= self._sums(hidden, batch, targets, labels)
+        found |= zip(sums, means(*sums.values()), strict=True)
+        for name, user in zip(self.user_names, self.users, strict=True):
+            loss = user(hidden[name], batch)
+            found[name] = Mean(loss, torch.full_like(loss, batch.events))
+        ordered = [name for name in self.weighting.views if name in found]
+        self.counts = {name: found[name].entries for name in ordered}
+        losses = {name: found[name].loss for name in ordered}
+        return losses | {name: factor * losses[name] for name, factor in self.scales.items()}
+
+    def compile_parts(self, **options: Any) -> None:
+        """Compile the heads: those of target events and of the label as one, CoLES's by itself.
+
+        Out stay the node before them, losses of the user's, and classes too many for one product.
+
+        Args:
+            options: of `torch.compile`.
+        """
+        self._sums = torch.compile(self._sums, **options)  # type: ignore[method-assign]
+        if self.coles is not None:
+            self.coles.compile_parts(**options)
+
+    def _sums_in_chunks(
+        self, hidden: dict[str, Tensor], batch: Batch, targets: Mapping[str, Targets]
+    ) -> dict[str, Sum]:
+        """Of heads with many classes, whose pre-activations are taken out of `hidden`."""
+        heads, sums = self.named_heads, {}
         for family, names in self.names_of.items():
             for name in names:
-                looked = hidden[name] if name in positions else _of_events(hidden[name], batch)
-                means[name] = heads[name](looked, batch, targets[family])
-        for name, user in zip(self.user_names, self.users, strict=True):
-            loss = user(_of_events(hidden[name], batch), batch)
-            means[name] = Mean(loss, torch.full_like(loss, batch.events))
-        if self.downstream is not None:
-            means[DOWNSTREAM] = self.downstream(
-                hidden[DOWNSTREAM], downstream_targets(batch, encoded)
-            )
-        self.counts = {name: mean.entries for name, mean in means.items()}
-        losses = {name: mean.loss for name, mean in means.items()}
-        return losses | {name: factor * losses[name] for name, factor in self.scales.items()}
+                head = heads[name]
+                assert isinstance(head.output, nn.Linear)
+                if in_chunks(hidden[name], head.output):
+                    sums[name] = head(hidden.pop(name), batch, targets[family])
+        return sums
+
+    def _sums(
+        self,
+        hidden: Mapping[str, Tensor],
+        batch: Batch,
+        targets: Mapping[str, Targets],
+        labels: Tensor | None,
+    ) -> dict[str, Sum]:
+        """Of the other heads of target events, and of the label."""
+        heads, sums = iter(self.heads), {}
+        for family, names in self.names_of.items():
+            for name in names:
+                head = next(heads)
+                if name in hidden:
+                    sums[name] = head(hidden[name], batch, targets[family])
+        if labels is not None:
+            assert self.downstream is not None
+            sums[DOWNSTREAM] = self.downstream(hidden[DOWNSTREAM], labels)
+        return sums
 
 
 def _of_events(hidden: Tensor, batch: Batch) -> Tensor:

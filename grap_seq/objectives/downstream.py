@@ -8,7 +8,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from grap_seq.objectives.means import Mean, mean
+from grap_seq.objectives.means import Sum
 from grap_seq.schema import UNLABELLED, Label
 
 
@@ -19,17 +19,17 @@ class DownstreamHead(nn.Module):
         super().__init__()
         self.label, self.output = label, nn.Linear(width, label.outputs)
 
-    def forward(self, hidden: Tensor, targets: Tensor) -> Mean:
-        """Loss, shape (), zero for a batch without labels; and the number of labelled positions.
+    def forward(self, hidden: Tensor, targets: Tensor) -> Sum:
+        """Sum of the loss over labelled positions.
 
         Args:
             hidden: pre-activations, shape (N, M).
             targets: code of each position's label, shape (N,).
         """
-        return label_loss(self.label, self.output(F.relu(hidden)), targets)
+        return label_sum(self.label, self.output(F.relu(hidden)), targets)
 
 
-def label_loss(label: Label, outputs: Tensor, codes: Tensor) -> Mean:
+def label_sum(label: Label, outputs: Tensor, codes: Tensor) -> Sum:
     """Cross-entropy of classes, squared error of a standardised number; where there is a label.
 
     Args:
@@ -43,4 +43,4 @@ def label_loss(label: Label, outputs: Tensor, codes: Tensor) -> Mean:
     else:
         errors = outputs.squeeze(1).float() - codes.nan_to_num()
         total = (errors.square() * known).sum()
-    return mean(total, known.sum())
+    return Sum(total, known.sum())

@@ -17,6 +17,12 @@ LARGEST = {"cpu": 1 << 22}
 LARGEST_ELSEWHERE = 1 << 26
 
 
+def in_chunks(hidden: Tensor, output: nn.Linear) -> bool:
+    """Whether the logits are too many to be made at once; chunks cannot be compiled for any N."""
+    largest = LARGEST.get(hidden.device.type, LARGEST_ELSEWHERE)
+    return len(hidden) * output.out_features > largest
+
+
 def cross_entropy_sum(
     hidden: Tensor, output: nn.Linear, targets: Tensor, ignored: int, most: int | None = None
 ) -> Tensor:
@@ -35,8 +41,7 @@ def cross_entropy_sum(
     Returns:
         The sum, shape ().
     """
-    largest = LARGEST.get(hidden.device.type, LARGEST_ELSEWHERE)
-    if len(hidden) * output.out_features <= largest:
+    if not in_chunks(hidden, output):
         return F.cross_entropy(output(hidden), targets, ignore_index=ignored, reduction="sum")
     counted, most = targets != ignored, len(targets) if most is None else most
     # With a size that the host knows it need not wait for a device; the rest is the first event.

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from grap_seq.distributed import summed, world_size
+
+
+class Sum(NamedTuple):
+    """A sum over this process's entries, before the processes meet.
+
+    Attributes:
+        total: the sum, shape ().
+        entries: their number, shape (), int64.
+    """
+
+    total: Tensor
+    entries: Tensor
 
 
 class Mean(NamedTuple):
@@ -21,14 +34,17 @@ class Mean(NamedTuple):
     entries: Tensor
 
 
-def mean(total: Tensor, count: Tensor) -> Mean:
-    """This process's share of a mean: zero where no process has an entry.
+def means(*sums: Sum) -> list[Mean]:
+    """This process's shares of means: zero where no process has an entry.
 
     Averaged over processes, values and gradients are those of the whole batch. A mean of the
-    processes' own means would weigh an entry by how few of its kind its process has.
-
-    Args:
-        total: sum over this process's entries, shape ().
-        count: their number, shape ().
+    processes' own means would weigh an entry by how few of its kind its process has. Their numbers
+    of entries are added up at once.
     """
-    return Mean(total * world_size() / summed(count).clamp(min=1), count)
+    if not sums:
+        return []
+    counts = summed(torch.stack([entries for _, entries in sums])).clamp(min=1)
+    return [
+        Mean(total * world_size() / count, entries)
+        for (total, entries), count in zip(sums, counts, strict=True)
+    ]

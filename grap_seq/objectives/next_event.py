@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from grap_seq.batch import Batch
 from grap_seq.nn.event_embedding import EXTREME
 from grap_seq.objectives.linear_cross_entropy import cross_entropy_sum
-from grap_seq.objectives.means import Mean, mean
+from grap_seq.objectives.means import Sum
 from grap_seq.objectives.targets import Targets
 from grap_seq.schema import Field
 
@@ -34,10 +34,10 @@ class CategoryHead(nn.Module):
         self.name = field.name
         self.output = nn.Linear(width, field.size)
 
-    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
-        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Sum:
+        """Sum of the loss over its targets, from hidden pre-activations (P, M)."""
         values = batch.fields[self.name][targets.events]
-        return category_mean(hidden, self.output, values, targets.valid, targets.most)
+        return cross_entropy(hidden, self.output, values, targets.valid, targets.most)
 
 
 class NumberHead(nn.Module):
@@ -49,8 +49,8 @@ class NumberHead(nn.Module):
         self.output = nn.Linear(width, 1)
         self.condition = nn.Embedding(condition_size, width) if condition_size else None
 
-    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
-        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Sum:
+        """Sum of the loss over its targets, from hidden pre-activations (P, M)."""
         if self.condition is not None:
             assert self.by is not None
             hidden = hidden + self.condition(batch.fields[self.by][targets.events])
@@ -74,8 +74,8 @@ class TimeHead(nn.Module):
         self.max_gap, self.jitter, self.scale = max_gap, jitter, scale
         self.output = nn.Linear(width, 1)
 
-    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
-        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Sum:
+        """Sum of the loss over its targets, from hidden pre-activations (P, M)."""
         prediction = self.output(F.relu(hidden)).squeeze(1)
         target = batch.gaps[targets.events].clamp(0, self.max_gap)
         if self.training:
@@ -101,21 +101,21 @@ class TimeBins(nn.Module):
         self.register_buffer("edges", torch.tensor(edges), persistent=False)
         self.output = nn.Linear(width, len(edges) + 1)
 
-    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Mean:
-        """Loss, shape (), from hidden pre-activations (P, M), and the number of its targets."""
+    def forward(self, hidden: Tensor, batch: Batch, targets: Targets) -> Sum:
+        """Sum of the loss over its targets, from hidden pre-activations (P, M)."""
         bins = torch.bucketize(batch.gaps[targets.events], self.edges)
-        return category_mean(hidden, self.output, bins, targets.timed, targets.most)
+        return cross_entropy(hidden, self.output, bins, targets.timed, targets.most)
 
 
-def category_mean(
+def cross_entropy(
     hidden: Tensor, output: nn.Linear, values: Tensor, valid: Tensor, most: int
-) -> Mean:
-    """Mean cross-entropy of valid entries, of which there are `most` at most; and their number."""
+) -> Sum:
+    """Cross-entropy of valid entries, of which there are `most` at most."""
     target = torch.where(valid, values, IGNORED)
-    return mean(cross_entropy_sum(F.relu(hidden), output, target, IGNORED, most), valid.sum())
+    return Sum(cross_entropy_sum(F.relu(hidden), output, target, IGNORED, most), valid.sum())
 
 
-def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Mean:
-    """Mean of |prediction - target| over valid entries, zero if there is none, and their number."""
+def absolute_error(prediction: Tensor, target: Tensor, valid: Tensor) -> Sum:
+    """|prediction - target| of valid entries."""
     error = torch.where(valid, (prediction - target.nan_to_num(0.0)).abs(), 0.0)
-    return mean(error.sum(), valid.sum())
+    return Sum(error.sum(), valid.sum())

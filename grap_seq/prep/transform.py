@@ -5,42 +5,25 @@ The same expressions as in preparation: training and use cannot differ.
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ibis
-import ibis.expr.types as ir
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from grap_seq.prep.coder import Coder
 from grap_seq.prep.describe.recipes import load_recipe
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
-from grap_seq.prep.read.headers import check_names
 from grap_seq.prep.read.lists import explode
-from grap_seq.prep.read.tables import read_table, require_columns, to_arrow
+from grap_seq.prep.read.tables import require_columns
 from grap_seq.prep.stages.cells import as_number, as_text, without_missing
-from grap_seq.prep.stages.clean import check_ids, clean, described, used
-from grap_seq.prep.stages.encoding import encode_static
-from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
-from grap_seq.prep.stages.grouping import group_events, with_id
+from grap_seq.prep.stages.clean import clean, described, used
 from grap_seq.prep.stages.label_source import label_file, recipe_labels
-from grap_seq.prep.stages.problems import Problems, check_events
-from grap_seq.prep.stages.times import check_time_kind, time_kind
-from grap_seq.prep.stages.until import UNTIL as OBSERVED
-from grap_seq.prep.stages.until import check_observed, common_until, with_until
-from grap_seq.schema import UNTIL
+from grap_seq.prep.stages.times import time_kind
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from grap_seq.prep.engines.base import Connection
-
-# Below this many events a column of unseen values is no sign of a different coding.
-MIN_EVENTS_TO_WARN = 20
 
 
 def encode(
@@ -66,86 +49,11 @@ def encode(
         FileNotFoundError: no such folder or file.
     """
     state = folder_or_state
-    if not isinstance(state, State):
-        state = State.load(Path(state))
-    if until is not None:
-        state = dataclasses.replace(state, spec=state.spec.with_until(until))
-    spec = state.spec
-    connection = connect()
+    coder = Coder(state if isinstance(state, State) else State.load(Path(state)))
     try:
-        where = "events"
-        if isinstance(events, str | Path):
-            where = str(events)
-            table = read_table(connection, Path(events))
-        else:
-            given = to_arrow(events)
-            check_names(given.column_names, where)
-            rows = pa.array(range(1, given.num_rows + 1), pa.int64())
-            table = ibis.memtable(given.append_column("__row", rows))
-            table = table.mutate(__file=ibis.literal(where))
-        with connection.clear_errors(f"reading {where}"):
-            table = explode(connection, table, spec.event_columns, where)
-        require_columns(table, spec.columns, where)
-        check_ids(connection, table, spec, where)
-        check_time_kind(connection, table, spec, state.time_kind, where)
-        require_facts(connection, table, (), spec, state.time_kind, where)
-        with connection.clear_errors(f"reading {where}"):
-            cleaned = connection.to_pyarrow(clean(table, spec, state.time_kind))
-        if not cleaned.num_rows:
-            raise ValueError(f"{where}: the table has no events")
-        cleaned = cleaned.append_column("__position", pa.array(range(cleaned.num_rows)))
-        # Sequences are numbered as they come first.
-        ids = cleaned[spec.id].combine_chunks().dictionary_encode()
-        numbered = ibis.memtable(cleaned)
-        problems = Problems(connection, strict=True, remedy="correct or remove the row")
-        check_events(connection, numbered, spec, problems)
-        with connection.clear_errors(f"coding {where}"):
-            grouped = group_events(cleaned, ids.indices.to_numpy(), state)
-            if spec.facts or spec.until is not None:
-                facts = _facts(connection, numbered, state, problems)
-                facts = facts.take(pc.index_in(ids.dictionary, facts[spec.id]))
-                for name in facts.column_names[1:]:
-                    grouped = grouped.append_column(name, facts[name])
+        return coder.encode(events, until)
     finally:
-        connection.disconnect()
-    _warn_unseen(grouped, state, where)
-    try:
-        return with_id(ids.dictionary, grouped, state)
-    except pa.ArrowInvalid as error:
-        raise ValueError(
-            f"{where}: ids of '{spec.id}' were integers in preparation, these are not ({error})"
-        ) from error
-
-
-def _facts(connection: Connection, events: ir.Table, state: State, problems: Problems) -> pa.Table:
-    """Id, coded static fields and `until` of every sequence."""
-    spec, rows = state.spec, events
-    if spec.facts:
-        known = facts_of_ids(events, events, spec.id, spec.facts, problems)
-        rows = with_facts(events, spec.id, known)
-    if spec.until is not None and spec.until_column is None:
-        rows = with_until(rows, common_until(spec, state.time_kind, events, connection))
-    columns: dict[str, ir.Value] = {name: rows[name].min() for name in spec.static.names}
-    if spec.until is not None:
-        check_observed(rows, spec, problems)
-        end, first = rows[OBSERVED].min(), rows["event_time"].min()
-        columns[UNTIL] = end - first if spec.relative_time else end
-    sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
-    found = connection.to_pyarrow(sequences.select(spec.id, *columns))
-    for name, values in encode_static(found, state).items():
-        found = found.set_column(found.column_names.index(name), name, pa.array(values))
-    return found
-
-
-def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:
-    for name, values in state.categorical.items():
-        codes = pc.list_flatten(sequences[name])
-        if len(codes) >= MIN_EVENTS_TO_WARN and pc.min(codes).as_py() == len(values) + 1:
-            warnings.warn(
-                f"{where}: no value of '{name}' occurred in the training data; is it written "
-                f"differently there ({', '.join(map(repr, values[:3]))}, ...)?",
-                stacklevel=3,
-            )
+        coder.close()
 
 
 def read_events(dataset: str, source: Path | None = None, spec: Path | None = None) -> pd.DataFrame:

@@ -7,10 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
-
-from grap_seq import __version__, seal
+from grap_seq import seal
 from grap_seq.evaluation.origin import Origin
 from grap_seq.lock import locked
 from grap_seq.log_file import keep_in
@@ -27,9 +24,9 @@ from grap_seq.report.plots import (
 )
 from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
-from grap_seq.report.style import NARROW, WIDE, svg
+from grap_seq.report.render import images, render
 from grap_seq.schema import Schema
-from grap_seq.terminal import LAYOUT, progress, visible
+from grap_seq.terminal import progress
 from grap_seq.training.summary import sentences
 
 _ROWS = {
@@ -79,15 +76,8 @@ def _page(run: Path, prepared: Path) -> str:
     with progress() as shown:
         drawn = shown.track(sections, description="drawing")
         content = {key: section() for key, section in drawn}
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=lambda value: visible(value, LAYOUT) if isinstance(value, str) else value,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template("template.html").render(
+    return render(
+        "run.html",
         **content,
         name=files.name,
         schema=schema,
@@ -100,9 +90,7 @@ def _page(run: Path, prepared: Path) -> str:
         data=words.data(manifest.splits, schema.label()),
         config=files.config_text,
         environment=files.environment and json.dumps(files.environment, indent=2),
-        version=__version__,
     )
-    return page
 
 
 def _check_origin(run: Path, prepared: Path, files: RunFiles) -> None:
@@ -117,11 +105,6 @@ def _check_origin(run: Path, prepared: Path, files: RunFiles) -> None:
             remedy = f"make it again with `grap-seq embed run={run}` and `grap-seq evaluate`"
             origin = Origin.now(run, prepared)
             origin.check(evaluation["made_of"], folder / EVALUATION, remedy)
-
-
-def images(draw: Callable[[float], Figure]) -> dict[str, str]:
-    """A figure drawn for a page and for a phone, as data URIs."""
-    return {"wide": svg(draw(WIDE)), "narrow": svg(draw(NARROW))}
 
 
 def _evaluation(run: Path, result: dict[str, Any] | None) -> dict[str, Any]:

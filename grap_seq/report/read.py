@@ -28,7 +28,7 @@ class RunFiles:
         config: The resolved config.
         config_text: The same as YAML.
         environment: Versions, machine and commit.
-        training: Which epoch was kept and why, see `grap_seq.training.summary`.
+        model: model.json.
         metrics: One row an epoch: epoch, step, loss/<name>, val_loss/<name>, val_probe.
         weights: One row a logged step up to the kept epoch's last: step, epoch, weight/<name>,
             cosine/<name>.
@@ -40,11 +40,16 @@ class RunFiles:
     config: dict[str, Any] | None
     config_text: str | None
     environment: dict[str, Any] | None
-    training: dict[str, Any] | None
+    model: dict[str, Any] | None
     metrics: pd.DataFrame | None
     weights: pd.DataFrame | None
     evaluation: dict[str, Any] | None
     further: dict[Path, dict[str, Any]]
+
+    @property
+    def training(self) -> dict[str, Any] | None:
+        """Which epoch was kept and why, see `grap_seq.training.summary`."""
+        return None if self.model is None else self.model.get("training")
 
     @property
     def weighting(self) -> str | None:
@@ -74,7 +79,7 @@ def read(run: Path) -> RunFiles:
         config=None if config is None else yaml.safe_load(config),
         config_text=config,
         environment=_read(run, "environment.json", _json),
-        training=training,
+        model=model,
         metrics=_read(run, "metrics.csv", pd.read_csv),
         weights=trajectory,
         evaluation=_read(run, EVALUATION, _json),

@@ -106,11 +106,20 @@ def label_ends(
 
 def svg(figure: Figure) -> str:
     """The figure as a data URI for an <img>."""
+    return uri(svg_text(figure))
+
+
+def uri(text: str) -> str:
+    """An SVG as a data URI."""
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as a file's content."""
     buffer = io.StringIO()
     with styled():
         figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=200)
     # XML has no control characters, so a name with one would leave no picture.
-    text = visible(buffer.getvalue(), LAYOUT).replace(
+    return visible(buffer.getvalue(), LAYOUT).replace(
         "'DejaVu Sans'", "system-ui, -apple-system, 'Segoe UI', Roboto, Helvetica, sans-serif"
     )
-    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()

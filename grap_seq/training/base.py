@@ -38,6 +38,7 @@ class TrainingModule(lightning.LightningModule):
         nonfinite: when refused updates stop the run; None: the third in a row does.
 
     Attributes:
+        pretrained: whether the model is that of a finished run.
         losses: losses of the last batch, shape () each, by name.
         counts: numbers of their entries in this process's part of it, shape () each.
         gradient_norm: norm of the last update's gradient before clipping, shape ().
@@ -60,6 +61,7 @@ class TrainingModule(lightning.LightningModule):
         super().__init__()
         self.seed, self.lr, self.schedule = seed, lr, schedule or Schedule()
         self.nonfinite = nonfinite or Nonfinite()
+        self.pretrained = False
         self.losses: dict[str, Tensor] = {}
         self.counts: dict[str, Tensor] = {}
         self.gradient_norm = torch.zeros(())

@@ -1,4 +1,4 @@
-"""metrics.csv, a row an epoch: losses, gradient norm, throughput and scores.
+"""metrics.csv, a row an epoch: losses, gradient norm, throughput, peak memory and scores.
 
 The rows, and the sums of an epoch that is stopped inside, live in the checkpoint, so a resumed run
 continues its curves.
@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import Callback
 from grap_seq import seal
 from grap_seq.batch import Batch
 from grap_seq.terminal import say
+from grap_seq.training import peak_memory
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.progress import spoken
@@ -59,6 +60,11 @@ class Curves(Callback):
         self._means.load_state_dict(state_dict["means"])
         self.first = state_dict["first"]
         self._began = time.perf_counter() - state_dict["seconds"]
+
+    def on_fit_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        peak_memory.restart(pl_module.device)
 
     def on_train_epoch_start(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -127,6 +133,7 @@ class Curves(Callback):
             "padding": 1 - totals["events"] / totals["cells"],
             "seconds": seconds,
             "events_per_second": totals["events"] / seconds,
+            "peak_memory_mib": peak_memory.peak(trainer.strategy.root_device),
             **scores,
         }
         if self.first is None and self._means.first:

@@ -181,6 +181,7 @@ def _train(
         lr=config.lr,
         schedule=Schedule.from_config(config, steps),
         nonfinite=Nonfinite.parse(config.nonfinite, run),
+        pretrained="pretrained" in config,
     )
     model.train()
     scorer = HeadScore(run, data.val, dataset.eval_length, config.log_every)

@@ -17,39 +17,50 @@ from grap_seq.training.memory_estimate import Sizes
 ROOM = 0.8
 
 
-def before_training(sizes: Sizes, batches: EpochBatches, device: torch.device) -> Iterator[str]:
+def before_training(
+    sizes: Sizes, batches: EpochBatches, device: torch.device, pretrained: bool = False
+) -> Iterator[str]:
     """Sentences about the largest batch of an epoch.
 
     Args:
         sizes: of the module.
         batches: of the epoch.
         device: where training is.
+        pretrained: as of `remedies`.
     """
     step = batches.largest()
     needed = sizes.bytes(batches.sizes(step), device.type)
     memory = total_memory(device)
     yield f"A step takes about {amount(needed)} of {amount(memory)}."
     if needed > ROOM * memory:
-        yield f"Warning: that will probably not fit. {remedies(sizes, batches, step, device)}"
+        remedy = remedies(sizes, batches, step, device, pretrained)
+        yield f"Warning: that will probably not fit. {remedy}"
 
 
-def remedies(sizes: Sizes, batches: EpochBatches, step: int, device: torch.device) -> str:
-    """What a batch takes, and what it would with half of each of three settings.
+def remedies(
+    sizes: Sizes,
+    batches: EpochBatches,
+    step: int,
+    device: torch.device,
+    pretrained: bool = False,
+) -> str:
+    """What a batch takes, and what it would with half of each setting that decides about it.
 
     Args:
         sizes: of the module.
         batches: of the epoch.
         step: number of the batch.
         device: where training is.
+        pretrained: whether the model is a run's, so that its width and its crops stay as they are.
     """
     whole = batches.sizes(step)
-    crops, policy = shorter(batches.policy)
-    narrow = sizes.narrower()
-    each = {
-        f"batch_size={batches.batch_size // 2}": (sizes, whole[: -(-len(whole) // 2)]),
-        crops: (sizes, batches.cut_by(policy).sizes(step)),
-        f"encoder.hidden={narrow.hidden}": (narrow, whole),
-    }
+    half = max(1, batches.batch_size // 2)
+    each = {f"batch_size={half}": (sizes, whole[: -(-len(whole) // 2)])}
+    if not pretrained:
+        crops, policy = shorter(batches.policy)
+        narrow = sizes.narrower()
+        each[crops] = sizes, batches.cut_by(policy).sizes(step)
+        each[f"encoder.hidden={narrow.hidden}"] = narrow, whole
     said = (
         f"{key} for {amount(halved.bytes(lengths, device.type))}"
         for key, (halved, lengths) in each.items()

@@ -18,7 +18,8 @@ from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.scores import score
 from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.objectives.downstream import label_loss
+from grap_seq.objectives.downstream import label_sum
+from grap_seq.objectives.means import means
 from grap_seq.schema import Label
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.checkpoints import SCORE
@@ -38,6 +39,7 @@ class SupervisedModule(TrainingModule):
         lr: learning rate of all parameters that require a gradient.
         schedule: of the learning rate; None: it is constant.
         nonfinite: when refused updates stop the run; None: the third in a row does.
+        pretrained: whether the model is that of a finished run.
     """
 
     def __init__(
@@ -50,8 +52,10 @@ class SupervisedModule(TrainingModule):
         lr: float = 1e-3,
         schedule: Schedule | None = None,
         nonfinite: Nonfinite | None = None,
+        pretrained: bool = False,
     ) -> None:
         super().__init__(seed, lr, schedule, nonfinite)
+        self.pretrained = pretrained
         self.model, self.head, self.label = model, head, label
 
     def configure_optimizers(self) -> Any:
@@ -76,7 +80,7 @@ class SupervisedModule(TrainingModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         vectors = self.model.embed(batch)
-        loss, entries = label_loss(self.label, self.head(vectors), batch.labels)
+        ((loss, entries),) = means(label_sum(self.label, self.head(vectors), batch.labels))
         self.losses, self.counts = {"label": loss.detach()}, {"label": entries}
         return self.checked(loss)
 

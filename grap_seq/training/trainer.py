@@ -26,6 +26,7 @@ from grap_seq.training.data import PretrainData
 from grap_seq.training.fits import before_training, remedies
 from grap_seq.training.launched import backend, environment
 from grap_seq.training.memory_estimate import Sizes
+from grap_seq.training.module import PretrainModule
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
@@ -102,7 +103,6 @@ class EachProcess(Callback):
     def setup(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str
     ) -> None:
-        model: Any = pl_module.model
         set_threads(self.threads)
         torch.set_float32_matmul_precision(self.matmul_precision)
         # What cuDNN multiplies, a GRU above all, has a setting of its own, which is on by default.
@@ -114,18 +114,22 @@ class EachProcess(Callback):
                 f" float32{', their products in TF32' if tf32 else ''}."
             )
         if self.compile:
-            compile_encoder(model.encoder)
+            compile_module(pl_module)
 
 
-def compile_encoder(encoder: Any, **options: Any) -> None:
-    """Compile an encoder in place: batches differ in shape, and one program is for all of them.
+def compile_module(module: Any, **options: Any) -> None:
+    """Compile encoder and heads in place: batches differ in shape, one program is for all of them.
 
     Args:
-        encoder: one of the toolkit's, whose parts are compiled, or any other, as a whole.
+        module: as it is trained. Of an encoder of the toolkit's parts are compiled, any other one
+            is as a whole.
         options: of `torch.compile`.
     """
+    encoder = module.model.encoder
     change = encoder.compile_parts if isinstance(encoder, Encoder) else encoder.compile
     change(dynamic=True, **options)
+    if isinstance(module, PretrainModule):
+        module.objective.compile_parts(dynamic=True, **options)
 
 
 def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: Start) -> Any:
@@ -174,9 +178,12 @@ def _too_large(trainer: lightning.Trainer, module: Any) -> str:
     batches = loader.dataset.of(trainer.current_epoch)
     name = batches.sequence(module.batch_number, int(module.batch.owners[row]))
     known = Sizes.of(module, batches.max_padding)
-    remedy = "Lower batch_size, dataset.crops.max_length, the longest crop, or encoder.hidden"
+    remedy = "Lower batch_size"
+    if not module.pretrained:
+        remedy += ", dataset.crops.max_length, the longest crop, or encoder.hidden"
     if known is not None:
-        remedy = remedies(known, batches, module.batch_number, trainer.strategy.root_device)
+        device, pretrained = trainer.strategy.root_device, module.pretrained
+        remedy = remedies(known, batches, module.batch_number, device, pretrained)
     return (
         f"memory is not enough for a batch of {len(sizes)} crops with {int(sizes.sum()):,} events;"
         f" the longest has {int(sizes[row]):,} events and is from sequence {name!r}. {remedy}"
@@ -188,7 +195,7 @@ def say_memory(trainer: lightning.Trainer, module: Any, data: PretrainData) -> N
     known = Sizes.of(module, data.max_padding)
     if known is not None:
         batches = data.first_epoch(trainer.world_size)
-        say(*before_training(known, batches, trainer.strategy.root_device))
+        say(*before_training(known, batches, trainer.strategy.root_device, module.pretrained))
 
 
 def _quiet() -> None:

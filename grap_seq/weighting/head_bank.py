@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -21,7 +20,7 @@ from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.engine import finish, observe, with_downstream
 from grap_seq.weighting.few_kernels import gram_on_gpu, starts_kernels
 from grap_seq.weighting.pass_state import PassState
-from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
+from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram, numbers
 from grap_seq.weighting.untraced import untraced
 
 # Matrix products of fewer positions are slow, and more of them take memory: with 64 losses of width
@@ -194,7 +193,7 @@ def _gram(
     full = empty_gram(len(deltas), composite)
     everywhere = [j for j, index in enumerate(indices) if index is None]
     somewhere = {j: index for j, index in enumerate(indices) if index is not None}
-    dense = _numbers(tuple(everywhere), composite.device)
+    dense = numbers(tuple(everywhere), composite.device)
     chosen = None if row is None else row[dense[: sum(j < len(row) for j in everywhere)]]
     gram_of = gram_on_gpu if starts_kernels(composite.device) else _chunked
     products = gram_of([deltas[j] for j in everywhere], weight_JMH[dense], chosen, composite)
@@ -206,19 +205,13 @@ def _gram(
         positions = torch.cat(list(distinct.values())).sort().values
         compact = [_compact(*pair, positions) for pair in zip(deltas, indices, strict=True)]
         meeting = gram_of(compact, weight_JMH, None, composite[: len(positions)])
-        sparse = _numbers(tuple(somewhere), composite.device)
+        sparse = numbers(tuple(somewhere), composite.device)
         full[sparse], full[:, sparse] = meeting[sparse], meeting[:, sparse]
         if row is not None:
             pairs = zip(deltas, indices, strict=True)
             rest = [None if index is None else delta for delta, index in pairs]
             _add_combined(rest, indices, weight_JMH, row, composite)
     return full
-
-
-@lru_cache(maxsize=256)
-def _numbers(heads: tuple[int, ...], device: torch.device) -> Tensor:
-    """Numbers of heads on a device, copied there once and not in every step."""
-    return torch.tensor(heads, dtype=torch.int64, device=device)
 
 
 def _compact(delta: Tensor | None, index: Tensor | None, positions: Tensor) -> Tensor | None:

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.engine import finish, observe, with_downstream
 from grap_seq.weighting.pass_state import PassState
-from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram
+from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram, numbers
 
 if TYPE_CHECKING:
     from grap_seq.weighting.base import Weighting
@@ -81,7 +81,7 @@ def _add_gram(full: Tensor, grads: Grads) -> None:
     step = max(1, CHUNK_ELEMENTS // len(rows))
     for start in range(0, rows[0].numel(), step):
         accumulate(gram, torch.stack([row[start : start + step] for row in rows]))
-    index = torch.tensor(present, device=full.device)
+    index = numbers(tuple(present), full.device)
     full[index[:, None], index] += gram
 
 

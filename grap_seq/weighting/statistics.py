@@ -8,6 +8,7 @@ gradients of all losses never have to exist at once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -78,6 +79,12 @@ class GradientStatistics:
             downstream_norm=torch.where(finite, self.downstream_norm, 0.0),
             losses=torch.where(finite, self.losses, torch.nan),
         )
+
+
+@lru_cache(maxsize=256)
+def numbers(losses: tuple[int, ...], device: torch.device) -> Tensor:
+    """Numbers of losses on a device, copied there once and not in every step."""
+    return torch.tensor(losses, dtype=torch.int64, device=device)
 
 
 def empty_gram(size: int, like: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import pytest
 
 from grap_seq import cli
 from grap_seq.experiments import runs
+from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import Experiment
 from grap_seq.experiments.workers import work
 from grap_seq.prep.fetch.synth import synth
@@ -56,13 +57,13 @@ def churn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make("churn", tmp_path_factory.mktemp("grid"))
 
 
-def cell(method: str, seed: int = 0) -> Experiment:
-    return Experiment("churn", "gru", method, seed, "smoke")
+def cell(method: str, seed: int = 0) -> Job:
+    return Experiment("churn", "gru", method, seed, "smoke").job(Path(), 1)
 
 
 def stub(monkeypatch: pytest.MonkeyPatch, calls: list[str]) -> None:
-    def stages(run: Path, *_: Any) -> tuple[dict[str, Any], dict[str, float], None]:
-        method = run.parent.name.split("_")[2]
+    def stages(job: Job, _: Path) -> tuple[dict[str, Any], dict[str, float], None]:
+        method = job.name.split("_")[2]
         calls.append(method)
         if method == "dwa":
             raise RuntimeError("no such luck")
@@ -78,7 +79,7 @@ def test_a_run_that_fails_stops_nothing_and_is_not_tried_again(
     stub(monkeypatch, calls)
     grid = [cell("equal"), cell("dwa"), cell("grap")]
     for _ in range(2):
-        work(grid, tmp_path, tmp_path, 1)
+        work(grid, tmp_path)
     assert calls == ["equal", "dwa", "grap"]
     found = runs.outcome(tmp_path / cell("dwa").name)
     assert found is not None
@@ -101,9 +102,9 @@ def test_a_run_that_is_held_is_left_to_its_process(
     ) as other:
         assert other.stdout is not None
         other.stdout.readline()
-        assert runs.do(cell("equal"), tmp_path, tmp_path, 1) is None
+        assert runs.do(cell("equal"), tmp_path) is None
         other.kill()
-    found = runs.do(cell("equal"), tmp_path, tmp_path, 1)
+    found = runs.do(cell("equal"), tmp_path)
     assert found is not None
     assert found.state == "done"
 
@@ -115,7 +116,8 @@ def test_a_run_that_kills_its_process_is_given_up(
         "import os, signal, sys\nfrom pathlib import Path\nfrom grap_seq.experiments import runs\n"
         "from grap_seq.experiments.plan import Experiment\n"
         "runs._stages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "runs.do(Experiment('churn', 'gru', 'equal', 0, 'smoke'), Path(sys.argv[1]), Path(), 1)\n"
+        "job = Experiment('churn', 'gru', 'equal', 0, 'smoke').job(Path(), 1)\n"
+        "runs.do(job, Path(sys.argv[1]))\n"
     )
     for attempt in (1, 2):
         killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
@@ -124,7 +126,7 @@ def test_a_run_that_kills_its_process_is_given_up(
         assert found is not None
         assert (found.state, found.attempts) == ("begun", attempt)
     stub(monkeypatch, [])
-    found = runs.do(cell("equal"), tmp_path, tmp_path, 1)
+    found = runs.do(cell("equal"), tmp_path)
     assert found is not None
     assert (found.state, found.error) == ("failed", "its process was killed each time")
 

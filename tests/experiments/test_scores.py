@@ -37,6 +37,7 @@ def frame(scores: dict[str, list[float]], **more: object) -> pd.DataFrame:
             "metric": "auc",
             "test_embedding": value,
             "made_by": "{}",
+            "begun_by": None,
             **more,
         }
         for method, values in scores.items()
@@ -90,6 +91,12 @@ def test_versions_in_one_cell_are_marked() -> None:
     found = by_method(cells(data, "1"))
     assert [method for method, cell in found.items() if cell.mixed] == ["grap"]
     assert "± 0.0149* (4)" in text_of(found["grap"])
+    # Begun by one version, and ended by another.
+    data = frame(SCORES)
+    data.loc[(data["method"] == "mgda") & (data["seed"] == 0), "begun_by"] = json.dumps({"a": 1})
+    assert [method for method, cell in by_method(cells(data, "1")).items() if cell.mixed] == [
+        "mgda"
+    ]
 
 
 def test_what_the_paper_has() -> None:

@@ -14,6 +14,7 @@ import yaml
 from grap_seq import cli
 from grap_seq import config as configs
 from grap_seq.experiments import tune as module
+from grap_seq.experiments.job import Job
 from grap_seq.experiments.runs import Outcome
 from grap_seq.experiments.tune import TUNED, tune
 from grap_seq.prep.fetch.synth import synth
@@ -36,8 +37,8 @@ def settings(data: Path, output: Path, *more: str) -> Any:
 def planted(monkeypatch: pytest.MonkeyPatch, calls: list[dict[str, float]]) -> None:
     """Runs whose score is best where all losses weigh 0.1; the second one fails."""
 
-    def run(folder: Path, training: list[str], *_: Any) -> Outcome:
-        (told,) = (text for text in training if text.startswith("weighting.weights="))
+    def run(job: Job, _: Path) -> Outcome:
+        (told,) = (text for text in job.settings if text.startswith("weighting.weights="))
         weights = yaml.safe_load(told.partition("=")[2])
         calls.append(weights)
         if len(calls) == 2:
@@ -46,7 +47,7 @@ def planted(monkeypatch: pytest.MonkeyPatch, calls: list[dict[str, float]]) -> N
         result = {"validation": {"embedding": -distance}, "test": {"embedding": 0.5}}
         return Outcome("done", 1, seconds=2.0, result=result)
 
-    monkeypatch.setattr(module, "trained_and_scored", run)
+    monkeypatch.setattr(module, "do", run)
 
 
 def test_what_is_planted_is_found_and_equal_weights_come_first(
@@ -62,6 +63,10 @@ def test_what_is_planted_is_found_and_equal_weights_come_first(
     assert (found["trials"], found["failed"]) == (19, 1)
     assert (found["seconds"], found["runs"]) == (38.0, 19.0)
     assert json.loads((tmp_path / TUNED).read_text("utf-8")) == found
+    for ending in ("svg", "png"):
+        assert (tmp_path / f"search_churn_gru.{ending}").is_file()
+    with pytest.raises(ValueError, match="has no finished run with .* weighting=grap"):
+        tune(settings(data, tmp_path, "trials=20", f"beside={tmp_path}"))
 
 
 def test_a_search_goes_on_and_takes_no_other_settings(

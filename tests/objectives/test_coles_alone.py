@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from grap_seq.data.collate import Crop, collate
 from grap_seq.nn.encoder import Encoded
-from grap_seq.objectives.coles import contrastive_loss
+from grap_seq.objectives.coles import ContrastiveLoss
 from grap_seq.objectives.coles_alone import ColesAlone
 from grap_seq.weighting import Equal
 from tests.data.toy import (
@@ -35,7 +35,7 @@ def test_the_loss_is_that_of_normalised_last_states_without_a_parameter() -> Non
     backward(objective.weighting.total(losses))
     plain = states.detach().clone().requires_grad_()
     unit = F.normalize(plain[batch.layout.ends], dim=1)
-    wanted, count = contrastive_loss(unit, batch.owners, 1.2, 5, "sum")
+    wanted, count = ContrastiveLoss(1.2, 5, "sum")(unit, batch.owners, batch.view_owners)
     backward(wanted)
     torch.testing.assert_close(losses["coles"], wanted)
     assert objective.counts["coles"] == count

@@ -17,6 +17,7 @@ from grap_seq.nn.gru import GRUEncoder
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.coles import ColesHead
 from grap_seq.objectives.composite import CompositeObjective, loss_names
+from grap_seq.objectives.means import means
 from grap_seq.objectives.next_event import NumberHead, TimeHead
 from grap_seq.objectives.targets import draw
 from grap_seq.schema import Field, Schema
@@ -112,18 +113,20 @@ def test_losses_are_those_of_their_heads_on_their_own_hidden_layers() -> None:
     heads = objective.named_heads
     assert list(heads) == names[1:-1]
     for name, head in heads.items():
-        loss, count = head(hidden[name], batch, draw(batch, ["next"])["next"])
+        ((loss, count),) = means(head(hidden[name], batch, draw(batch, ["next"])["next"]))
         torch.testing.assert_close(found[name], loss, msg=name)
         assert objective.counts[name] == count
     assert isinstance(objective.coles, ColesHead)
-    assert (objective.coles.margin, objective.coles.negatives) == (1.2, 3)
-    loss, pairs = objective.coles(hidden["coles"][batch.layout.ends], batch.owners)
+    assert (objective.coles.contrast.margin, objective.coles.contrast.negatives) == (1.2, 3)
+    loss, pairs = objective.coles(
+        hidden["coles"][batch.layout.ends], batch.owners, batch.view_owners
+    )
     torch.testing.assert_close(found["coles"], loss)
     # Three views of each of six sequences: 3 positive pairs each, 3 negatives a view.
     assert objective.counts["coles"] == pairs == 6 * 3 + 18 * 3
     targets = batch.labels.repeat_interleave(batch.layout.lengths)
     assert objective.downstream is not None
-    loss, count = objective.downstream(hidden["downstream"], targets)
+    ((loss, count),) = means(objective.downstream(hidden["downstream"], targets))
     torch.testing.assert_close(found["downstream"], loss)
     assert objective.counts["downstream"] == count == (targets >= 0).sum()
     time = heads["time"]
@@ -144,7 +147,7 @@ def test_earlier_and_later_events_are_predicted_at_some_positions() -> None:
     for j, (name, head) in enumerate(objective.named_heads.items()):
         chosen = targets[name.partition("_")[0]]
         hidden = states[chosen.positions] @ objective.bank.weight[j].T + objective.bank.bias[j]
-        loss, count = head(hidden, batch, chosen)
+        ((loss, count),) = means(head(hidden, batch, chosen))
         torch.testing.assert_close(found[name], loss, msg=name)
         assert objective.counts[name] == count
 
@@ -214,10 +217,10 @@ def test_history_tokens_have_the_losses_of_a_row() -> None:
     hidden = {name: whole @ bank.weight[j].T + bank.bias[j] for j, name in enumerate(names)}
     assert objective.coles is not None
     assert objective.downstream is not None
-    loss, _ = objective.coles(hidden["coles"][ends], batch.owners)
+    loss, _ = objective.coles(hidden["coles"][ends], batch.owners, batch.view_owners)
     torch.testing.assert_close(found["coles"], loss)
     labels = torch.cat([batch.labels.repeat_interleave(batch.layout.lengths), batch.labels[rows]])
-    loss, count = objective.downstream(hidden["downstream"], labels)
+    ((loss, count),) = means(objective.downstream(hidden["downstream"], labels))
     torch.testing.assert_close(found["downstream"], loss)
     assert count == (labels >= 0).sum()
 

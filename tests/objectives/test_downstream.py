@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from grap_seq.objectives.downstream import DownstreamHead
+from grap_seq.objectives.means import means
 from grap_seq.schema import Label
 
 LABEL = Label("churn", "accuracy", ("no", "perhaps", "yes"))
@@ -21,7 +22,7 @@ def test_every_event_of_a_labelled_sequence_predicts_the_label(labels: list[int]
     head = DownstreamHead(5, LABEL)
     hidden = torch.randn(10, 5, requires_grad=True)
     targets = torch.tensor(labels).repeat_interleave(torch.tensor(lengths))
-    loss, count = head(hidden, targets)
+    ((loss, count),) = means(head(hidden, targets))
     losses, position, used = [], 0, []
     for label, length in zip(labels, lengths, strict=True):
         for _ in range(length):
@@ -43,7 +44,7 @@ def test_a_number_costs_its_squared_error() -> None:
     torch.manual_seed(0)
     head = DownstreamHead(5, NUMBER)
     hidden = torch.randn(4, 5, requires_grad=True)
-    loss, count = head(hidden, torch.tensor([0.5, math.nan, -3.0, math.nan]))
+    ((loss, count),) = means(head(hidden, torch.tensor([0.5, math.nan, -3.0, math.nan])))
     weight, bias = head.output.weight.detach()[0], head.output.bias.item()
     numbers = [float(weight @ hidden[i].detach().clamp(min=0)) + bias for i in (0, 2)]
     assert loss.item() == pytest.approx(((numbers[0] - 0.5) ** 2 + (numbers[1] + 3) ** 2) / 2)
@@ -57,7 +58,7 @@ def test_a_number_costs_its_squared_error() -> None:
 def test_a_batch_without_labels_costs_nothing(label: Label) -> None:
     head = DownstreamHead(5, label)
     hidden = torch.randn(4, 5, requires_grad=True)
-    loss, count = head(hidden, torch.full((4,), label.missing))
+    ((loss, count),) = means(head(hidden, torch.full((4,), label.missing)))
     assert count == 0
     assert loss.item() == 0
     (gradient,) = torch.autograd.grad(loss, hidden)

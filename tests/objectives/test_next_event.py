@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from grap_seq.batch import Batch
-from grap_seq.objectives.means import Mean
+from grap_seq.objectives.means import Mean, means
 from grap_seq.objectives.next_event import (
     CategoryHead,
     NumberHead,
@@ -49,7 +49,7 @@ def mean(values: Sequence[float]) -> float:
 
 def loss_of(head: nn.Module, hidden: Tensor, batch: Batch) -> Mean:
     """A head's loss of the next event."""
-    found: Mean = head(hidden, batch, draw(batch, ["next"])["next"])
+    (found,) = means(head(hidden, batch, draw(batch, ["next"])["next"]))
     return found
 
 
@@ -219,6 +219,6 @@ def test_absolute_error_by_hand() -> None:
     prediction = torch.tensor([1.0, 2.0, 3.0, 4.0])
     target = torch.tensor([0.0, 5.0, float("nan"), 4.5])
     valid = torch.tensor([True, True, False, False])
-    loss, count = absolute_error(prediction, target, valid)
-    assert loss.item() == pytest.approx(2.0)
+    total, count = absolute_error(prediction, target, valid)
+    assert total.item() == pytest.approx(4.0)
     assert count.item() == 2

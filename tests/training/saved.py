@@ -28,12 +28,12 @@ def best(run: Path) -> dict[str, Any]:
 
 
 def assert_same_runs(expected: Path, got: Path) -> None:
-    """Model, curves and trajectory agree in every bit, but for what a clock says."""
+    """Model, curves and trajectory agree in every bit, but for measured time and memory."""
     left, right = (load_file(run / "model.safetensors") for run in (expected, got))
     assert left.keys() == right.keys()
     assert not [name for name, tensor in left.items() if not tensor.equal(right[name])]
-    timings = ["seconds", "events_per_second"]
-    one, two = (pd.read_csv(run / "metrics.csv").drop(columns=timings) for run in (expected, got))
+    measured = ["seconds", "events_per_second", "peak_memory_mib"]
+    one, two = (pd.read_csv(run / "metrics.csv").drop(columns=measured) for run in (expected, got))
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     if (expected / "weights.parquet").is_file():
         one, two = (pd.read_parquet(run / "weights.parquet") for run in (expected, got))

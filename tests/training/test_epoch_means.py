@@ -15,7 +15,7 @@ from grap_seq import config as configs
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
 from grap_seq.objectives.composite import CompositeObjective
-from grap_seq.objectives.means import mean
+from grap_seq.objectives.means import Sum, means
 from grap_seq.schema import Schema
 from grap_seq.training.epoch_means import EpochMeans
 from grap_seq.training.pretrain import build_module, crop_policy, numbers_of, pretrain
@@ -46,7 +46,7 @@ def add(sums: EpochMeans, batch: int, rank: int, world: int) -> None:
     if world == 2:
         values = values[: len(values) // 3] if rank == 0 else values[len(values) // 3 :]
     count = torch.tensor(len(values))
-    loss, _ = mean(values.sum(), count)
+    ((loss, _),) = means(Sum(values.sum(), count))
     none, sure = torch.zeros((), dtype=torch.int64), torch.ones((), dtype=torch.int64)
     level = torch.tensor(float(batch))
     sums.add({"a": loss, "b": loss * 0, "c": level}, {"a": count, "b": none, "c": sure})
@@ -69,8 +69,8 @@ def in_each(rank: int) -> dict[str, float]:
 
 
 def test_two_processes_have_the_mean_of_all_entries(tmp_path: Path) -> None:
-    for means in in_two_processes(in_each, tmp_path):
-        check(means)
+    for found in in_two_processes(in_each, tmp_path):
+        check(found)
 
 
 def test_an_interrupted_epoch_goes_on_bit_for_bit() -> None:

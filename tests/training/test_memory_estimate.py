@@ -85,6 +85,7 @@ def test_half_of_each_setting(prepared: Callable[..., Path]) -> None:
     said = fits.remedies(SIZES, epoch, 0, cpu)
     for setting in ("batch_size=2", "dataset.crops.max_length=25", "encoder.hidden=128"):
         assert setting in said
+    assert fits.remedies(SIZES, epoch, 0, cpu, pretrained=True).count("=") == 1
     events = int(epoch.sizes(0).sum())
     assert epoch.cut_by(fits.shorter(epoch.policy)[1]).sizes(0).sum() < 0.6 * events
     # Views of 20 to 40 events do not get shorter with their window.
@@ -113,3 +114,22 @@ def test_it_is_said_before_training(
     small = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "select=last"]
     cli.pretrain([*small, f"prepared={shop}", f"run={tmp_path / 'run'}"])
     assert "A step takes about " in capsys.readouterr().out
+
+
+def test_fine_tuning_names_what_can_be_changed_there(
+    shop: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Width and crops are those of the run."""
+    run, small = tmp_path / "run", ["dataset=table", "dataset.hidden=8", "event_width=8"]
+    cli.pretrain([*small, f"prepared={shop}", f"run={run}", "epochs=1", "select=last"])
+    capsys.readouterr()
+    monkeypatch.setattr(fits, "total_memory", lambda device: 1000)
+    cli.finetune([f"run={run}", "epochs=1"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Warning: that will probably not fit." in said
+    assert "batch_size=" in said
+    assert "max_length" not in said
+    assert "encoder.hidden" not in said

@@ -22,7 +22,7 @@ from grap_seq.seeds import derived_seed
 from grap_seq.training.module import PretrainModule
 from grap_seq.training.pretrain import build_module
 from grap_seq.training.refusal import Nonfinite
-from grap_seq.training.trainer import compile_encoder
+from grap_seq.training.trainer import compile_module
 from tests.shop import TIMES
 from tests.weighting.oracle import backward
 
@@ -244,20 +244,20 @@ def test_equal_weights_are_not_optimised(shop: Path) -> None:
     assert set(model.objective.weighting.named_weights().values()) == {1.0}
 
 
-def test_a_compiled_encoder_trains_as_the_plain_one(shop: Path) -> None:
+def test_compiled_parts_train_as_plain_ones(shop: Path) -> None:
     layers = ["encoder.hidden=8", "encoder.layers=1", "encoder.heads=2", "encoder.feedforward=8"]
     chosen = ["encoder=transformer", *layers, "encoder.dropout=0"]
     plain, compiled = (module(shop, *chosen) for _ in range(2))
     # Traced, with its backward pass, as for Inductor, whose C++ would take a minute to compile.
-    compile_encoder(compiled.model.encoder, backend="aot_eager")
+    compile_module(compiled, backend="aot_eager")
     torch._dynamo.utils.counters.clear()
     gradients = []
     for model in (plain, compiled):
         torch.manual_seed(0)
         backward(model.training_step(batch(shop, 0, 1, 2), 0))
         gradients.append({name: p.grad for name, p in model.named_parameters()})
-    # What comes before attention and behind it.
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
+    # What comes before attention and behind it, the heads, what CoLES contrasts, and its loss.
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 5
     expected, found = gradients
     assert plain.state_dict().keys() == compiled.state_dict().keys()
     for name, value in expected.items():

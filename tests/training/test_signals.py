@@ -45,7 +45,7 @@ def at_call(
 
 def stopped(
     monkeypatch: pytest.MonkeyPatch,
-    work: Callable[[], None],
+    work: Callable[[], object],
     point: tuple[Any, str, int],
     sent: signal.Signals = signal.SIGTERM,
 ) -> None:

@@ -15,19 +15,24 @@ import torch
 from benchmarks.pretended import OnPretended, Pretended, Steps, Wait, pretended
 from grap_seq import config as configs
 from grap_seq import seal
+from grap_seq.distributed import rank, world_size
 from grap_seq.objectives import linear_cross_entropy
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import crop_policy
 from grap_seq.training.recorder import Recorder
 from grap_seq.training.selection import Selection
 from grap_seq.training.tracking import Tracking
+from tests.processes import in_two_processes, together
 from tests.training.test_module import batch, fit, module
+
+pytestmark = together
 
 # The norm of the gradient decides about the update; methods of the second kind solve for their
 # coefficients on the CPU.
 MOST = 2
 LAYERS = ["encoder.hidden=8", "encoder.layers=2", "encoder.heads=2", "encoder.feedforward=16"]
 WEIGHTS = ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]
+COLES_ALONE = ["objective=coles", "objective.targets=[]"]
 BATCHES, LOGGED = 4, 3
 
 
@@ -35,6 +40,13 @@ BATCHES, LOGGED = 4, 3
 def device() -> Iterator[Pretended]:
     with pretended() as found:
         yield found
+
+
+class Part(PretrainData):
+    """What each of several processes trains on, though its trainer knows of none but itself."""
+
+    def _processes(self) -> dict[str, int]:
+        return {"rank": rank(), "world": world_size()}
 
 
 def train(
@@ -48,13 +60,13 @@ def train(
     """Train for a few steps; returns the waits of every step but the first."""
     model = module(shop, *overrides)
     settings = configs.compose("pretrain", ["dataset=table", *overrides])
-    data = PretrainData(shop, crop_policy(settings), 8, seed=0)
+    data = Part(shop, crop_policy(settings), 8 // world_size(), seed=0)
     steps, recorder = Steps(device), Recorder(run, LOGGED)
-    # It closes the epoch's row.
-    selection = Selection("last", recorder, data.train, data.val)
+    # The first closes the epoch's row.
+    told = [Selection("last", recorder, data.train, data.val), Tracking(trackers, recorder, {})]
     trainer = lightning.Trainer(
         strategy=OnPretended(device),
-        callbacks=[recorder, selection, Tracking(trackers, recorder, {}), steps],
+        callbacks=[recorder, *(told if trackers else []), steps],
         limit_train_batches=BATCHES,
         limit_val_batches=0,
         max_epochs=1,
@@ -72,7 +84,7 @@ def train(
     return steps.waits()[1:]
 
 
-def check(steps: list[list[Wait]]) -> None:
+def check(steps: Sequence[Sequence[Wait | str]]) -> None:
     assert len(steps) == BATCHES - 1
     for number, waits in enumerate(steps, start=2):
         logged = number % LOGGED == 0
@@ -97,7 +109,7 @@ def test_every_weighting(shop: Path, tmp_path: Path, device: Pretended, weightin
     [
         ["weighting.units=gradient", "weighting.smoothing=0.9", "weighting.downstream_norm=batch"],
         ["objective.targets=[next,past,future]", "objective.time=bins"],
-        ["objective=coles", "objective.targets=[]"],
+        COLES_ALONE,
         ["objective.next_event_on=window"],
     ],
     ids=lambda overrides: overrides[0],
@@ -133,6 +145,25 @@ def test_it_computes_what_the_cpu_does(shop: Path, device: Pretended, encoder: s
             # Softmax does not feel the keys' part: its gradient is rounding, which Adam enlarges.
             continue
         torch.testing.assert_close(moved[name].cpu(), wanted, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def train_in_part(number: int, shop: Path, folder: Path) -> list[list[list[str]]]:
+    """As `train`, with gradients that stay where they are: DDP adds them up without waiting."""
+    found: list[list[list[str]]] = []
+    for overrides in ([], COLES_ALONE):
+        run = folder / f"{number}-{len(found)}"
+        with pretended() as device:
+            steps = train(shop, run, device, *overrides)
+        found.append([[str(wait) for wait in waits] for waits in steps])
+    return found
+
+
+def test_two_processes(shop: Path, tmp_path: Path) -> None:
+    """They add up the rows of CoLES, batch norm's statistics, counts and Gram matrices."""
+    for runs in in_two_processes(train_in_part, tmp_path, shop, tmp_path):
+        assert len(runs) == 2
+        for steps in runs:
+            check(steps)
 
 
 def test_many_classes(

@@ -7,14 +7,15 @@ errors. What only one engine understands is in its own module, `duckdb` or `spar
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+import pyarrow as pa
 
 
 @ibis.udf.scalar.builtin(name="epoch_us")  # type: ignore[untyped-decorator]  # Ibis has no types.
@@ -37,14 +38,50 @@ def url_decode(text: dt.string) -> dt.string:
     """Text with the characters that `%20` and the like stand for."""
 
 
+# A question to an engine, and its answer.
+Query = Callable[[], pa.Table]
+
+
+class Check(NamedTuple):
+    """A question, and what raises where the answer says that something is wrong."""
+
+    ask: Query
+    judge: Callable[[pa.Table], None]
+
+    def make(self) -> None:
+        self.judge(self.ask())
+
+
 class Connection(ABC):
     """An engine at work: an Ibis backend, and what Ibis has no words for."""
 
     backend: Any
+    _planned: list[Check] | None = None
 
     def to_pyarrow(self, expression: ir.Expr) -> Any:
         """Result of an expression: a table, a column or a scalar."""
         return self.backend.to_pyarrow(expression)
+
+    def check(self, found: ir.Table, judge: Callable[[pa.Table], None]) -> None:
+        """Hand a result to what raises where it says that something is wrong."""
+        if self._planned is None:
+            judge(self.to_pyarrow(found))
+        else:
+            self._planned.append(Check(self.compiled(found), judge))
+
+    @contextmanager
+    def planning(self) -> Iterator[list[Check]]:
+        """Have checks kept in a list, to be made later, instead of making them."""
+        checks: list[Check] = []
+        self._planned = checks
+        try:
+            yield checks
+        finally:
+            self._planned = None
+
+    def compiled(self, table: ir.Table) -> Query:
+        """A query that can be asked again and again."""
+        return lambda: self.to_pyarrow(table)
 
     def disconnect(self) -> None:
         self.backend.disconnect()

@@ -43,12 +43,16 @@ def explode(connection: Connection, table: ir.Table, names: Iterable[str], where
     lengths = table.select(**{name: table[name].length().fill_null(0) for name in lists})
     first = lists[0]
     uneven = lengths.filter(ibis.or_(*(lengths[name] != lengths[first] for name in lists))).limit(1)
-    for row in connection.to_pyarrow(uneven).to_pylist():
-        other = next(name for name in lists if row[name] != row[first])
-        raise ValueError(
-            f"{where}: a row has {row[first]} values of '{first}' and {row[other]} of '{other}'; "
-            "the lists of a row must be equally long"
-        )
+
+    def judge(found: pa.Table) -> None:
+        for row in found.to_pylist():
+            other = next(name for name in lists if row[name] != row[first])
+            raise ValueError(
+                f"{where}: a row has {row[first]} values of '{first}' and {row[other]} of "
+                f"'{other}'; the lists of a row must be equally long"
+            )
+
+    connection.check(uneven, judge)
     place = PLACE if PLACE not in table.columns else f"__{PLACE}"
     rows = table.mutate(**{place: ibis.range(table[first].length().fill_null(0)).unnest()})
     # By index and not by one unnest a list, of which Spark allows a single one.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.stages.calendar import calendar_field
@@ -123,13 +124,17 @@ def check_ids(connection: Connection, events: ir.Table, spec: DatasetSpec, where
     fine = whole.fill_null(False) | column.isnan()
     # Not a filter, for which an engine would look at minima and maxima that leave out NaN.
     odd = ibis.ifelse(fine, ibis.null("float64"), column.cast("float64"))
-    found = connection.to_pyarrow(events.aggregate(odd=odd.max()))["odd"][0].as_py()
-    if found is not None:
-        raise ValueError(
-            f"{where}: the ids in column '{spec.id}' are floats, and {found!r} is no whole number "
-            f"below {exact:,} (2 to the power of {exact.bit_length() - 1}), beyond which floats "
-            "are not exact; keep ids as integers or text, or name another column"
-        )
+
+    def judge(largest: pa.Table) -> None:
+        found = largest["odd"][0].as_py()
+        if found is not None:
+            raise ValueError(
+                f"{where}: the ids in column '{spec.id}' are floats, and {found!r} is no whole "
+                f"number below {exact:,} (2 to the power of {exact.bit_length() - 1}), beyond "
+                "which floats are not exact; keep ids as integers or text, or name another column"
+            )
+
+    connection.check(events.aggregate(odd=odd.max()), judge)
 
 
 def facts_of(table: ir.Table, spec: DatasetSpec, kind: TimeKind) -> dict[str, ir.Value]:

@@ -48,7 +48,7 @@ def scaled(column: Column, scaler: Scaler, groups: Codes | None) -> Numbers:
         groups: codes of the field that it is scaled by, shape (N,); None: there is none.
     """
     # In place from here on: to ask for memory takes longer than to calculate.
-    values = np.array(column.cast(pa.float64()), np.float64)
+    values = np.array(np.asarray(column.cast(pa.float64())), np.float64)
     rows = [*(group or scaler.other for group in scaler.groups), scaler.other]
     place = slice(0, 1) if groups is None else groups - 1
     low, high, mean, std = (

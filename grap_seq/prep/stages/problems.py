@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 import yaml
 
 from grap_seq.prep.describe.spec import DatasetSpec
@@ -67,12 +68,26 @@ class Problems:
         source) and `__file`; `__row` is the number within the file, where the recipe knows it.
         `advise` says of the cell what to write in the description.
         """
-        count = self.connection.to_pyarrow(rows.count()).as_py()
-        if not count:
-            return
-        if not self.strict:
-            self.counts[reason] = self.counts.get(reason, 0) + count
-            return
+
+        def judge(found: pa.Table) -> None:
+            count = found["n"][0].as_py()
+            if count and self.strict:
+                raise self._error(whole, rows, count, reason, column, remedy, advise)
+            if count:
+                self.counts[reason] = self.counts.get(reason, 0) + count
+
+        self.connection.check(rows.aggregate(n=rows.count()), judge)
+
+    def _error(
+        self,
+        whole: ir.Table,
+        rows: ir.Table,
+        count: int,
+        reason: str,
+        column: str | None,
+        remedy: str | None,
+        advise: Callable[[str], str] | None,
+    ) -> ValueError:
         bad = self.connection.to_pyarrow(rows.order_by("__position").limit(1)).to_pylist()[0]
         number = bad.get("__row")
         if number is None:
@@ -86,7 +101,7 @@ class Problems:
             remedy = self.remedy
             if advise is not None and remedy == REMEDY:
                 remedy = advise(bad[column])
-        raise ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {remedy}")
+        return ValueError(f"{bad['__file']}, row {number}: {reason}{value}{more}; {remedy}")
 
 
 def of_number(cell: str) -> str:
@@ -129,11 +144,15 @@ def check_events(
     counts = cleaned.aggregate(
         **{str(place): condition.sum() for place, (_, condition, _) in enumerate(checks)}
     )
-    found = connection.to_pyarrow(counts).to_pylist()[0]
-    for place, (reason, condition, advise) in enumerate(checks):
-        if found[str(place)]:
-            column = None if advise is None else "__bad"
-            problems.report(cleaned, cleaned.filter(condition), reason, column, advise=advise)
+
+    def judge(table: pa.Table) -> None:
+        (found,) = table.to_pylist()
+        for place, (reason, condition, advise) in enumerate(checks):
+            if found[str(place)]:
+                column = None if advise is None else "__bad"
+                problems.report(cleaned, cleaned.filter(condition), reason, column, advise=advise)
+
+    connection.check(counts, judge)
     if spec.unique:
         rows = _numbered(_usable(cleaned, spec), spec)
         again = rows.filter(rows["__copy"] > 0).drop("__copy")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from grap_seq.prep.describe.number_times import WORDS, looks_like
 from grap_seq.prep.describe.spec import DatasetSpec
@@ -80,7 +82,12 @@ def time_kind(
     Raises:
         ValueError: a time column of another type.
     """
-    name = name or spec.time
+    found = _kind(events, spec, name or spec.time)
+    return _of_text(connection.to_pyarrow(found)) if isinstance(found, ir.Table) else found
+
+
+def _kind(events: ir.Table, spec: DatasetSpec, name: str) -> TimeKind | ir.Table:
+    """The kind of a column; of text what `_of_text` needs to know."""
     column = events[name]
     kind = column.type()
     if kind.is_timestamp() or kind.is_date():
@@ -94,13 +101,29 @@ def time_kind(
     if spec.time_format is not None:
         return "timestamp"
     cells = events.select(cell=column.strip().nullif("")).limit(SAMPLE)
-    sample = connection.to_pyarrow(
-        cells.aggregate(
-            numbers=as_number(cells.cell, name, spec.decimal).nullif(nan()).count(),
-            moments=cells.cell.try_cast("timestamp('UTC')").count(),
-        )
-    ).to_pylist()[0]
+    return cells.aggregate(
+        numbers=as_number(cells.cell, name, spec.decimal).nullif(nan()).count(),
+        moments=cells.cell.try_cast("timestamp('UTC')").count(),
+    )
+
+
+def _of_text(counts: pa.Table) -> TimeKind:
+    (sample,) = counts.to_pylist()
     return "number" if sample["numbers"] > sample["moments"] else "timestamp"
+
+
+def _check_kind(
+    connection: Connection,
+    events: ir.Table,
+    spec: DatasetSpec,
+    name: str,
+    judge: Callable[[TimeKind], None],
+) -> None:
+    found = _kind(events, spec, name)
+    if isinstance(found, ir.Table):
+        connection.check(found, lambda counts: judge(_of_text(counts)))
+    else:
+        judge(found)
 
 
 def check_numbers(connection: Connection, events: ir.Table, spec: DatasetSpec, where: str) -> None:
@@ -127,12 +150,15 @@ def check_time_kind(
     connection: Connection, events: ir.Table, spec: DatasetSpec, stored: TimeKind, where: str
 ) -> None:
     """Raise ValueError where the time column is not of the kind that it had in preparation."""
-    given = time_kind(connection, events, spec)
-    if given != stored:
-        raise ValueError(
-            f"{where}: column '{spec.time}' is a {given}, in preparation it was a {stored}; "
-            "convert it"
-        )
+
+    def judge(given: TimeKind) -> None:
+        if given != stored:
+            raise ValueError(
+                f"{where}: column '{spec.time}' is a {given}, in preparation it was a {stored}; "
+                "convert it"
+            )
+
+    _check_kind(connection, events, spec, spec.time, judge)
 
 
 def check_same_kind(
@@ -144,9 +170,12 @@ def check_same_kind(
     where: str,
 ) -> None:
     """Raise ValueError where another column with times is not of the events' kind."""
-    found = time_kind(connection, table, spec, name)
-    if found != kind:
-        raise ValueError(
-            f"{where}: column '{name}' is a {found}, the events' '{spec.time}' is a {kind}; write "
-            "both alike"
-        )
+
+    def judge(found: TimeKind) -> None:
+        if found != kind:
+            raise ValueError(
+                f"{where}: column '{name}' is a {found}, the events' '{spec.time}' is a {kind}; "
+                "write both alike"
+            )
+
+    _check_kind(connection, table, spec, name, judge)

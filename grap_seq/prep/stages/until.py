@@ -5,19 +5,16 @@ A date, a number or "newest" holds for all sequences; a column holds for each it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
-import ibis
 import ibis.expr.types as ir
+import pyarrow as pa
 
 from grap_seq.prep.describe.spec import NEWEST, DatasetSpec
 from grap_seq.prep.describe.spec_parts import SECONDS
 from grap_seq.prep.stages.problems import Problems
 from grap_seq.prep.stages.times import TimeKind
-
-if TYPE_CHECKING:
-    from grap_seq.prep.engines.base import Connection
 
 # Working column, as `DatasetSpec.facts` calls it.
 UNTIL = "__until"
@@ -28,14 +25,12 @@ REMEDY = (
 )
 
 
-def common_until(
-    spec: DatasetSpec, kind: TimeKind, events: ir.Table, connection: Connection
-) -> float:
+def common_until(spec: DatasetSpec, kind: TimeKind, newest: Callable[[], float]) -> float:
     """The one moment of all sequences, as event_time, where `until` is no column.
 
     Args:
         kind: how the events' times are written.
-        events: usable events, for "newest".
+        newest: finds the time of the newest usable event.
 
     Raises:
         ValueError: a date where times are numbers, or a number where they are dates.
@@ -43,7 +38,7 @@ def common_until(
     until = spec.until
     assert until is not None
     if until == NEWEST:
-        return float(connection.to_pyarrow(events["event_time"].max()).as_py())
+        return float(newest())
     moment = spec.moment(until) if isinstance(until, str) else None
     if (moment is None) != (kind == "number"):
         wanted = "a number like them" if kind == "number" else "a date"
@@ -59,10 +54,14 @@ def common_until(
     return (known - EPOCH) // timedelta(microseconds=1) / (1_000_000.0 * SECONDS[spec.time_unit])
 
 
-def with_until(events: ir.Table, until: float) -> ir.Table:
-    """Events with one `__until` for all; a column's own come from `with_facts`."""
-    # A number in a query would go through a decimal literal and could lose its last bit.
-    return events.cross_join(ibis.memtable({UNTIL: [until]}))
+def with_until(events: ir.Table, until: ir.Table) -> ir.Table:
+    """Events with the one `__until` of a `moment_table`; a column's own come from `with_facts`."""
+    return events.cross_join(until)
+
+
+def moment_table(until: float) -> pa.Table:
+    """A table, for a number in a query would go through a decimal literal and lose its last bit."""
+    return pa.table({UNTIL: [until]})
 
 
 def observed(events: ir.Table) -> ir.Table:

@@ -14,7 +14,13 @@ from grap_seq.prep.stages.label_checks import check_late, with_limits, with_numb
 from grap_seq.prep.stages.labels import any_label
 from grap_seq.prep.stages.problems import check_events, without_problems
 from grap_seq.prep.stages.times import TimeKind
-from grap_seq.prep.stages.until import check_observed, common_until, observed, with_until
+from grap_seq.prep.stages.until import (
+    check_observed,
+    common_until,
+    moment_table,
+    observed,
+    with_until,
+)
 from grap_seq.prep.stages.work import Work
 
 
@@ -83,7 +89,11 @@ class Usable:
         """Events before their label, with `__until`; its faults are counted once."""
         events, spec = self._before_label, self.work.spec
         if spec.until_column is None:
-            return with_until(events, common_until(spec, self.kind, events, self.work.connection))
+            last = events["event_time"].max()
+            until = common_until(
+                spec, self.kind, lambda: self.work.connection.to_pyarrow(last).as_py()
+            )
+            return with_until(events, ibis.memtable(moment_table(until)))
         (until,) = self.facts([spec.until_column])
         return with_facts(events, spec.id, until)
 

@@ -1,0 +1,33 @@
+"""One run of a grid, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, in a folder of its own.
+
+    Args:
+        name: of its folder, another one for other settings.
+        title: for people.
+        alike: what it shares with runs that take about as long.
+        settings: of `pretrain`, or of `finetune` where there is a `base`, without folders and
+            threads.
+        prepared: the prepared folder; None: `settings` name it, or `base` does.
+        threads: of the run; 1 makes it bit-reproducible.
+        evaluation: settings of `evaluate`, without folders and threads; None: the run is not
+            evaluated.
+        base: the run that is fine-tuned.
+    """
+
+    name: str
+    title: str
+    alike: str
+    settings: tuple[str, ...]
+    prepared: Path | None = None
+    threads: int = 1
+    evaluation: tuple[str, ...] | None = None
+    base: Job | None = None

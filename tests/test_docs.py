@@ -1,0 +1,87 @@
+"""The documentation builds without a warning, and its Python runs as it stands."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from grap_seq import cli, config
+from tests.shop import purchases
+
+ROOT = Path(__file__).parents[1]
+
+
+def blocks(page: str) -> list[str]:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def run_page(page: str) -> dict[str, Any]:
+    """Run the blocks of a page one after another, as a reader does."""
+    names: dict[str, Any] = {}
+    for code in blocks(page):
+        exec(compile(code, page, "exec"), names)
+    return names
+
+
+def test_the_site_builds(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="needs the extra [docs]")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]
+    quiet = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=quiet, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING" not in done.stderr
+    page = (tmp_path / "api.html").read_text("utf-8")
+    assert "EventEmbedder" in page
+    # Nothing is fetched from elsewhere when a page is read.
+    foreign = re.compile(r"<(?:script|link|img)[^>]+(?:src|href)=.?(https?:[^ >]+)")
+    for html in tmp_path.glob("*.html"):
+        fetched = foreign.findall(html.read_text("utf-8"))
+        assert not fetched, html.name
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text("utf-8")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f": {path.name}" in text, path.name
+
+
+def test_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = run_page("start.md")
+    scores = names["evaluation"].table["test"]
+    # Who buys more books leaves: both see it.
+    assert scores["embedding"] > 0.7
+    assert scores["aggregates"] > 0.7
+    assert len(names["vectors"]) == 5
+
+
+def test_python_and_scikit_learn(
+    tmp_path: Path, shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "shop").symlink_to(shop)
+    renamed = {"when": "bought", "churned": "leaves"}
+    purchases(120).rename(columns=renamed).to_parquet(tmp_path / "purchases.parquet")
+    names = run_page("python.md")
+    assert min(names["scores"]) > 0.8
+    assert (tmp_path / "runs" / "small" / "model.safetensors").is_file()
+    assert isinstance(names["histories"], pd.DataFrame)
+
+
+@pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_commands_of_a_page_compose(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    for command, arguments in re.findall(r"^    grap-seq (\w+) +([^#\n]*)", text, re.MULTILINE):
+        assert command in cli.COMMANDS, command
+        words = [word for word in arguments.split() if not word.startswith("--")]
+        if "-m" not in words and "..." not in words and "'" not in arguments:
+            config.composed(command, words)

@@ -1,0 +1,126 @@
+"""Help, printed configs and completion: what there is, from the configs and kinds themselves."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grap_seq import cli, config
+from grap_seq.completion import LINE, answer, completions
+from grap_seq.help import settings_of
+from grap_seq.terminal import Terminal
+
+NAMES = [name for name in cli.COMMANDS if name != "demo"]
+
+
+def _text(command: str, *overrides: str) -> str:
+    console = Terminal(width=200)
+    with console.capture() as captured:
+        console.print(settings_of(command, overrides))
+    return captured.get()
+
+
+@pytest.mark.parametrize("command", NAMES)
+def test_every_setting_has_a_kind_and_a_line(command: str) -> None:
+    text = _text(command)
+    found = config.composed(command, [])
+    rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    for key in found.values:
+        if key in found.groups or (isinstance(found.values[key], dict) and found.values[key]):
+            continue
+        # The line has a default, a kind and, behind two blanks, an explanation.
+        parts = [part for part in rows[key].split("  ") if part.strip()]
+        assert len(parts) == 4, rows[key]
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        *([f"encoder={name}"] for name in config.choices("encoder")),
+        *([f"weighting={name}"] for name in config.choices("weighting")),
+        *([f"objective={name}"] for name in config.choices("objective")),
+        ["trainer=gpu"],
+    ],
+    ids=str,
+)
+def test_settings_of_choices_too(overrides: list[str]) -> None:
+    group = overrides[0].partition("=")[0]
+    rows = [line for line in _text("pretrain", *overrides).splitlines() if line.startswith(group)]
+    for row in rows[1:]:
+        if row.split("  ")[0] != group:
+            assert len([part for part in row.split("  ") if part.strip()]) == 4, row
+
+
+def test_help_shows_what_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "${" not in _text("pretrain")
+    cli.run(["pretrain", "encoder=transformer", "encoder.hidden=77", "--help"])
+    out = capsys.readouterr().out
+    assert "77" in out
+    assert "--cfg job" in out
+    with pytest.raises(ValueError, match="did you mean 'transformer'"):
+        cli.run(["pretrain", "encoder=transfomer", "--help"])
+
+
+def test_the_config_of_a_command(shop: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cli.run(["pretrain", f"prepared={shop}", "+seed=3", "--cfg", "job"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert (printed["seed"], printed["dataset"]["recipe"]) == (3, "table")
+    cli.run(["embed", "--cfg", "job"])
+    assert yaml.safe_load(capsys.readouterr().out)["run"] == "???"
+
+
+def test_an_entry_is_taken_away() -> None:
+    added = "objective.losses.mine.class=grap_seq.objectives.noise.RandomTargets"
+    assert config.compose("pretrain", [added]).objective.losses
+    assert not config.compose("pretrain", [added, "~objective.losses.mine"]).objective.losses
+    assert not config.compose("pretrain", ["~objective.losses.mine"]).objective.losses
+    with pytest.raises(ValueError, match=r"~seed: a setting has a value; write seed="):
+        config.compose("pretrain", ["~seed"])
+
+
+@pytest.mark.parametrize(
+    ("words", "some"),
+    [
+        (["pret"], ["pretrain"]),
+        (["pretrain", "enc"], ["encoder=", "encoder.hidden="]),
+        (["pretrain", "encoder=tr"], ["encoder=transformer"]),
+        (["pretrain", "encoder=transformer", "encoder.fe"], ["encoder.feedforward="]),
+        (["pretrain", "bad", "seed=x", "pooling=m"], ["pooling=mean", "pooling=max"]),
+        (["embed", "nonsense=1", "de"], ["device="]),
+        (["demo", "resume="], ["resume=true", "resume=false"]),
+        (["nothing", "x"], []),
+    ],
+)
+def test_completions(words: list[str], some: list[str]) -> None:
+    found = completions(words, cli.COMMANDS)
+    assert found[: len(some)] == some if not some or len(words) == 1 else set(some) <= set(found)
+    assert all(word.startswith(words[-1]) for word in found)
+
+
+def test_bash_completes(tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("no bash")
+    program = tmp_path / "grap-seq"
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m grap_seq "$@"\n')
+    program.chmod(0o755)
+    script = (
+        f'export PATH={tmp_path}:$PATH; eval "$(grap-seq -sc install=bash)"; '
+        'COMP_LINE="grap-seq pretrain trainer=ddp2"; COMP_POINT=${#COMP_LINE}; '
+        '_grap_seq; printf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run([bash, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["trainer=ddp2", "trainer=ddp2_cpu"]
+
+
+def test_another_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LINE, "grap-seq ev")
+    assert answer("query=fish", cli.COMMANDS) == "evaluate"
+    assert "compdef" in answer("install=zsh", cli.COMMANDS)
+    with pytest.raises(ValueError, match="write install= with one of bash, zsh, fish"):
+        answer("install=tcsh", cli.COMMANDS)
