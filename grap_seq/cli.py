@@ -229,7 +229,8 @@ def report(arguments: list[str]) -> Path:
         raise ValueError("output= is of a comparison (runs=[...]); a run's page lies in the run")
     else:
         run = Path(settings.run)
-        written = _report(run, prepared_of(run, settings.prepared))
+        prepared = prepared_of(run, settings.prepared)
+        written = _report(run, prepared)
     _say(f"Report: {written}")
     return written
 
@@ -383,6 +384,9 @@ def run(arguments: list[str]) -> None:
     # Of `main`, which reports what is raised here.
     parser.add_argument("--debug", action="store_true")
     parser.add_argument("--allow-class", action="append", default=[])
+    loudness = parser.add_mutually_exclusive_group()
+    loudness.add_argument("-q", "--quiet", action="store_true")
+    loudness.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--cfg", choices=["job"])
     parser.add_argument("-sc", dest="completion")
     try:
@@ -409,7 +413,12 @@ def run(arguments: list[str]) -> None:
     if options.help or options.cfg:
         _say(_help(name, settings) if options.help else _config(name, settings))
         return
-    COMMANDS[name](settings)
+    from grap_seq import log_file
+    from grap_seq.terminal import SCREEN
+
+    screen = SCREEN.of_command(quiet=options.quiet, verbose=options.verbose)
+    with screen, log_file.of_command(arguments):
+        COMMANDS[name](settings)
 
 
 def _help(name: str, settings: list[str]) -> Any:

@@ -20,6 +20,8 @@ from grap_seq.files import atomic_write, sha256
 FILE = "checksums.jsonl"
 # Files in this folder grow, so they have no checksum.
 EVENTS = "tensorboard"
+# It grows too.
+LOG_FILE = "log.txt"
 
 
 @contextmanager
@@ -129,7 +131,8 @@ def check(folder: Path, name: str, remedy: str) -> Path:
 def unknown(folder: Path) -> list[str]:
     """Files below a folder that neither its checksums nor those of a folder in it know.
 
-    Locks, unfinished files, damaged checkpoints and a tracker's event files are grap_seq's own.
+    Locks, unfinished files, damaged checkpoints, a run's log and a tracker's event files
+    are grap_seq's own.
     """
     known = {folder / name for name in records(folder)}
     for inner in folder.rglob(FILE):
@@ -141,6 +144,7 @@ def unknown(folder: Path) -> list[str]:
         if path.is_file()
         and path not in known
         and path.parent != folder / EVENTS
+        and path != folder / LOG_FILE
         and not path.name.endswith(ours)
         and ".tmp-" not in path.name
     )

@@ -51,12 +51,12 @@ WEIGHTS = Kind(
     lambda value: PATH.accepts(value) or isinstance(value, Mapping),
     as_typed=r"(?!\{).*",
 )
+TRACKER = choice(*trackers.NAMES)
 RUNS = Kind(
     "a list of run folders such as [runs/a,runs/b], or a pattern such as 'runs/*'",
     lambda value: TEXT.accepts(value) or each(TEXT).accepts(value),
     as_typed=r"(?!\[).*",
 )
-TRACKER = choice(*trackers.NAMES)
 LOSS = Kind(
     "the class of a loss such as {class: mine.EventsSoFar}",
     lambda value: isinstance(value, Mapping) and TEXT.accepts(value.get("class")),

@@ -14,6 +14,8 @@ options, anywhere:
                          choices with them: grap-seq pretrain encoder=transformer --help
   --cfg job              print the config that a command would run with, and do nothing
   -sc install=SHELL      print what makes bash, zsh or fish complete commands and settings
+  -q, --quiet            print errors and the last line only
+  -v, --verbose          print more, as log.txt in the run folder has it
   --debug                show the traceback of an error
   --allow-class PATH     let a run name this class of yours, such as my.module.Encoder; repeatable
   --version

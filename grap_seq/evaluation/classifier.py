@@ -16,8 +16,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from rich import get_console
-from rich.progress import track
 
 from grap_seq.evaluation.binned import Binned
 from grap_seq.evaluation.boosting import BoostingSettings, for_few
@@ -25,6 +23,7 @@ from grap_seq.evaluation.features import Features, Rows
 from grap_seq.evaluation.plan import Part
 from grap_seq.evaluation.scores import Labels, Predictions
 from grap_seq.schema import Label
+from grap_seq.terminal import progress
 
 Seeded = npt.NDArray[np.float64]  # (seeds, rows, label.outputs)
 
@@ -105,10 +104,8 @@ class Classifier:
         workers = min(available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
         with ThreadPoolExecutor(workers) as pool:
             done = pool.map(lambda fit: self._fit(binned, fit, available // workers), fits)
-            # In a file, every bar would leave an empty line.
-            silent = not get_console().is_terminal
-            text = f"LightGBM on {what}"
-            return list(track(done, text, total=len(fits), transient=True, disable=silent))
+            with progress() as shown:
+                return list(shown.track(done, len(fits), description=f"LightGBM on {what}"))
 
     def _fit(self, binned: Binned, fit: Fit, threads: int) -> Predictions:
         return binned.fit_predict(

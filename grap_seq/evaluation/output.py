@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from grap_seq import seal
 from grap_seq.files import suffix
 from grap_seq.lock import locked
+from grap_seq.log_file import keep_in
 from grap_seq.terminal import progress
 
 SCRATCH = "features-"
@@ -45,6 +46,7 @@ class Output:
         if self._inside:
             with locked(self.run):
                 self._refuse(names)
+                keep_in(self.run)
                 self.folder.mkdir(parents=True, exist_ok=True)
                 yield
             return

@@ -7,11 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
-
 from grap_seq import seal
 from grap_seq.evaluation.origin import Origin
 from grap_seq.lock import locked
+from grap_seq.log_file import keep_in
 from grap_seq.prep.folder.verify import verify
 from grap_seq.report import verdict, words
 from grap_seq.report.calibration import plot_calibration
@@ -27,6 +26,7 @@ from grap_seq.report.projection import COMPONENTS, project
 from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
 from grap_seq.report.render import images, render
 from grap_seq.schema import Schema
+from grap_seq.terminal import progress
 from grap_seq.training.summary import sentences
 
 _ROWS = {
@@ -58,6 +58,7 @@ def report(run: Path, prepared: Path) -> Path:
     """
     check_run(run)
     with locked(run):
+        keep_in(run)
         page = _page(run, prepared)
         seal.write_text(run, "report.html", page)
     return run / "report.html"
@@ -72,7 +73,9 @@ def _page(run: Path, prepared: Path) -> str:
         ("weights", lambda: _weights(run, files)),
         ("losses", lambda: _losses(run, files)),
     ]
-    content = {key: section() for key, section in track(sections, "drawing", transient=True)}
+    with progress() as shown:
+        drawn = shown.track(sections, description="drawing")
+        content = {key: section() for key, section in drawn}
     return render(
         "run.html",
         **content,

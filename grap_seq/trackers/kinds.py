@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -143,4 +144,9 @@ KINDS: dict[str, type[Tracked]] = {"tensorboard": TensorBoard, "mlflow": MLflow,
 def _plain(name: str) -> str:
     """A name in the letters that MLflow takes, another one for every name."""
     parts = (file_name(part) or "_" for part in name.split("/"))
-    return "/".join(parts).translate({ord("%"): "_x", ord("~"): "_x7E"})
+    # A file's name has few other letters, the sign before a code among them.
+    return re.sub(r"[^\w. /-]", _code, "/".join(parts))
+
+
+def _code(found: re.Match[str]) -> str:
+    return "_x" if found[0] == "%" else f"_x{ord(found[0]):02X}"

@@ -17,6 +17,7 @@ import lightning
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping
 
 from grap_seq.settings import DURATION
+from grap_seq.terminal import detail
 from grap_seq.training.checkpoint_files import STATE, name_of
 from grap_seq.training.criterion import Criterion
 from grap_seq.training.signals import Signals
@@ -172,6 +173,8 @@ class Checkpoints(Checkpoint):
         trainer.save_checkpoint(self.run / name_of(trainer.global_step))
         self._saved = perf_counter()
         self._cost = self._saved - began
+        if trainer.is_global_zero:
+            detail(f"checkpoint at step {trainer.global_step}, in {self._cost:.2g} s")
         if stop:
             self.signals.stop(trainer.is_global_zero, self.run, trainer.global_step)
 

@@ -19,15 +19,14 @@ VALIDATION = 1 / 3
 
 
 class WholeRun(Callback):
-    """The estimate, and in a terminal the bar.
+    """The estimate and the bar.
 
     Args:
         steps: optimiser steps after which the run stops; -1: after its epochs.
-        shown: whether there is a terminal to draw in.
     """
 
-    def __init__(self, steps: int = -1, shown: bool = False) -> None:
-        self.steps, self.shown = steps, shown
+    def __init__(self, steps: int = -1) -> None:
+        self.steps = steps
         self.bar: Progress | None = None
         self._times: list[float] = []
         self._before: float | None = None
@@ -36,7 +35,7 @@ class WholeRun(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         self._times = []
-        if self.shown and trainer.is_global_zero:
+        if trainer.is_global_zero:
             columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
             self.bar = progress(*columns)
             self.bar.add_task("training", total=self._total(trainer))

@@ -1,7 +1,7 @@
 """The folder of a run: created, continued or replaced by one process at a time.
 
 config.yaml, environment.json, schema.yaml, vocab.json    written when the run begins
-checkpoints/, metrics.csv, weights.parquet                while it trains
+checkpoints/, metrics.csv, weights.parquet, log.txt       while it trains
 model.safetensors, model.json                             when it ends
 NAME.previous                                             the run that it replaces, until it ends
 """
@@ -28,6 +28,7 @@ from grap_seq import config as configs
 from grap_seq import lock, seal
 from grap_seq.distributed import from_first, rank
 from grap_seq.lock import locked
+from grap_seq.log_file import keep_in
 from grap_seq.stored_run import config_of, for_storage
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import newest
@@ -93,6 +94,7 @@ def opened(run: Path, config: Any) -> Iterator[Start]:
             if replaced:
                 held.enter_context(locked(run))
             start = _created(run, config, replaced)
+        keep_in(run)
         yield from_first(start)
         _remove_replaced(run)
 

@@ -65,7 +65,8 @@ class Tracking(Callback):
     ) -> None:
         assert isinstance(pl_module, TrainingModule)
         self._events += batch.events
-        if not (self.curves.updated(trainer) and self.curves.logged(trainer.global_step)):
+        due = self.curves.updated(trainer) and self.curves.logged(trainer.global_step)
+        if not (self.names and due):
             return
         speed = {"events_per_second": self._events / (perf_counter() - self._since)}
         speed = {k: v * trainer.world_size for k, v in over_processes(trainer, speed).items()}

@@ -14,7 +14,6 @@ import torch
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
-from rich.console import Console
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from grap_seq.distributed import rank
@@ -52,9 +51,8 @@ def build_trainer(
         settings: hash of the settings that a run which goes on has to have.
         validate_every: epochs between two validations.
     """
-    shown = Console().is_terminal
     steps = config.trainer.max_steps
-    ours = [EachProcess(config), StopAfter(steps), WholeRun(steps, shown)]
+    ours = [EachProcess(config), StopAfter(steps), WholeRun(steps)]
     _quiet()
     return lightning.Trainer(
         accelerator=config.trainer.accelerator,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from grap_seq import seal
-from grap_seq.trackers import background
+from grap_seq.trackers import kinds
 from grap_seq.trackers.background import Background
 
 
@@ -32,7 +31,7 @@ def test_in_order_without_delay_and_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Slow, "rows", [])
-    monkeypatch.setitem(background.KINDS, "slow", Slow)  # type: ignore[arg-type]
+    monkeypatch.setitem(kinds.KINDS, "slow", Slow)
     seal.write_json(tmp_path, "environment.json", {"id": "one"})
 
     def tell(tracker: Background, step: int) -> None:
@@ -57,8 +56,7 @@ def test_in_order_without_delay_and_one_warning(
 def test_a_run_without_an_id_is_a_warning_too(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made: Any = seal.write_json(tmp_path, "environment.json", {})
-    del made
+    seal.write_json(tmp_path, "environment.json", {})
     tracker = Background("mlflow", tmp_path)
     tracker.close()
     assert "Warning: tracker mlflow failed (KeyError: 'id')" in capsys.readouterr().out

@@ -21,7 +21,8 @@ from tests.trackers.runs import Points, assert_whole, interrupted, pretrain
 
 pytest.importorskip("mlflow", reason="mlflow is not installed: grap-seq[mlflow]")
 pytestmark = pytest.mark.xdist_group("mlflow")
-SECONDS = 60
+# How long it may take to start, and live at most.
+SECONDS, LIFE = 60, 300
 
 
 @pytest.fixture(scope="module")
@@ -33,10 +34,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     stores = ["--backend-store-uri", f"sqlite:///{folder}/store.db"]
     stores += ["--artifacts-destination", str(folder / "artifacts"), "--workers", "1"]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    # It ends by itself, should these tests be killed.
+    command = ["timeout", "--signal=KILL", str(LIFE), sys.executable, "-m", "mlflow", "server"]
+    command += ["--host", "127.0.0.1", "--port", str(port), *stores]
+    lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [*command, *stores], stdout=log, stderr=log, cwd=folder, start_new_session=True
+            command, stdout=log, stderr=log, cwd=folder, env=lean, start_new_session=True
         )
     deadline = time.monotonic() + SECONDS
     while True:
@@ -56,7 +60,8 @@ def use(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Log there; without what Lightning's logger has told mlflow in this process before."""
     import mlflow
 
-    mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    nothing: Any = None
+    mlflow.set_tracking_uri(nothing)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import struct
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ BLOCK, HEADER, WHOLE = 1 << 15, 7, (1, 4)
 
 
 def records(data: bytes) -> Iterator[Any]:
-    from wandb.proto import wandb_internal_pb2
+    # What its own command reads has no types.
+    pb2: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")
 
     at, part = HEADER, b""
     while at + HEADER <= len(data):
@@ -31,7 +33,7 @@ def records(data: bytes) -> Iterator[Any]:
         part += data[at + HEADER : at + HEADER + size]
         at += HEADER + size
         if kind in WHOLE:
-            yield wandb_internal_pb2.Record.FromString(part)
+            yield pb2.Record.FromString(part)
             part = b""
 
 

@@ -77,7 +77,7 @@ def test_epochs_of_few_batches_are_timed_together(
 def test_the_bar_is_of_the_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80)
     monkeypatch.setattr("rich.progress.get_console", lambda: console)
-    shown = WholeRun(shown=True)
+    shown = WholeRun()
     monkeypatch.setattr("grap_seq.training.trainer.WholeRun", lambda *_: shown)
     run(tmp_path, "epochs=3", batches=10)
     assert shown.bar is not None

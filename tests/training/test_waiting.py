@@ -62,11 +62,11 @@ def train(
     settings = configs.compose("pretrain", ["dataset=table", *overrides])
     data = Part(shop, crop_policy(settings), 8 // world_size(), seed=0)
     steps, recorder = Steps(device), Recorder(run, LOGGED)
-    # It closes the epoch's row.
-    selection = Selection("last", recorder, data.train, data.val)
+    # The first closes the epoch's row.
+    told = [Selection("last", recorder, data.train, data.val), Tracking(trackers, recorder, {})]
     trainer = lightning.Trainer(
         strategy=OnPretended(device),
-        callbacks=[recorder, selection, Tracking(trackers, recorder, {}), steps],
+        callbacks=[recorder, *(told if trackers else []), steps],
         limit_train_batches=BATCHES,
         limit_val_batches=0,
         max_epochs=1,
