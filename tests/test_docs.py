@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
+import grap_seq
 from grap_seq import cli, config
 from tests.shop import purchases
 
@@ -61,6 +63,23 @@ def test_ten_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert scores["embedding"] > 0.7
     assert scores["aggregates"] > 0.7
     assert len(names["vectors"]) == 5
+
+
+def test_serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
+    monkeypatch.chdir(tmp_path)
+    table = purchases(40).rename(columns={"when": "bought"})
+    described: dict[str, Any] = {
+        **{"id": "customer", "time": "bought", "label": "churned"},
+        **{"categorical": ["kind"], "numerical": ["amount"]},
+    }
+    prepared = grap_seq.prepare(table, "data/shop", **described)
+    small: dict[str, Any] = {"epochs": 1, "encoder": {"hidden": 8}, "select": "last"}
+    run = grap_seq.pretrain(prepared, run="runs/shop", **small)
+    cli.run(["export", "run=runs/shop"])
+    names = run_page("serving.md")
+    expected = run.model.embed(pd.DataFrame(names["history"])).to_numpy()
+    np.testing.assert_allclose(names["embeddings"], expected, atol=1e-5)
 
 
 def test_python_and_scikit_learn(
