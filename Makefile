@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: install demo test lint docs audit bench clean
+.PHONY: install demo test lint docs dist audit bench clean
 
 install: $(VENV)/.installed
 
@@ -30,6 +30,11 @@ lint: install
 docs: install
 	$(BIN)/mkdocs build --strict --quiet
 
+# A wheel and a source archive in dist/, checked as an index would check them.
+dist: install
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+
 # Known vulnerabilities of what constraints.txt pins, in an environment of its own.
 audit:
 	$(PYTHON) .ci/audit.py
@@ -40,4 +45,4 @@ bench: install
 	$(BIN)/python benchmarks/weighting_cost.py --quick
 
 clean:
-	rm -rf site $(VENV) .venv-audit .mypy_cache .pytest_cache .ruff_cache
+	rm -rf dist site $(VENV) .venv-audit .mypy_cache .pytest_cache .ruff_cache

@@ -332,6 +332,15 @@ def tune(arguments: list[str]) -> dict[str, Any]:
     return asdict(found)
 
 
+def cite(arguments: list[str]) -> None:
+    """BibTeX of this version and of the paper"""
+    if arguments:
+        raise ValueError(f"cite takes no settings; leave out {' '.join(arguments)}")
+    from grap_seq.cite import bibtex
+
+    print(bibtex())
+
+
 def demo(arguments: list[str]) -> None:
     """flights, from raw table to report: prepare, pretrain, embed, evaluate, report"""
     run = pretrain(arguments)
@@ -354,6 +363,7 @@ COMMANDS: dict[str, Command] = {
     "reproduce": reproduce,
     "tune": tune,
     "demo": demo,
+    "cite": cite,
 }
 
 
@@ -440,5 +450,11 @@ def _config(name: str, settings: list[str]) -> str:
 
 
 def config_name(command: str) -> str:
-    """The config whose settings a command takes."""
+    """The config whose settings a command takes.
+
+    Raises:
+        ValueError: it takes none.
+    """
+    if command == "cite":
+        raise ValueError("cite takes no settings: grap-seq cite")
     return "pretrain" if command == "demo" else command

@@ -63,7 +63,7 @@ def completions(words: list[str], commands: Iterable[str]) -> list[str]:
     if not before:
         return [name for name in commands if name.startswith(begun)]
     command = "pretrain" if before[0] == "demo" else before[0]
-    if command not in commands:
+    if command not in commands or command == "cite":
         return []
     try:
         found = config.composed(command, [word for word in before[1:] if "=" in word])

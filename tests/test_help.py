@@ -15,7 +15,7 @@ from grap_seq.completion import LINE, answer, completions
 from grap_seq.help import settings_of
 from grap_seq.terminal import Terminal
 
-NAMES = [name for name in cli.COMMANDS if name != "demo"]
+NAMES = [name for name in cli.COMMANDS if name not in ("demo", "cite")]
 
 
 def _text(command: str, *overrides: str) -> str:
