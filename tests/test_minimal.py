@@ -57,7 +57,7 @@ def test_the_way_from_table_to_report_needs_no_extra(shop: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "extra"),
     [
-        (["prepare", "engine=spark"], "spark"),
+        # Spark is looked for among what is installed: tests/prep/engines/test_spark.py.
         (["tune", "trials=1"], "tune"),
         (["pretrain", "tracker=mlflow"], "mlflow"),
     ],
@@ -65,8 +65,6 @@ def test_the_way_from_table_to_report_needs_no_extra(shop: Path, tmp_path: Path)
 def test_a_missing_extra_is_named(shop: Path, tmp_path: Path, words: list[str], extra: str) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "flights").symlink_to(shop)
-    if words[0] == "prepare":
-        words = [*words, f"output={tmp_path / 'out'}"]
     command = [sys.executable, "-c", PROGRAM, missing(), *words]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
