@@ -87,6 +87,8 @@ def going_on(settings: Any, arguments: Sequence[str]) -> Any:
     remedy = "restore it from a copy, or start anew with overwrite=true"
     whole = OmegaConf.create(config.escaped(config_of(Path(settings.run), remedy)))
     given: Any = OmegaConf.to_container(settings, resolve=True)
+    # How far it was to go the last time is no setting of the run.
+    whole.trainer.max_steps = given["trainer"]["max_steps"]
     for key in sorted(typed - {"configs"}, key=lambda name: name.count(".")):
         value = given
         for name in key.split("."):

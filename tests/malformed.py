@@ -107,7 +107,6 @@ TYPED: dict[str, list[tuple[str, str]]] = {
         ("configs=", "configs="),
         ("configs=file.txt", "configs=file.txt"),
         ("sourse=events.csv", "did you mean 'source'"),
-        ("+threads=1", "+threads"),
         ("~threads", "~threads"),
         ("threads", "key=value"),
         ("=5", "key=value"),

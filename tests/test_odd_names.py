@@ -66,7 +66,8 @@ def test_every_command_takes_a_folder_with_all_odd_characters(
         ["embed", f"run=tuned/{ALL}", f"output=vectors/{ALL}", "threads=1"],
     ):
         assert terminal.run(*line)[0] == 0, line
-    stored = config.load(folder / "runs" / ALL / "config.yaml")["prepared"]
+    run_folder = folder / "runs" / ALL
+    stored = run_folder / config.load(run_folder / "config.yaml")["prepared"]
     assert os.path.samefile(stored, shop)
     assert (folder / "runs" / ALL / "report.html").is_file()
     assert (folder / "tuned" / ALL / "model.safetensors").is_file()

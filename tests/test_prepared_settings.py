@@ -101,7 +101,7 @@ def test_resume_takes_the_settings_of_the_run(
     cli.run(["pretrain", *begun, *small, "trainer.max_steps=3", "trainer.threads=1"])
     with pytest.raises(ValueError, match=r"other settings: lr=0\.1 \(it was 0\.004\)"):
         cli.run(["pretrain", f"run={run}", "resume=true", "lr=0.1"])
-    cli.run(["pretrain", f"run={run}", "resume=true", "trainer.max_steps=-1", "epochs=3"])
+    cli.run(["pretrain", f"run={run}", "resume=true", "epochs=3"])
     stored = config_of(run)
     assert (stored["lr"], stored["encoder"]["name"], stored["epochs"]) == (0.004, "transformer", 3)
     assert "goes on from step 3" in " ".join(capsys.readouterr().out.split())
@@ -114,7 +114,7 @@ def test_finetune_goes_on_with_its_own_settings(tmp_path: Path, shop: Path) -> N
     cli.run(
         ["finetune", *output, "epochs=2", "lr=0.003", "trainer.max_steps=1", "trainer.threads=1"]
     )
-    cli.run(["finetune", *output, "resume=true", "trainer.max_steps=-1"])
+    cli.run(["finetune", *output, "resume=true"])
     assert (config_of(tuned)["lr"], config_of(tuned)["epochs"]) == (0.003, 2)
     assert config_of(tuned)["pretrained"] == str(run)
 

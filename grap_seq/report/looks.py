@@ -12,6 +12,7 @@ from grap_seq.report.style import GREY, INK, PALETTE
 # has the ink of the text.
 COLOURS = {
     "equal": INK,
+    "fixed": "#8B5A2B",
     **dict(
         zip(
             ("grap", "gradnorm", "dwa", "mgda", "pcgrad", "supervised", "auxiliary"),

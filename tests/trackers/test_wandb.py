@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,17 @@ def records(data: bytes) -> Iterator[Any]:
             part = b""
 
 
+def _written(files: list[Path]) -> list[Any]:
+    """All records, once wandb's own process has written the last one, the report's."""
+    found: list[Any] = []
+    for _ in range(100):
+        found = [record for file in files for record in records(file.read_bytes())]
+        if any(record.HasField("artifact") for record in found):
+            break
+        time.sleep(0.2)
+    return found
+
+
 @pytest.mark.slow
 def test_what_is_synced_later(
     shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -49,7 +61,7 @@ def test_what_is_synced_later(
     assert "Warning" not in "".join(capfd.readouterr())
 
     files = sorted((tmp_path / "wandb").glob("offline-*/*.wandb"))
-    found = [record for file in files for record in records(file.read_bytes())]
+    found = _written(files)
     # Two parts of training and the report, under one id.
     assert len(files) == 3
     ids = {record.run.run_id for record in found if record.HasField("run")}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
+from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from grap_seq import cli, load
+from grap_seq import cli, load, seal
 from grap_seq import config as configs
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
@@ -83,6 +83,11 @@ def test_model_json_says_what_was_seen(runs: dict[str, Path], shop: Path, tmp_pa
         assert (found["encoder"], found["fraction"]) == ("gradient", fraction)
 
 
+def _store(settings: Any, run: Path) -> None:
+    with seal.write(run, "config.yaml") as temporary:
+        configs.save(settings, temporary)
+
+
 def test_clipping_is_the_pretrained_runs_unless_it_is_switched_off(tmp_path: Path) -> None:
     for stored, override, expected in (
         ("clip=0.5", "clip=null", 0.5),
@@ -90,7 +95,7 @@ def test_clipping_is_the_pretrained_runs_unless_it_is_switched_off(tmp_path: Pat
         ("clip=null", "clip=null", 0),
         ("clip=null", "clip=2", 2),
     ):
-        configs.save(configs.compose("pretrain", [stored]), tmp_path / "config.yaml")
+        _store(OmegaConf.to_container(configs.compose("pretrain", [stored])), tmp_path)
         chosen = settings_of(configs.compose("finetune", [f"run={tmp_path}", override]))
         assert chosen.clip == expected
     with pytest.raises(ValueError, match="clip=-1: write a number from 0 "):
@@ -214,7 +219,7 @@ def test_training_sees_a_part_of_the_labels_and_probes_all(shop: Path) -> None:
 def test_a_run_of_another_version_is_named(runs: dict[str, Path], tmp_path: Path) -> None:
     stored = configs.load(runs["gru"] / "config.yaml")
     del stored["schedule"]
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump(stored))
+    _store(stored, tmp_path)
     with pytest.raises(ValueError, match=r"by another version of grap_seq.*train it again"):
         settings_of(configs.compose("finetune", [f"run={tmp_path}"]))
 
