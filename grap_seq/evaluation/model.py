@@ -31,7 +31,7 @@ from grap_seq.files import sha256
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.folder.verify import verify
-from grap_seq.schema import SPLITS, Schema
+from grap_seq.schema import LABEL, SPLITS, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
@@ -157,13 +157,23 @@ class EmbeddingModel:
         Raises:
             ValueError: missing columns, null ids or times, no rows, or events after `until`.
         """
+        state = self.vocabulary()
+        frame: pd.DataFrame = self.table(events, state, batch_events, until).to_pandas()
+        return frame.set_index(self.schema.id)
+
+    def table(
+        self,
+        events: Any,
+        state: State,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> pa.Table:
+        """As `embed`, with vocabularies that are known already; the id is a column."""
         from grap_seq.prep.transform import encode
 
-        rows = encode(events, self._vocabulary(), until)
-        sequences = Sequences.from_table(self.schema, rows)
+        sequences = Sequences.from_table(self.schema, encode(events, state, until))
         tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
-        frame: pd.DataFrame = pa.concat_tables(tables).to_pandas()
-        return frame.drop(columns="label").set_index(self.schema.id)
+        return pa.concat_tables(tables).drop_columns([LABEL])
 
     def embed_folder(
         self,
@@ -206,7 +216,7 @@ class EmbeddingModel:
         with target.held([*names, FACTS]):
             target.remove(FACTS)
             data = verify(prepared).data
-            self._vocabulary()
+            self.vocabulary()
             check_codes(prepared, self.run)
             metadata = self._metadata(data)
             for prefix, model in models.items():
@@ -265,8 +275,12 @@ class EmbeddingModel:
         origin = Origin(self.description["weights"], data).to_dict()
         return {**origin, "eval_length": self.eval_length, "batch_events": batch_events}
 
-    def _vocabulary(self) -> State:
-        """What codes events for the model, which model.json knows by its hash."""
+    def vocabulary(self) -> State:
+        """What codes events for the model, which model.json knows by its hash.
+
+        Raises:
+            ValueError: vocab.json is another one, or damaged.
+        """
         from grap_seq.prep.folder.state import State
 
         state = State.load(self.run)
