@@ -34,7 +34,7 @@ from grap_seq.files import sha256
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.folder.verify import verify
-from grap_seq.schema import SPLITS, Schema
+from grap_seq.schema import LABEL, SPLITS, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
@@ -166,6 +166,20 @@ class EmbeddingModel:
         vectors = embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
         return self._frame(sequences, vectors, self._names)
 
+    def table(
+        self,
+        events: Any,
+        state: State,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> pa.Table:
+        """As `embed`, with vocabularies that are known already; the id is a column."""
+        from grap_seq.prep.transform import encode
+
+        sequences = Sequences.from_table(self.schema, encode(events, state, until))
+        tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
+        return pa.concat_tables(tables).drop_columns([LABEL])
+
     def embed_folder(
         self,
         prepared: Path,
@@ -207,7 +221,7 @@ class EmbeddingModel:
         with target.held([*names, FACTS]):
             target.remove(FACTS)
             data = verify(prepared).data
-            self._vocabulary()
+            self.vocabulary()
             check_codes(prepared, self.run)
             metadata = self._metadata(data)
             for prefix, model in models.items():
@@ -270,7 +284,7 @@ class EmbeddingModel:
     def _coder(self) -> Coder:
         from grap_seq.prep.coder import Coder
 
-        return Coder(self._vocabulary())
+        return Coder(self.vocabulary())
 
     @cached_property
     def _names(self) -> pd.Index[str]:
@@ -283,8 +297,12 @@ class EmbeddingModel:
         ids = sequences.ids(0, len(sequences)).to_pandas()
         return pd.DataFrame(values, pd.Index(ids, name=self.schema.id), names)
 
-    def _vocabulary(self) -> State:
-        """What codes events for the model, which model.json knows by its hash."""
+    def vocabulary(self) -> State:
+        """What codes events for the model, which model.json knows by its hash.
+
+        Raises:
+            ValueError: vocab.json is another one, or damaged.
+        """
         from grap_seq.prep.folder.state import State
 
         state = State.load(self.run)
