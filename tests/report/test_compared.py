@@ -54,7 +54,7 @@ def test_many_settings_are_numbered(tmp_path: Path) -> None:
         for one in weights
     ]
     (found,) = compared(tmp_path, *runs)
-    assert list(titles(found)) == [f"fixed weights, settings {n}" for n in (1, 2, 3)]
+    assert list(titles(found)) == [f"constant weights, settings {n}" for n in (1, 2, 3)]
 
 
 def test_what_methods_differ_in_beside_their_weights_is_said(tmp_path: Path) -> None:
