@@ -45,7 +45,7 @@ def row(method: str, seed: int, score: float = 0.7, **more: object) -> dict[str,
 
 def test_every_method_has_a_colour() -> None:
     for method in METHODS.values():
-        assert method.weighting in {*COLOURS, "searched"}
+        assert method.weighting in {*COLOURS, "searched", "fixed"}
     assert METHODS["grap_tuned"].weighting == "grap"
     assert METHODS["supervised"].weighting == "supervised"
 
