@@ -24,6 +24,7 @@ from grap_seq.evaluation.boosting import BoostingSettings, for_few
 from grap_seq.evaluation.features import Features, Rows
 from grap_seq.evaluation.plan import Part
 from grap_seq.evaluation.scores import Labels, Predictions
+from grap_seq.evaluation.trees import Trees
 from grap_seq.schema import Label
 
 Seeded = npt.NDArray[np.float64]  # (seeds, rows, label.outputs)
@@ -83,7 +84,39 @@ class Classifier:
             what: Name of the features for the progress bar.
             first: Number of the first part in its plan, on which its seeds depend.
         """
-        fits = [
+        fits = self._fits(parts, first)
+        done = self.run(binned, fits, what)
+        starts = range(0, len(done), self.seeds)
+        return [np.stack(done[start : start + self.seeds]) for start in starts]
+
+    def fitted(self, binned: Binned, parts: Sequence[Part]) -> list[Trees]:
+        """The classifiers whose predictions `predictions` returns, part by part, seed by seed."""
+        threads = self._available
+        return [self._fit(binned, fit, threads) for fit in self._fits(parts)]
+
+    def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
+        """Predictions of fits, in their order."""
+        if not fits:
+            return []
+        workers = min(self._available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
+        threads = self._available // workers
+
+        def predicted(fit: Fit) -> Predictions:
+            return binned.predict(self._fit(binned, fit, threads), fit.predicted, threads)
+
+        with ThreadPoolExecutor(workers) as pool:
+            done = pool.map(predicted, fits)
+            # In a file, every bar would leave an empty line.
+            silent = not get_console().is_terminal
+            text = f"LightGBM on {what}"
+            return list(track(done, text, total=len(fits), transient=True, disable=silent))
+
+    @property
+    def _available(self) -> int:
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def _fits(self, parts: Sequence[Part], first: int = 0) -> list[Fit]:
+        return [
             Fit(
                 part.fit,
                 part.predicted,
@@ -93,28 +126,11 @@ class Classifier:
             for number, part in enumerate(parts, first)
             for more in range(self.seeds)
         ]
-        done = self.run(binned, fits, what)
-        starts = range(0, len(done), self.seeds)
-        return [np.stack(done[start : start + self.seeds]) for start in starts]
 
-    def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
-        """Predictions of fits, in their order."""
-        if not fits:
-            return []
-        available = self.threads or len(os.sched_getaffinity(0))
-        workers = min(available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
-        with ThreadPoolExecutor(workers) as pool:
-            done = pool.map(lambda fit: self._fit(binned, fit, available // workers), fits)
-            # In a file, every bar would leave an empty line.
-            silent = not get_console().is_terminal
-            text = f"LightGBM on {what}"
-            return list(track(done, text, total=len(fits), transient=True, disable=silent))
-
-    def _fit(self, binned: Binned, fit: Fit, threads: int) -> Predictions:
-        return binned.fit_predict(
+    def _fit(self, binned: Binned, fit: Fit, threads: int) -> Trees:
+        return binned.fit(
             fit.fitted,
             self.labels[fit.fitted],
-            fit.predicted,
             label=self.label,
             settings=fit.settings,
             seed=fit.seed,
