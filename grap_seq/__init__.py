@@ -24,6 +24,7 @@ __all__ = [
     "finetune",
     "load",
     "nest",
+    "predict",
     "prepare",
     "pretrain",
     "suggest",
@@ -32,7 +33,16 @@ __all__ = [
 
 if TYPE_CHECKING:
     from grap_seq.api.embedder import EventEmbedder, nest
-    from grap_seq.api.functions import embed, evaluate, finetune, prepare, pretrain, suggest, tune
+    from grap_seq.api.functions import (
+        embed,
+        evaluate,
+        finetune,
+        predict,
+        prepare,
+        pretrain,
+        suggest,
+        tune,
+    )
     from grap_seq.api.results import Evaluation, Prepared, Run
     from grap_seq.evaluation.model import load
 
@@ -40,7 +50,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "grap_seq.api.embedder": ("EventEmbedder", "nest"),
     "grap_seq.api.functions": (
-        *("embed", "evaluate", "finetune", "prepare", "pretrain", "suggest", "tune"),
+        *("embed", "evaluate", "finetune", "predict", "prepare", "pretrain", "suggest", "tune"),
     ),
     "grap_seq.api.results": ("Evaluation", "Prepared", "Run"),
     "grap_seq.evaluation.model": ("load",),

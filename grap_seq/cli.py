@@ -179,20 +179,22 @@ def evaluate(arguments: list[str]) -> Path:
     run = Path(settings.run)
     prepared = prepared_of(run, settings.prepared)
     options = config_of(run)["dataset"]["boosting"]
+    output = run if settings.output is None else Path(settings.output)
+    if settings.store and output != run:
+        raise ValueError(
+            "store=true puts the classifier into the run, where grap_seq.load finds it: leave out"
+            " output="
+        )
     from grap_seq.evaluation import protocol
     from grap_seq.evaluation.boosting import Boosting
+    from grap_seq.evaluation.stored_trees import folder_of
     from grap_seq.evaluation.table import show
-    from grap_seq.files import file_name
     from grap_seq.schema import Schema
 
-    output = run if settings.output is None else Path(settings.output)
     schema = Schema.load(prepared)
     chosen = schema.labels if settings.label is None else [schema.label(settings.label)]
     for label in chosen or [None]:
-        folder = output
-        if label is not None and label != schema.labels[0]:
-            # Further labels have a folder each beside the files of the first.
-            folder = output / "labels" / file_name(label.name)
+        folder = output if label is None else output / folder_of(label, schema)
         result = protocol.evaluate(
             run,
             prepared,
@@ -207,6 +209,7 @@ def evaluate(arguments: list[str]) -> Path:
             logistic=settings.logistic,
             head=settings.head,
             label_fractions=list(settings.label_fractions),
+            store=settings.store,
             output=folder,
         )
         show(result)

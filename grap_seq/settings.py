@@ -206,7 +206,7 @@ KINDS: dict[str, Kind] = {
     ),
     "within": each(choice("train", "val", "test")),
     "seeds": whole(1, 1000),
-    **dict.fromkeys(("poolings", "logistic", "head"), SWITCH),
+    **dict.fromkeys(("poolings", "logistic", "head", "store"), SWITCH),
     "label_fractions": each(number(0, 1, above=True)),
     **BOOSTING,
     # Grids of runs.

@@ -16,10 +16,11 @@ from grap_seq import cli, config, load
 from grap_seq.device import device_of
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.nn.build import build_model
+from grap_seq.nn.label_head import build_head
 from grap_seq.schema import Schema
 from grap_seq.training.data import PretrainData
 from grap_seq.training.pretrain import crop_policy, describe
-from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
+from grap_seq.training.supervised import HeadScore, SupervisedModule, head_score
 from tests.shop import TIMES, purchases
 
 LAYERS = ["encoder.hidden=8", "encoder.layers=2", "encoder.heads=2", "encoder.feedforward=16"]

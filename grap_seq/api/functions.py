@@ -23,6 +23,8 @@ from grap_seq.files import file_name
 if TYPE_CHECKING:
     import pandas as pd
 
+    from grap_seq.evaluation.model import EmbeddingModel
+
 DESCRIPTION = frozenset(named.Description.__annotations__)
 
 
@@ -167,14 +169,35 @@ def embed(
     """
     if events is None:
         return cli.embed(words(_with({"run": run}, settings)))
-    from grap_seq.evaluation.model import load
-
     foreign = settings.keys() - {"device", "eval_length"}
     if foreign:
         raise TypeError(f"{', '.join(sorted(foreign))}: of prepared folders, not of events")
-    model = load(Path(run), device=settings.get("device", "auto"))
+    model = _loaded(run, settings.get("device", "auto"))
     model.eval_length = settings.get("eval_length") or model.eval_length
     return model.embed(events)
+
+
+def predict(
+    run: StrPath, events: Table | StrPath, *, label: str | None = None, device: str = "auto"
+) -> pd.DataFrame:
+    """The label of new events' sequences: probabilities of its classes, or the number that it is.
+
+    Args:
+        run: a run that the label has trained, or one that was evaluated with `store=True`.
+        events: a table of new events, or the path of one.
+        label: which of several labels; None: that of the run's head, else the first.
+        device: as of `embed`.
+
+    Returns:
+        A row for each id; a column a class, or one of the label's name.
+
+    Raises:
+        FileNotFoundError: nothing in the run predicts the label.
+        ValueError: no such label, or bad input.
+    """
+    model = _loaded(run, device)
+    numbers = not model.label(label).classes
+    return (model.predict if numbers else model.predict_proba)(events, label)
 
 
 def evaluate(run: StrPath, **settings: Unpack[named.Evaluate]) -> Evaluation:
@@ -198,6 +221,12 @@ def evaluate(run: StrPath, **settings: Unpack[named.Evaluate]) -> Evaluation:
 def tune(**settings: Unpack[named.Tune]) -> dict[str, Any]:
     """Search weights of the losses, or options of a method; `settings` of `grap-seq tune`."""
     return cli.tune(words(settings))
+
+
+def _loaded(run: StrPath, device: str) -> EmbeddingModel:
+    from grap_seq.evaluation.model import load
+
+    return load(Path(run), device=device)
 
 
 def _with(places: dict[str, Any], settings: Any) -> dict[str, Any]:

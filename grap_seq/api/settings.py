@@ -143,6 +143,7 @@ class Evaluate(TypedDict, total=False):
     poolings: bool
     logistic: bool
     head: bool
+    store: bool
     label_fractions: Sequence[float]
     boosting: Mapping[str, Any]
     seed: int

@@ -16,6 +16,7 @@ import numpy as np
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.features import BATCH, Array, Features, Rows
 from grap_seq.evaluation.scores import Labels, Predictions, score
+from grap_seq.evaluation.trees import Trees
 from grap_seq.schema import Label
 
 BIN_VALUES = 24_000_000
@@ -58,33 +59,26 @@ class Binned:
         """Bytes of the bins of all rows."""
         return len(self.rows) * self.features.shape[1]
 
-    def fit_predict(
+    def fit(
         self,
         fitted: Rows,
         labels: Labels,
-        predicted: Rows,
         *,
         label: Label,
         settings: BoostingSettings,
         seed: int,
         threads: int | None = None,
-    ) -> Predictions:
-        """Fit on some rows, predict others.
+    ) -> Trees:
+        """Fit on some rows.
 
         Args:
             fitted: Row numbers, among `rows`, ascending.
             labels: Their codes.
-            predicted: Row numbers.
             label: What is predicted.
             settings: LightGBM's parameters; `max_bin` is that of the bins.
             seed: Seed of bagging and of the choice of features.
             threads: CPU threads; None: one per core.
-
-        Returns:
-            (predicted rows, label.outputs): probabilities of the classes, 0 of those that are
-            absent from `labels`; or the number's code.
         """
-        result = np.zeros((len(predicted), label.outputs))
         parameters = _parameters(settings, threads) | {"seed": seed}
         outputs = np.arange(1)
         if not label.classes:
@@ -92,24 +86,19 @@ class Binned:
         else:
             outputs, labels = np.unique(labels, return_inverse=True)
             if len(outputs) < 2:  # nothing to learn: LightGBM would refuse
-                result[:, outputs] = 1.0
-                return result
+                return Trees(outputs, label.outputs, None)
             if len(outputs) == 2:
                 parameters["objective"] = "binary"
             else:
                 parameters |= {"objective": "multiclass", "num_class": len(outputs)}
         data = self._data.subset(np.searchsorted(self.rows, fitted).tolist()).construct()
         model = lightgbm.train(parameters, data.set_label(labels), settings.n_estimators)
-        found = np.concatenate(
-            [
-                np.asarray(model.predict(part, num_threads=threads or 0))
-                for part in self.features.batches(predicted)
-            ]
-        )
-        if parameters["objective"] == "binary":
-            found = np.stack([1 - found, found], axis=1)
-        result[:, outputs] = found.reshape(len(predicted), -1)
-        return result
+        return Trees(outputs, label.outputs, model)
+
+    def predict(self, trees: Trees, rows: Rows, threads: int | None = None) -> Predictions:
+        """Predictions (rows, label.outputs) of some rows."""
+        parts = [trees.predict(part, threads) for part in self.features.batches(rows)]
+        return np.concatenate([np.zeros((0, trees.width)), *parts])
 
 
 class _Some(lightgbm.Sequence):
@@ -145,13 +134,15 @@ def fit_predict(
     seed: int,
     threads: int | None = None,
 ) -> Predictions:
-    """Fit on one set of sequences, predict another; as `Binned.fit_predict` for one fit."""
+    """Fit on one set of sequences, predict another; see `Binned.fit` and `Trees.predict`."""
     rows = np.arange(len(features_train) + len(features_test))
     features = Features((np.concatenate([features_train, features_test]),))
     fitted, predicted = np.split(rows, [len(features_train)])
-    return Binned(features, fitted, settings, threads).fit_predict(
-        fitted, labels_train, predicted, label=label, settings=settings, seed=seed, threads=threads
+    binned = Binned(features, fitted, settings, threads)
+    trees = binned.fit(
+        fitted, labels_train, label=label, settings=settings, seed=seed, threads=threads
     )
+    return binned.predict(trees, predicted, threads)
 
 
 def fit_score(

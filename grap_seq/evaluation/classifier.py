@@ -22,6 +22,7 @@ from grap_seq.evaluation.boosting import BoostingSettings, for_few
 from grap_seq.evaluation.features import Features, Rows
 from grap_seq.evaluation.plan import Part
 from grap_seq.evaluation.scores import Labels, Predictions
+from grap_seq.evaluation.trees import Trees
 from grap_seq.schema import Label
 from grap_seq.terminal import progress
 
@@ -82,7 +83,37 @@ class Classifier:
             what: Name of the features for the progress bar.
             first: Number of the first part in its plan, on which its seeds depend.
         """
-        fits = [
+        fits = self._fits(parts, first)
+        done = self.run(binned, fits, what)
+        starts = range(0, len(done), self.seeds)
+        return [np.stack(done[start : start + self.seeds]) for start in starts]
+
+    def fitted(self, binned: Binned, parts: Sequence[Part]) -> list[Trees]:
+        """The classifiers whose predictions `predictions` returns, part by part, seed by seed."""
+        threads = self._available
+        return [self._fit(binned, fit, threads) for fit in self._fits(parts)]
+
+    def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
+        """Predictions of fits, in their order."""
+        if not fits:
+            return []
+        workers = min(self._available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
+        threads = self._available // workers
+
+        def predicted(fit: Fit) -> Predictions:
+            return binned.predict(self._fit(binned, fit, threads), fit.predicted, threads)
+
+        with ThreadPoolExecutor(workers) as pool:
+            done = pool.map(predicted, fits)
+            with progress() as shown:
+                return list(shown.track(done, len(fits), description=f"LightGBM on {what}"))
+
+    @property
+    def _available(self) -> int:
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def _fits(self, parts: Sequence[Part], first: int = 0) -> list[Fit]:
+        return [
             Fit(
                 part.fit,
                 part.predicted,
@@ -92,26 +123,11 @@ class Classifier:
             for number, part in enumerate(parts, first)
             for more in range(self.seeds)
         ]
-        done = self.run(binned, fits, what)
-        starts = range(0, len(done), self.seeds)
-        return [np.stack(done[start : start + self.seeds]) for start in starts]
 
-    def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
-        """Predictions of fits, in their order."""
-        if not fits:
-            return []
-        available = self.threads or len(os.sched_getaffinity(0))
-        workers = min(available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
-        with ThreadPoolExecutor(workers) as pool:
-            done = pool.map(lambda fit: self._fit(binned, fit, available // workers), fits)
-            with progress() as shown:
-                return list(shown.track(done, len(fits), description=f"LightGBM on {what}"))
-
-    def _fit(self, binned: Binned, fit: Fit, threads: int) -> Predictions:
-        return binned.fit_predict(
+    def _fit(self, binned: Binned, fit: Fit, threads: int) -> Trees:
+        return binned.fit(
             fit.fitted,
             self.labels[fit.fitted],
-            fit.predicted,
             label=self.label,
             settings=fit.settings,
             seed=fit.seed,

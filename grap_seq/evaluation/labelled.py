@@ -44,6 +44,7 @@ class Labelled:
             several.
         pooling: The pooling of the embedding.
         origin: What the embeddings are made of.
+        eval_length: Last events of a sequence that the embeddings see.
         owners: (N,) number of the sequence, where sequences have several labels.
         numbers: (N,) number of the label in its sequence, where it has several.
     """
@@ -57,6 +58,7 @@ class Labelled:
     poolings: dict[str, Features]
     pooling: str
     origin: Origin
+    eval_length: int
     owners: Rows | None = None
     numbers: npt.NDArray[np.int64] | None = None
 
@@ -92,7 +94,8 @@ def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> La
     trained = run / "embeddings"
     embedding, metadata = store_embeddings(splits, run, trained, origin, folder / "embedding")
     control, _ = store_embeddings(splits, run, trained / UNTRAINED, origin, folder / "untrained")
-    plain = store_aggregates(splits, int(metadata["eval_length"]), folder / "aggregates")
+    eval_length = int(metadata["eval_length"])
+    plain = store_aggregates(splits, eval_length, folder / "aggregates")
     parts: dict[str, int] = json.loads(metadata["parts"])
     bounds = pairwise(np.cumsum([0, *parts.values()]).tolist())
     poolings = {
@@ -115,6 +118,7 @@ def load(run: Path, prepared: Path, folder: Path, name: str | None = None) -> La
         poolings=poolings if len(parts) > 1 else {},
         pooling="_".join(parts),
         origin=origin,
+        eval_length=eval_length,
         owners=np.unique(ids, return_inverse=True)[1] if numbers else None,
         numbers=np.concatenate(numbers) if numbers else None,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
-from safetensors.torch import save as serialize
 
 from grap_seq import seal
 from grap_seq.data.sequences import Sequences
@@ -29,12 +28,13 @@ from grap_seq.evaluation.embed import (
 )
 from grap_seq.evaluation.origin import REMEDY, Origin
 from grap_seq.evaluation.output import Output
+from grap_seq.evaluation.parameters import fill, read, write
+from grap_seq.evaluation.predictor import Predictor, predictor_of
 from grap_seq.evaluation.shards import FACTS, WHOLE, Shard, join
-from grap_seq.files import sha256
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.folder.verify import verify
-from grap_seq.schema import LABEL, SPLITS, Schema
+from grap_seq.schema import LABEL, SPLITS, Label, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
@@ -52,12 +52,7 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
     """
     from grap_seq.prep.folder.state import State
 
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    _check_finite(tensors, run)
-    with seal.write(run, WEIGHTS) as temporary:
-        # Not by save_file, whose file nobody else may read, whatever the user's umask says.
-        temporary.write_bytes(serialize(tensors))
-    made = {"weights": sha256(run / WEIGHTS), "codes": State.load(run).codes}
+    made = {"weights": write(model, run, WEIGHTS), "codes": State.load(run).codes}
     seal.write_json(run, "model.json", description | made)
 
 
@@ -90,15 +85,6 @@ def load(
     return EmbeddingModel(folder, place)
 
 
-def _check_finite(tensors: Mapping[str, torch.Tensor], run: Path) -> None:
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise ValueError(
-                f"the model of {run} is of no use: its parameter '{name}' is not finite; train it"
-                " again, with a lower lr"
-            )
-
-
 class EmbeddingModel:
     """Raw events in, one embedding per sequence out.
 
@@ -112,24 +98,17 @@ class EmbeddingModel:
 
     def __init__(self, run: Path, device: torch.device | None = None) -> None:
         self.run, self.device = run, device or torch.device("cpu")
-        for name in ("schema.yaml", "vocab.json", "model.json", WEIGHTS):
+        for name in ("schema.yaml", "vocab.json", "model.json"):
             seal.check(run, name, REMEDY)
         self.schema = Schema.load(run)
         self.description: dict[str, Any] = json.loads((run / "model.json").read_text("utf-8"))
-        if self.description["weights"] != sha256(run / WEIGHTS):
-            raise ValueError(f"{run}/model.json belongs to other weights than {WEIGHTS}; {REMEDY}")
+        tensors = read(run, WEIGHTS, self.description["weights"])
         self.model = build_model(self.schema, self.description)
-        tensors = load_file(run / WEIGHTS)
-        _check_finite(tensors, run)
-        try:
-            self.model.load_state_dict(tensors)
-        except RuntimeError as error:
-            raise ValueError(
-                f"{run} was trained by another version of grap_seq, whose models have other"
-                " parameters; train it again, or install that version"
-            ) from error
+        fill(self.model, tensors, run)
         self.model.eval().to(self.device)
         self.eval_length = int(self.description["eval_length"])
+        # By label and eval_length.
+        self._predictors: dict[tuple[str | None, int], Predictor] = {}
 
     def to(self, device: str | torch.device) -> EmbeddingModel:
         """Move to a device, by the names of `load`.
@@ -161,9 +140,7 @@ class EmbeddingModel:
         Raises:
             ValueError: missing columns, null ids or times, no rows, or events after `until`.
         """
-        sequences = Sequences.from_table(self.schema, self._coder.encode(events, until))
-        rows = np.arange(len(sequences))
-        vectors = embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
+        sequences, vectors = self._embedded(events, batch_events, until)
         return self._frame(sequences, vectors, self._names)
 
     def table(
@@ -179,6 +156,66 @@ class EmbeddingModel:
         sequences = Sequences.from_table(self.schema, encode(events, state, until))
         tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
         return pa.concat_tables(tables).drop_columns([LABEL])
+
+    def label(self, name: str | None = None) -> Label:
+        """What `predict_proba` or `predict` predicts: a label by its name, or the usual one.
+
+        Raises:
+            FileNotFoundError, ValueError: as of `predict_proba`.
+        """
+        return self._predictor(name).label
+
+    def predict_proba(
+        self,
+        events: Any,
+        label: str | None = None,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> pd.DataFrame:
+        """Probabilities of the classes of a label, of new sequences.
+
+        By the head of a run that the label has trained, else by the classifiers that
+        `grap-seq evaluate store=true` has left in the run. Of sequences that these were fitted on
+        they are surer than they should be.
+
+        Args:
+            events: as of `embed`, like what follows.
+            label: which of several labels; None: that of the head, else the first.
+            batch_events: events in a batch.
+            until: up to when these events were observed.
+
+        Returns:
+            One row for each id, as of `embed`; a column a class, by its name.
+
+        Raises:
+            FileNotFoundError: nothing in the run predicts the label.
+            ValueError: no such label, or one that is a number; and as `embed`.
+        """
+        predictor = self._predictor(label)
+        if not predictor.label.classes:
+            raise ValueError(f"label '{predictor.label.name}' is a number: use model.predict")
+        sequences, vectors = self._embedded(events, batch_events, until)
+        return self._frame(sequences, predictor(vectors), pd.Index(predictor.label.classes))
+
+    def predict(
+        self,
+        events: Any,
+        label: str | None = None,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> pd.DataFrame:
+        """A label that is a number, of new sequences; otherwise as `predict_proba`.
+
+        Returns:
+            One row for each id, as of `embed`; one column, the label's name.
+        """
+        predictor = self._predictor(label)
+        named = predictor.label
+        if named.classes:
+            raise ValueError(f"label '{named.name}' has classes: use model.predict_proba")
+        sequences, vectors = self._embedded(events, batch_events, until)
+        values = named.mean + named.std * predictor(vectors)
+        return self._frame(sequences, values, pd.Index([named.name]))
 
     def embed_folder(
         self,
@@ -279,6 +316,20 @@ class EmbeddingModel:
         """What all shards have to share."""
         origin = Origin(self.description["weights"], data).to_dict()
         return {**origin, "eval_length": self.eval_length, "batch_events": batch_events}
+
+    def _embedded(
+        self, events: Any, batch_events: int, until: str | float | date | None
+    ) -> tuple[Sequences, NDArray[np.float32]]:
+        """New sequences, coded, and their embeddings (rows, E)."""
+        sequences = Sequences.from_table(self.schema, self._coder.encode(events, until))
+        rows = np.arange(len(sequences))
+        return sequences, embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
+
+    def _predictor(self, label: str | None) -> Predictor:
+        wanted = label, self.eval_length
+        if wanted not in self._predictors:
+            self._predictors[wanted] = predictor_of(self, label)
+        return self._predictors[wanted]
 
     @cached_property
     def _coder(self) -> Coder:

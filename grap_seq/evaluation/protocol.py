@@ -29,6 +29,7 @@ from grap_seq.evaluation.predict import predict
 from grap_seq.evaluation.predictions import write_predictions
 from grap_seq.evaluation.result import Predictions, describe
 from grap_seq.evaluation.scores import Labels
+from grap_seq.evaluation.stored_trees import CLASSIFIER, content_of
 from grap_seq.schema import SPLITS, Label
 
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.parquet"
@@ -50,6 +51,7 @@ def evaluate(
     logistic: bool = False,
     head: bool = False,
     label_fractions: Sequence[float] = (),
+    store: bool = False,
     output: Path | None = None,
 ) -> dict[str, Any]:
     """Score a run's embeddings; writes evaluation.json and predictions.parquet.
@@ -71,7 +73,9 @@ def evaluate(
         logistic: Score logistic regression on the embeddings too, of a number ridge regression.
         head: Show the score of the run's own head, where it was trained by the label (holdout).
         label_fractions: Shares of the labels for which scores are drawn as a curve.
-        output: Folder of the two files; by default the run's.
+        store: Write the classifiers on the embedding too, to classifier.json: `predict_proba` of
+            the model in the run finds them there. They are fitted once more for it.
+        output: Folder of the files; by default the run's.
 
     Returns:
         The content of evaluation.json. Scores that are undefined are None.
@@ -87,7 +91,8 @@ def evaluate(
     if seeds is not None and (not isinstance(seeds, int) or seeds < 1):
         raise ValueError(f"seeds={seeds}: give a number of fits, at least 1")
     target = Output(run, run if output is None else output)
-    with target.held((EVALUATION, PREDICTIONS)), target.scratch() as files:
+    names = (EVALUATION, PREDICTIONS, *((CLASSIFIER,) if store else ()))
+    with target.held(names), target.scratch() as files:
         data = load(run, prepared, Path(files), label)
         settings = (boosting or Boosting()).settings(data.label)
         used = LabelsUsed.of_run(run)
@@ -118,6 +123,11 @@ def evaluate(
         result["label_curve"] = curve
         result["classifier"] |= {"name": "LightGBM", "version": lightgbm.__version__}
         result["made_of"] = data.origin.to_dict()
+        if store:
+            binned = classifier.bins(data.features["embedding"], plan.parts)
+            fits = classifier.fitted(binned, plan.parts)
+            stored = content_of(fits, data.label, data.origin, data.eval_length)
+            target.write_json(CLASSIFIER, stored)
         with target.write(PREDICTIONS) as temporary:
             write_predictions(temporary, data, plan, predictions)
         with target.write(EVALUATION) as temporary:

@@ -36,7 +36,7 @@ def score(labels: Labels, predictions: Predictions, label: Label) -> float:
 
     Args:
         labels: (sequences,) codes of the label.
-        predictions: (sequences, label.outputs), as of `boosting.fit_predict`.
+        predictions: (sequences, label.outputs), as of `Binned.predict`.
         label: What is predicted.
 
     Returns:

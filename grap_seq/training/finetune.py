@@ -15,7 +15,9 @@ from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import load, save
+from grap_seq.evaluation.stored_head import write_head
 from grap_seq.nn.build import build_model
+from grap_seq.nn.label_head import build_head
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
 from grap_seq.prep.folder.state import check_codes
@@ -36,7 +38,7 @@ from grap_seq.training.same_run import flat
 from grap_seq.training.schedule import Schedule
 from grap_seq.training.selection import patience
 from grap_seq.training.summary import sentences, summarise
-from grap_seq.training.supervised import HeadScore, SupervisedModule, build_head, head_score
+from grap_seq.training.supervised import HeadScore, SupervisedModule, head_score
 from grap_seq.training.time_settings import with_times
 from grap_seq.training.tracking import Tracking
 from grap_seq.training.trainer import build_trainer, check_trainer, fit, say_memory
@@ -212,7 +214,9 @@ def _train(
         used = LabelsUsed(label.name, "gradient", config.labels.fraction, by)
         used = used.after(LabelsUsed.of(description))
         seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
-        save(model, {**description, "training": found, "labels": used.to_dict()}, run)
+        about = write_head(head, run, label, config.head_hidden)
+        facts = {"training": found, "labels": used.to_dict(), "head": about}
+        save(model, {**description, **facts}, run)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     say(*sentences(found), f"{label.metric} of the head: {shown}")
     return run

@@ -16,7 +16,6 @@ from grap_seq.batch import Batch
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.scores import score
-from grap_seq.nn.batch_norm import BatchNorm
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.objectives.downstream import label_sum
 from grap_seq.objectives.means import means
@@ -83,14 +82,6 @@ class SupervisedModule(TrainingModule):
         ((loss, entries),) = means(label_sum(self.label, self.head(vectors), batch.labels))
         self.losses, self.counts = {"label": loss.detach()}, {"label": entries}
         return self.checked(loss)
-
-
-def build_head(size: int, outputs: int, hidden: int = 0) -> nn.Module:
-    """Embeddings (B, size) to (B, outputs), through a hidden layer where it has a width."""
-    if not hidden:
-        return nn.Sequential(BatchNorm(size), nn.Linear(size, outputs))
-    layers = nn.Linear(size, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
-    return nn.Sequential(BatchNorm(size), *layers)
 
 
 class HeadScore(Curves):

@@ -51,10 +51,11 @@ def test_same_as_lightgbm(n_classes: int, values: int, monkeypatch: pytest.Monke
     shared = Binned(Features((features[:, :2], features[:, 2:])), rows, SETTINGS, threads=1)
     for seed, fitted in enumerate((rows, rows[::2], rows[50:250])):
         predicted = np.setdiff1d(np.arange(ROWS), fitted)
-        found = shared.fit_predict(
-            fitted, labels[fitted], predicted, label=label_of(n_classes), settings=SETTINGS,
-            seed=seed, threads=1,
+        trees = shared.fit(
+            fitted, labels[fitted], label=label_of(n_classes), settings=SETTINGS, seed=seed,
+            threads=1,
         )  # fmt: skip
+        found = shared.predict(trees, predicted, threads=1)
         np.testing.assert_array_equal(found, own_fit(features, labels, fitted, predicted, seed))
 
 
@@ -64,15 +65,10 @@ def test_classes_that_are_not_fitted_have_no_probability() -> None:
     predicted = np.arange(20)
     for seen in ((0, 2), (1,)):
         fitted = np.flatnonzero(np.isin(labels, seen))
-        found = shared.fit_predict(
-            fitted,
-            labels[fitted],
-            predicted,
-            label=label_of(3),
-            settings=SETTINGS,
-            seed=0,
-            threads=1,
+        trees = shared.fit(
+            fitted, labels[fitted], label=label_of(3), settings=SETTINGS, seed=0, threads=1
         )
+        found = shared.predict(trees, predicted, threads=1)
         assert (found[:, [c for c in range(3) if c not in seen]] == 0).all()
         np.testing.assert_allclose(found.sum(axis=1), 1)
 
@@ -81,10 +77,10 @@ def test_numbers() -> None:
     features, labels = data(4)
     rows = np.arange(300)
     shared = Binned(Features((features,)), np.arange(ROWS), SETTINGS, threads=1)
-    found = shared.fit_predict(
-        rows, labels[rows] / 2.0, rows, label=Label("age", "r2"), settings=SETTINGS, seed=0,
-        threads=1,
-    )  # fmt: skip
+    trees = shared.fit(
+        rows, labels[rows] / 2.0, label=Label("age", "r2"), settings=SETTINGS, seed=0, threads=1
+    )
+    found = shared.predict(trees, rows, threads=1)
     model = lightgbm.LGBMRegressor(
         n_estimators=8, learning_rate=0.1, max_depth=6, num_leaves=31, min_child_samples=10,
         subsample=0.5, subsample_freq=1, colsample_bytree=0.75, reg_alpha=1.0, reg_lambda=1.0,

@@ -38,6 +38,7 @@ def data_of(train: list[int], val: list[int], test: list[int], schema: Schema = 
         poolings={},
         pooling="last",
         origin=Origin("model", "data"),
+        eval_length=1200,
     )
 
 

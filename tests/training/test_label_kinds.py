@@ -16,12 +16,13 @@ from grap_seq import config as configs
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.nn.build import build_model
+from grap_seq.nn.label_head import build_head
 from grap_seq.objectives.composite import CompositeObjective
 from grap_seq.prep.prepare import prepare
 from grap_seq.schema import Schema
 from grap_seq.training.finetune import finetune, settings_of, supervised
 from grap_seq.training.pretrain import build_module, describe, pretrain
-from grap_seq.training.supervised import SupervisedModule, build_head, head_score
+from grap_seq.training.supervised import SupervisedModule, head_score
 from tests.shop import SPEC, purchases
 
 # One process of `make test` runs them all: the folder below is prepared once.
