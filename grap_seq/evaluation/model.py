@@ -322,8 +322,12 @@ class EmbeddingModel:
     ) -> tuple[Sequences, NDArray[np.float32]]:
         """New sequences, coded, and their embeddings (rows, E)."""
         sequences = Sequences.from_table(self.schema, self._coder.encode(events, until))
-        rows = np.arange(len(sequences))
-        return sequences, embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
+        # In the chunks of a stored file, so that its embeddings are the same bit by bit.
+        parts = [
+            embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
+            for rows in np.split(np.arange(len(sequences)), chunks(len(sequences))[1:])
+        ]
+        return sequences, np.concatenate(parts)
 
     def _predictor(self, label: str | None) -> Predictor:
         wanted = label, self.eval_length
