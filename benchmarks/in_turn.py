@@ -7,6 +7,7 @@ wait. What is compared are steps next to each other, by CPU time.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import os
@@ -17,11 +18,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 from grap_seq.onednn import BOUNDS
 from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
 
 HERE = Path(__file__).resolve().parents[1]
+# Folder of the data as commits before schemas of several labels read them, see `step_worker`.
+OLDER, SCHEMA = "older", "schema.yaml"
 # Events of the artificial data: enough for sequences of the real mean length.
 DATA = {"churn": 100_000, "alfabattle": 150_000}
 BATCH = 32
@@ -154,11 +159,27 @@ def spread(values: Sequence[float]) -> str:
 
 
 def prepared(dataset: str, folder: Path) -> Path:
-    """Artificial data of a dataset, prepared."""
-    source = synth(dataset, folder / "raw", DATA[dataset], 0)
+    """Artificial data of a dataset, prepared; beside it stands what older commits read."""
+    source, made = synth(dataset, folder / "raw", DATA[dataset], 0), folder / "prepared"
     with contextlib.redirect_stdout(io.StringIO()):
-        prepare(dataset, folder / "prepared", source=source)
-    return folder / "prepared"
+        prepare(dataset, made, source=source)
+    _write_older(made, folder / OLDER)
+    return made
+
+
+def _write_older(prepared: Path, older: Path) -> None:
+    """The same data under a schema of one label and no end of observation."""
+    older.mkdir()
+    for entry in prepared.iterdir():
+        if entry.name != SCHEMA:
+            (older / entry.name).symlink_to(entry)
+    schema = yaml.safe_load((prepared / SCHEMA).read_text("utf-8"))
+    (label,) = schema["labels"]
+    content = {key: schema[key] for key in ("name", "id", "time_unit", "fields")}
+    content |= {"label": label["name"], "classes": label["classes"], "metric": label["metric"]}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    content["hash"] = hashlib.sha256(text.encode()).hexdigest()
+    (older / SCHEMA).write_text(yaml.safe_dump(content, sort_keys=False), "utf-8")
 
 
 def commit(checkout: Path) -> str:

@@ -98,7 +98,11 @@ class Training:
         config = configs.compose("pretrain", settings["overrides"])
         self.lowered = settings["precision"] == "bf16-mixed"
         torch.set_float32_matmul_precision(settings["matmul_precision"])
-        sequences = Sequences(folder, "train")
+        try:
+            sequences = Sequences(folder, "train")
+        except KeyError:  # until schemas had several labels
+            folder = folder.parent / "older"
+            sequences = Sequences(folder, "train")
         policy = pretrain.crop_policy(config)
         known = sequences, policy, settings["batch_size"]
         self.epoch = partial(EpochBatches, *known, seed=0)
