@@ -147,14 +147,15 @@ def _stages(
 ) -> tuple[dict[str, Any] | None, dict[str, float], dict[str, float] | None]:
     """Content of evaluation.json, what training cost, and the losses' weights."""
     run, started = root / job.name / TRAINED, time.perf_counter()
-    if not (run / "model.safetensors").is_file():
+    # The last file of training.
+    if not (run / "model.json").is_file():
         _train(job, root, run)
     cost = _cost(run, time.perf_counter() - started)
     weights = medians(run) if (run / "weights.parquet").is_file() else None
     if job.evaluation is None:
         return None, cost, weights
-    if not (run / "embeddings" / "train.parquet").is_file():
-        cli.embed([f"run={run}", f"threads={job.threads}"])
+    # All of them, also where some are there: it may have been stopped between two files.
+    cli.embed([f"run={run}", f"threads={job.threads}"])
     cli.evaluate([f"run={run}", f"threads={job.threads}", *job.evaluation])
     return json.loads((run / "evaluation.json").read_text("utf-8")), cost, weights
 
