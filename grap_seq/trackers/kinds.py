@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ PROJECT = "grap_seq"
 TAG = "grap_seq.run"
 
 
-class Tracked:
+class Tracked(ABC):
     """A run in a tracker.
 
     Args:
@@ -34,8 +35,8 @@ class Tracked:
 
     logger: Logger
 
-    def __init__(self, run: Path, id: str, step: int) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def __init__(self, run: Path, id: str, step: int) -> None: ...
 
     def begin(self, settings: Mapping[str, Any]) -> None:
         """Say the settings, by dotted key."""

@@ -14,14 +14,13 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from grap_seq.batch import Batch
-from grap_seq.memory import peak_memory
 from grap_seq.trackers.background import Background
 from grap_seq.trackers.kinds import Status
+from grap_seq.training import peak_memory
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.curves import Curves, over_processes
 from grap_seq.training.stop import inside_epoch
 
-GB = 1e9
 # Every row is told its step anyway.
 COUNTED = ("step", "epoch", "epoch/step", "epoch/epoch")
 
@@ -74,7 +73,7 @@ class Tracking(Callback):
             **self.curves.step_row(trainer, pl_module),
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
             **speed,
-            "memory_gb": peak_memory(pl_module.device) / GB,
+            "peak_memory_mib": peak_memory.peak(pl_module.device),
         }
         self._send(row, trainer.global_step)
         self._restart()
