@@ -45,6 +45,7 @@ class Tracked(ABC):
     def log(self, row: Mapping[str, float], step: int) -> None:
         self.logger.log_metrics(dict(row), step)
 
+    @abstractmethod
     def attach(self, path: Path) -> None:
         """Add a file to a run that nobody trains; nothing where the tracker holds none."""
 
@@ -59,6 +60,9 @@ class TensorBoard(Tracked):
         # What a killed run has logged behind its checkpoint is logged again.
         purge = step + 1 if step else None
         self.logger = TensorBoardLogger(run, name="", version=EVENTS, purge_step=purge)
+
+    def attach(self, path: Path) -> None:
+        """Event files hold no others."""
 
 
 class MLflow(Tracked):
