@@ -21,7 +21,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from grap_seq import cli, config
+from grap_seq import commands, config
 from grap_seq.onednn import bound_caches
 from grap_seq.training.checkpoints import Interval
 
@@ -38,7 +38,7 @@ def measure(prepared: Path, run: Path, settings: list[str]) -> dict[str, float]:
 
     lightning.Trainer.save_checkpoint = timed  # type: ignore[method-assign]
     try:
-        cli.pretrain([f"prepared={prepared}", f"run={run}", "overwrite=true", *settings])
+        commands.pretrain([f"prepared={prepared}", f"run={run}", "overwrite=true", *settings])
     finally:
         lightning.Trainer.save_checkpoint = save  # type: ignore[method-assign]
     sizes = [path.stat().st_size for path in run.glob("checkpoints/*.ckpt")]

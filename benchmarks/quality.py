@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.files import write_json
 from grap_seq.onednn import bound_caches
 
@@ -43,16 +43,16 @@ def score(arguments: argparse.Namespace, dataset: str, kind: str, seed: int) -> 
     if not (run / "model.safetensors").is_file():
         chosen = [f"dataset={dataset}", f"prepared={folder}", f"weighting={name}", f"seed={seed}"]
         chosen += [f"run={run}", "overwrite=true", f"trainer.{threads}"]
-        cli.pretrain([*chosen, *filter(None, settings.split(";"))])
+        commands.pretrain([*chosen, *filter(None, settings.split(";"))])
     if not (run / "embeddings" / "train.parquet").is_file():
-        cli.embed([f"run={run}", threads])
+        commands.embed([f"run={run}", threads])
     output = run / ("inside" if arguments.inside else "evaluation")
     if not (output / "evaluation.json").is_file():
         folds = 5 if arguments.inside else FOLDS.get(dataset, 5)
         asked = [f"run={run}", f"output={output}", f"folds={folds}", "logistic=true", threads]
         asked += ["within=[train,val]"] if arguments.inside else []
         asked += [] if arguments.inside else [f"label_fractions=[{FRACTION}]"]
-        cli.evaluate(asked)
+        commands.evaluate(asked)
     result = json.loads((output / "evaluation.json").read_text("utf-8"))
     metrics = (run / "metrics.csv").read_text("utf-8").splitlines()
     step = metrics[0].split(",").index("step")

@@ -19,7 +19,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.onednn import bound_caches
 
 UNTIL = "2024-01-01"
@@ -77,13 +77,13 @@ def score(folder: Path, customers: int, until: str | None, settings: list[str]) 
     prepared, run = folder / "prepared", folder / "run"
     if not (prepared / "manifest.json").is_file():
         source = write(folder, customers, until)
-        cli.prepare(["dataset=table", f"source={source}", f"output={prepared}", "threads=1"])
+        commands.prepare(["dataset=table", f"source={source}", f"output={prepared}", "threads=1"])
     if not (run / "model.safetensors").is_file():
         chosen = ["dataset=table", f"prepared={prepared}", f"run={run}", "overwrite=true"]
-        cli.pretrain([*chosen, "trainer.threads=1", *settings])
+        commands.pretrain([*chosen, "trainer.threads=1", *settings])
     if not (run / "evaluation.json").is_file():
-        cli.embed([f"run={run}", "threads=1"])
-        cli.evaluate([f"run={run}", "threads=1"])
+        commands.embed([f"run={run}", "threads=1"])
+        commands.evaluate([f"run={run}", "threads=1"])
     content = json.loads((run / "evaluation.json").read_text("utf-8"))
     return dict(content["test"])
 

@@ -68,9 +68,9 @@ def measured(command: str, arguments: list[str]) -> dict[str, float]:
 
 
 def _run(command: str, arguments: list[str]) -> dict[str, float]:
-    from grap_seq import cli
+    from grap_seq import commands
 
-    getattr(cli, command)(arguments)
+    getattr(commands, command)(arguments)
     return {"cpu_seconds": time.process_time(), "peak_mb": resident("VmHWM") / 1e6}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grap_seq import classes, cli, config, load, resources, seal
+from grap_seq import classes, commands, config, load, resources, seal
 from grap_seq.nn.build import allow
 from grap_seq.nn.gru import GRUEncoder
 from tests.shop import purchases
@@ -55,8 +55,8 @@ class Encoder(grap_seq.nn.gru.GRUEncoder):
 @pytest.fixture(scope="module")
 def trained(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("stranger") / "run"
-    cli.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
-    cli.embed([f"run={run}"])
+    commands.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
+    commands.embed([f"run={run}"])
     return run
 
 
@@ -99,7 +99,11 @@ def test_a_crafted_run_is_refused_before_the_import(
 ) -> None:
     run, before = craft(path, CRAFTED[path]), set(sys.modules)
     tuning = [f"run={run}", f"output={tmp_path / 'tuned'}", "epochs=1"]
-    for use in (load, lambda run: cli.embed([f"run={run}"]), lambda _: cli.finetune(tuning)):
+    for use in (
+        load,
+        lambda run: commands.embed([f"run={run}"]),
+        lambda _: commands.finetune(tuning),
+    ):
         with pytest.raises(ValueError, match="is none of grap_seq's own") as raised:
             use(run)
         assert "\x1b" not in str(raised.value)
@@ -111,10 +115,10 @@ def test_evaluate_report_and_resume_build_nothing_that_is_stored(
     craft: Callable[[str, dict[str, Any]], Path], shop: Path, tmp_path: Path
 ) -> None:
     run = craft("touching.Encoder", {})
-    cli.evaluate([f"run={run}", "folds=2", "seeds=1", "boosting.binary.n_estimators=2"])
-    cli.report([f"run={run}"])
+    commands.evaluate([f"run={run}", "folds=2", "seeds=1", "boosting.binary.n_estimators=2"])
+    commands.report([f"run={run}"])
     with pytest.raises(ValueError, match=r"weighting|[eE]ncoder"):
-        cli.pretrain([*SMALL, f"prepared={shop}", f"run={run}", "resume=true"])
+        commands.pretrain([*SMALL, f"prepared={shop}", f"run={run}", "resume=true"])
     assert not (tmp_path / "mark").exists()
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grap_seq import cli, load
+from grap_seq import commands, load
 from grap_seq import config as configs
 from tests.shop import purchases, write_shop
 
@@ -27,11 +27,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with table, prepared data and a run, made by the commands themselves."""
     folder = tmp_path_factory.mktemp("commands")
     source, prepared, run = write_shop(folder), folder / "prepared", folder / "run"
-    cli.prepare(["dataset=table", f"source={source}", f"output={prepared}"])
-    cli.pretrain(["dataset=table", f"prepared={prepared}", f"run={run}", BOOSTING, *SMALL])
-    cli.embed([f"run={run}"])
-    cli.evaluate([f"run={run}", "folds=3", "threads=1"])
-    cli.report([f"run={run}"])
+    commands.prepare(["dataset=table", f"source={source}", f"output={prepared}"])
+    commands.pretrain(["dataset=table", f"prepared={prepared}", f"run={run}", BOOSTING, *SMALL])
+    commands.embed([f"run={run}"])
+    commands.evaluate([f"run={run}", "folds=3", "threads=1"])
+    commands.report([f"run={run}"])
     return folder
 
 
@@ -85,8 +85,8 @@ def test_new_customers_through_the_run_give_the_embeddings_of_python(
     events["customer"] += 1000
     events.to_parquet(tmp_path / "new.parquet")
     source = f"source={tmp_path / 'new.parquet'}"
-    cli.prepare(["dataset=table", source, f"like={run}", f"output={new}"])
-    cli.embed([f"run={run}", f"prepared={new}", f"output={new / 'embeddings'}"])
+    commands.prepare(["dataset=table", source, f"like={run}", f"output={new}"])
+    commands.embed([f"run={run}", f"prepared={new}", f"output={new / 'embeddings'}"])
     found = pd.read_parquet(new / "embeddings" / "test.parquet").drop(columns="label")
     with pytest.warns(UserWarning, match="no value of 'kind'"):
         expected = load(run).embed(events)
@@ -98,9 +98,9 @@ def test_embed_refuses_a_folder_with_another_schema(finished: Path, tmp_path: Pa
     source = write_shop(tmp_path)
     spec = tmp_path / "events.yaml"
     spec.write_text(spec.read_text().replace("numerical: {amount: {by: kind}}", "numerical: []"))
-    cli.prepare(["dataset=table", f"source={source}", f"output={tmp_path / 'other'}"])
+    commands.prepare(["dataset=table", f"source={source}", f"output={tmp_path / 'other'}"])
     with pytest.raises(ValueError, match=r"another schema.*like="):
-        cli.embed([f"run={finished / 'run'}", f"prepared={tmp_path / 'other'}"])
+        commands.embed([f"run={finished / 'run'}", f"prepared={tmp_path / 'other'}"])
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     folder = tmp_path_factory.mktemp("unlabelled")
     source, spec = write_shop(folder), folder / "events.yaml"
     spec.write_text(spec.read_text().replace("label: churned\n", ""))
-    cli.prepare(["dataset=table", f"source={source}", f"output={folder / 'prepared'}"])
+    commands.prepare(["dataset=table", f"source={source}", f"output={folder / 'prepared'}"])
     return [f"prepared={folder / 'prepared'}", *SMALL]
 
 
@@ -125,7 +125,7 @@ def test_unlabelled_data_train_at_once(
     own.parent.mkdir(parents=True)
     own.write_text("defaults: [table, _self_]\nname: mine\nselect: probe\n")
     train = ["configs=configs", "dataset=mine", *unlabelled]
-    cli.pretrain(train)
+    commands.pretrain(train)
     said = [line for line in capsys.readouterr().out.splitlines() if "no labels" in line]
     assert said == [
         "shop has no labels: its losses have equal weights (weighting=equal) and the epoch is"
@@ -138,11 +138,11 @@ def test_unlabelled_data_train_at_once(
     assert json.loads((run / "model.json").read_text())["training"]["by"] == "loss"
     weights = pd.read_parquet(run / "weights.parquet").filter(like="weight/")
     assert (weights == 1).all(axis=None)
-    cli.embed([f"run={run}"])
+    commands.embed([f"run={run}"])
     with pytest.raises(ValueError, match="label"):
-        cli.evaluate([f"run={run}"])
+        commands.evaluate([f"run={run}"])
     # The same command goes on with it.
-    cli.pretrain([*train, "resume=true", "epochs=3"])
+    commands.pretrain([*train, "resume=true", "epochs=3"])
     assert len(pd.read_csv(run / "metrics.csv")) == 3
 
 
@@ -162,7 +162,7 @@ def test_what_was_typed_is_not_replaced_without_labels(
     unlabelled: list[str], tmp_path: Path, typed: list[str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        cli.pretrain(["dataset=table", *unlabelled, *typed, f"run={tmp_path / 'run'}"])
+        commands.pretrain(["dataset=table", *unlabelled, *typed, f"run={tmp_path / 'run'}"])
 
 
 def program(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -196,13 +196,13 @@ def test_gpu_trainer_says_that_there_is_no_gpu(finished: Path, tmp_path: Path) -
         pytest.skip("this machine has a GPU")
     prepared = f"prepared={finished / 'prepared'}"
     with pytest.raises(ValueError, match="trainer=cpu"):
-        cli.pretrain(["dataset=table", prepared, f"run={tmp_path / 'run'}", "trainer=gpu"])
+        commands.pretrain(["dataset=table", prepared, f"run={tmp_path / 'run'}", "trainer=gpu"])
 
 
 def test_help_lists_commands_and_choices_without_heavy_imports() -> None:
     result = program("--help")
     assert result.returncode == 0
-    for word in (*cli.COMMANDS, "flights", "physionet2012", "movielens", "grap", "equal"):
+    for word in (*commands.COMMANDS, "flights", "physionet2012", "movielens", "grap", "equal"):
         assert word in result.stdout
     code = "import sys; from grap_seq import cli; cli.usage(cli.COMMANDS); print(*sys.modules)"
     modules = subprocess.run(

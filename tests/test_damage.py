@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from grap_seq import cli, config, load, seal
+from grap_seq import cli, commands, config, load, seal
 from grap_seq.config import compose
 from tests.shop import SPEC, purchases
 
@@ -123,13 +123,13 @@ def _make(folder: Path, spec: str, seed: int) -> None:
     purchases(80, seed).to_csv(folder / "events.csv", index=False)
     (folder / "events.yaml").write_text(spec)
     run, prepared = folder / "run", folder / "prepared"
-    cli.prepare(["dataset=table", f"source={folder / 'events.csv'}", f"output={prepared}"])
-    cli.pretrain([f"run={run}", f"prepared={prepared}", *SMALL, "epochs=1", f"seed={seed}"])
+    commands.prepare(["dataset=table", f"source={folder / 'events.csv'}", f"output={prepared}"])
+    commands.pretrain([f"run={run}", f"prepared={prepared}", *SMALL, "epochs=1", f"seed={seed}"])
     scores = {"label": "churned", "metric": "auc", "validation": 0.5 + seed / 10, "test": 0.5}
     seal.write_json(run, "head.json", scores)
-    cli.embed([f"run={run}"])
-    cli.evaluate([f"run={run}", "folds=0", "seeds=1", "threads=1"])
-    cli.report([f"run={run}"])
+    commands.embed([f"run={run}"])
+    commands.evaluate([f"run={run}", "folds=0", "seeds=1", "threads=1"])
+    commands.report([f"run={run}"])
 
 
 @pytest.fixture(scope="module")

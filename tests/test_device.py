@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from benchmarks.pretended import OnPretended, Pretended, pretended
-from grap_seq import cli, config, load
+from grap_seq import commands, config, load
 from grap_seq.device import device_of
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.nn.build import build_model
@@ -87,9 +87,9 @@ def test_embed_asks_for_the_device_before_it_reads(
 ) -> None:
     gpus(0)
     run = tmp_path / "run"
-    cli.pretrain([*SMALL, "epochs=1", "select=last", f"prepared={shop}", f"run={run}"])
+    commands.pretrain([*SMALL, "epochs=1", "select=last", f"prepared={shop}", f"run={run}"])
     with pytest.raises(ValueError, match="PyTorch finds no GPU"):
-        cli.embed([f"run={run}", "device=cuda"])
+        commands.embed([f"run={run}", "device=cuda"])
     assert not (run / "embeddings").exists()
 
 
@@ -112,7 +112,7 @@ def test_embeddings_are_those_of_the_cpu(
     sizes = [] if encoder == "gru" else LAYERS
     chosen = [f"encoder={encoder}", *sizes, "epochs=1", "select=last"]
     run = tmp_path / "run"
-    cli.pretrain([*SMALL, *chosen, f"prepared={shop}", f"run={run}"])
+    commands.pretrain([*SMALL, *chosen, f"prepared={shop}", f"run={run}"])
     events = purchases(40, seed=3)
     wanted = load(run, device="cpu").embed(events, batch_events=100)
     there = load(run, device=device.device)

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import grap_seq
-from grap_seq import cli, config
+from grap_seq import cli, commands, config
 from tests.shop import purchases
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +100,7 @@ def test_python_and_scikit_learn(
 def test_commands_of_a_page_compose(page: str) -> None:
     text = (ROOT / "docs" / page).read_text("utf-8")
     for command, arguments in re.findall(r"^    grap-seq (\w+) +([^#\n]*)", text, re.MULTILINE):
-        assert command in cli.COMMANDS, command
+        assert command in commands.COMMANDS, command
         words = [word for word in arguments.split() if not word.startswith("--")]
         if "-m" not in words and "..." not in words and "'" not in arguments:
             config.composed(command, words)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grap_seq import cli, errors
+from grap_seq import cli, commands, errors
 
 
 def ending(
@@ -23,7 +23,7 @@ def ending(
         del arguments
         raise error
 
-    monkeypatch.setitem(cli.COMMANDS, "report", command)
+    monkeypatch.setitem(commands.COMMANDS, "report", command)
     monkeypatch.setattr(sys, "argv", ["grap-seq", "report", *options])
     with pytest.raises(SystemExit) as end:
         cli.main()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import classes, cli, load
+from grap_seq import classes, cli, commands, load
 from tests.shop import purchases
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text("utf-8")
@@ -40,7 +40,7 @@ def test_the_command_of_the_page_trains_all_three(mine: Path, shop: Path, tmp_pa
     small = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=2", "log_every=1"]
     small.append("pooling=last_mean_max")
     run = tmp_path / "run"
-    cli.pretrain([*arguments, *small, "select=last", f"prepared={shop}", f"run={run}"])
+    commands.pretrain([*arguments, *small, "select=last", f"prepared={shop}", f"run={run}"])
     losses = pd.read_csv(run / "metrics.csv")["loss/events_so_far"]
     assert losses.iloc[-1] < losses.iloc[0]
     weights = pd.read_parquet(run / "weights.parquet").filter(regex="^weight/")
@@ -62,14 +62,14 @@ def test_the_command_of_the_page_trains_all_three(mine: Path, shop: Path, tmp_pa
 
 def test_own_choices_are_offered_and_missing_folders_named(mine: Path) -> None:
     with pytest.raises(ValueError, match="did you mean 'convolutions'"):
-        cli.pretrain([f"configs={mine}", "encoder=convolution"])
+        commands.pretrain([f"configs={mine}", "encoder=convolution"])
     with pytest.raises(ValueError, match="encoder=convolutions: choose one of gru"):
-        cli.pretrain(["encoder=convolutions"])
+        commands.pretrain(["encoder=convolutions"])
     with pytest.raises(FileNotFoundError, match=r"configs=nowhere: no such folder"):
-        cli.pretrain(["configs=nowhere"])
+        commands.pretrain(["configs=nowhere"])
 
 
 def test_names_of_losses_are_unique(mine: Path, shop: Path) -> None:
     arguments = [f"configs={mine}", "dataset=table", f"prepared={shop}", "objective=with_count"]
     with pytest.raises(ValueError, match="a loss called 'kind' exists"):
-        cli.pretrain([*arguments, "objective.losses.kind.class=mine.EventsSoFar"])
+        commands.pretrain([*arguments, "objective.losses.kind.class=mine.EventsSoFar"])

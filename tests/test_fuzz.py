@@ -13,7 +13,7 @@ import hydra
 import pytest
 import yaml
 
-from grap_seq import cli
+from grap_seq import commands
 from tests.malformed import ALONE, IN_TRAINING, RIGHT, SMALL, TYPED, every_setting
 from tests.malformed_files import DESCRIPTIONS
 from tests.shop import SPEC, write_shop
@@ -28,9 +28,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     source = write_shop(folder)
     prepared, run = f"prepared={folder / 'prepared'}", f"run={folder / 'run'}"
-    cli.prepare(["dataset=table", f"source={source}", f"output={folder / 'prepared'}"])
-    cli.pretrain([*SMALL, prepared, run])
-    cli.embed([run, "threads=1"])
+    commands.prepare(["dataset=table", f"source={source}", f"output={folder / 'prepared'}"])
+    commands.pretrain([*SMALL, prepared, run])
+    commands.embed([run, "threads=1"])
     (folder / "file.txt").write_text("a file")
     return folder
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grap_seq import cli, config
+from grap_seq import cli, commands, config
 from grap_seq.completion import LINE, answer, completions
 from grap_seq.help import settings_of
 from grap_seq.terminal import Terminal
 
-NAMES = [name for name in cli.COMMANDS if name not in ("demo", "cite")]
+NAMES = [name for name in commands.COMMANDS if name not in ("demo", "cite")]
 
 
 def _text(command: str, *overrides: str) -> str:
@@ -97,7 +97,7 @@ def test_an_entry_is_taken_away() -> None:
     ],
 )
 def test_completions(words: list[str], some: list[str]) -> None:
-    found = completions(words, cli.COMMANDS)
+    found = completions(words, commands.COMMANDS)
     assert found[: len(some)] == some if not some or len(words) == 1 else set(some) <= set(found)
     assert all(word.startswith(words[-1]) for word in found)
 
@@ -120,7 +120,7 @@ def test_bash_completes(tmp_path: Path) -> None:
 
 def test_another_shell(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LINE, "grap-seq ev")
-    assert answer("query=fish", cli.COMMANDS) == "evaluate"
-    assert "compdef" in answer("install=zsh", cli.COMMANDS)
+    assert answer("query=fish", commands.COMMANDS) == "evaluate"
+    assert "compdef" in answer("install=zsh", commands.COMMANDS)
     with pytest.raises(ValueError, match="write install= with one of bash, zsh, fish"):
-        answer("install=tcsh", cli.COMMANDS)
+        answer("install=tcsh", commands.COMMANDS)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli, log_file, seal, terminal
+from grap_seq import cli, commands, log_file, seal, terminal
 from grap_seq.terminal import progress, say
 from tests.trackers.runs import SMALL
 
@@ -63,7 +63,7 @@ def test_quiet_is_the_last_line_or_the_error(
         if arguments:
             raise ValueError("wrong")
 
-    monkeypatch.setitem(cli.COMMANDS, "demo", work)
+    monkeypatch.setitem(commands.COMMANDS, "demo", work)
     assert call(monkeypatch, "demo", "-q") == 0
     assert capsys.readouterr() == ("second\n", "")
     assert call(monkeypatch, "demo", "--quiet", "fail=true") == 2

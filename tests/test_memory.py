@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from grap_seq import cli, load
+from grap_seq import commands, load
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.memory import is_out_of_memory
@@ -50,22 +50,22 @@ def test_training(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         ValueError, match=rf"from sequence {name}\. The batch takes about .* MB; set {half}"
     ):
-        cli.pretrain([*SMALL, *whole])
+        commands.pretrain([*SMALL, *whole])
 
 
 def test_embedding(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run, (row, name) = tmp_path / "run", longest(shop)
-    cli.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
+    commands.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
     plain = load(run)
-    cli.embed([f"run={run}", "eval_length=2"])
+    commands.embed([f"run={run}", "eval_length=2"])
     (column,) = pq.read_table(run / "embeddings" / "train.parquet", columns=["emb_0000"])
     last = embed_rows(plain.model, Sequences(shop, "train"), np.array([row]), eval_length=2)
     assert column[row].as_py() == pytest.approx(last[0, 0], abs=1e-6)
     for wrong, message in (("0", "a whole number from 1"), ("x", "a whole number")):
         with pytest.raises(ValueError, match=f"eval_length={wrong}: .*{message}"):
-            cli.embed([f"run={run}", f"eval_length={wrong}"])
+            commands.embed([f"run={run}", f"eval_length={wrong}"])
     monkeypatch.setattr(GRUEncoder, "encode", allocate_too_much)
     with pytest.raises(ValueError, match=rf"sequence {name}.*lower batch_events"):
-        cli.embed([f"run={run}", "batch_events=1000000"])
+        commands.embed([f"run={run}", "batch_events=1000000"])
     with pytest.raises(ValueError, match=rf"sequence {name}.*lower eval_length"):
-        cli.embed([f"run={run}", "batch_events=1"])
+        commands.embed([f"run={run}", "batch_events=1"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli, config
+from grap_seq import commands, config
 from grap_seq.prep.describe.spec import DatasetSpec
 
 ROOT = Path(__file__).parents[1]
@@ -45,10 +45,10 @@ COMMANDS = re.findall(r"^    grap-seq (\w+) +([^#\n]*)", README, re.MULTILINE)
 
 @pytest.mark.parametrize(("command", "arguments"), COMMANDS)
 def test_commands_compose(command: str, arguments: str) -> None:
-    assert command in cli.COMMANDS
+    assert command in commands.COMMANDS
     config.compose(command, [word for word in arguments.split() if word != "--suggest"])
 
 
 def test_every_command_is_explained() -> None:
-    for command in cli.COMMANDS:
+    for command in commands.COMMANDS:
         assert f"`grap-seq {command}`" in README

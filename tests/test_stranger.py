@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grap_seq import cli, config, seal
+from grap_seq import cli, commands, config, seal
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.schema import Schema
 
@@ -18,7 +18,7 @@ SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "sele
 @pytest.fixture(scope="module")
 def trained(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("stranger") / "run"
-    cli.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
+    commands.pretrain([*SMALL, f"prepared={shop}", f"run={run}"])
     return run
 
 
@@ -66,7 +66,7 @@ def test_a_stored_reference_is_text(
     stored["dataset"]["name"] = "${oc.env:SECRET}"
     stored["labels"]["name"] = None
     seal.write_text(run, "config.yaml", yaml.safe_dump(stored))
-    cli.finetune([f"run={run}", f"output={tuned}", "epochs=1"])
+    commands.finetune([f"run={run}", f"output={tuned}", "epochs=1"])
     text = "".join(p.read_text("utf-8") for p in tuned.iterdir() if p.suffix in (".yaml", ".json"))
     assert "${oc.env:SECRET}" in text
     assert "swordfish" not in text

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.describe.suggest import suggest
 from grap_seq.prep.engines.duckdb import DuckDB
@@ -26,7 +26,7 @@ BOOSTING = "boosting.binary={n_estimators: 2, min_data_in_leaf: 2}"
 
 def test_a_hundred_fields_and_more_from_the_table_to_the_scores(tmp_path: Path) -> None:
     source, prepared, run = write_wide(tmp_path, 150), tmp_path / "prepared", tmp_path / "run"
-    cli.prepare(["dataset=table", f"source={source}", f"output={prepared}"])
+    commands.prepare(["dataset=table", f"source={source}", f"output={prepared}"])
     validate(prepared)
     table = pq.read_table(source)
     part = pq.read_table(prepared / "test")
@@ -34,9 +34,9 @@ def test_a_hundred_fields_and_more_from_the_table_to_the_scores(tmp_path: Path) 
     kept = again.filter(pc.is_in(again["client"], part["client"]))
     assert kept.select(part.column_names[:-1]).equals(part.drop_columns("label"))
     short = ["trainer=smoke", "trainer.max_steps=2", "dataset.crops.views=2"]
-    cli.pretrain(["dataset=table", f"prepared={prepared}", f"run={run}", *short, *FEW])
-    cli.embed([f"run={run}", "threads=1"])
-    cli.evaluate([f"run={run}", "threads=1", BOOSTING])
+    commands.pretrain(["dataset=table", f"prepared={prepared}", f"run={run}", *short, *FEW])
+    commands.embed([f"run={run}", "threads=1"])
+    commands.evaluate([f"run={run}", "threads=1", BOOSTING])
     result = json.loads((run / "evaluation.json").read_text("utf-8"))
     assert {"embedding", "aggregates"} <= set(result["test"])
 

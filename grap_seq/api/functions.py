@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from typing_extensions import Unpack
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.api import settings as named
 from grap_seq.api.results import Evaluation, Prepared, Run
 from grap_seq.api.tables import StrPath, Table, is_path, written
@@ -72,7 +72,7 @@ def prepare(
         if labels is not None:
             raise TypeError("labels: describe the events by arguments too: id=, time=, label=, ...")
         places = {"source": events, "output": output, "spec": spec}
-        return Prepared(cli.prepare(words(_with(places, given))))
+        return Prepared(commands.prepare(words(_with(places, given))))
     if events is None:
         raise TypeError(f"events: name the table that {', '.join(sorted(described))} describe")
     described = {"name": "events", **described}
@@ -81,7 +81,7 @@ def prepare(
     near = Path(output if output is not None else f"data/{file_name(str(described['name']))}")
     with written(events, described, labels, near) as (source, description):
         places = {"source": source, "output": near, "spec": description if spec is None else spec}
-        return Prepared(cli.prepare(words(_with(places, given))))
+        return Prepared(commands.prepare(words(_with(places, given))))
 
 
 def suggest(
@@ -131,7 +131,7 @@ def pretrain(prepared: StrPath | None = None, **settings: Unpack[named.Pretrain]
         FileExistsError: the run folder exists; see `overwrite` and `resume`.
         FileNotFoundError, ValueError: no such folder, or settings that do not fit.
     """
-    return Run(cli.pretrain(words(_with({"prepared": prepared}, settings))))
+    return Run(commands.pretrain(words(_with({"prepared": prepared}, settings))))
 
 
 def finetune(run: StrPath, **settings: Unpack[named.Finetune]) -> Run:
@@ -145,7 +145,7 @@ def finetune(run: StrPath, **settings: Unpack[named.Finetune]) -> Run:
         FileExistsError: the new run folder exists; see `overwrite` and `resume`.
         FileNotFoundError, ValueError: no such run, or data without labels.
     """
-    return Run(cli.finetune(words(_with({"run": run}, settings))))
+    return Run(commands.finetune(words(_with({"run": run}, settings))))
 
 
 def embed(
@@ -168,7 +168,7 @@ def embed(
         TypeError: a setting that has no meaning for events.
     """
     if events is None:
-        return cli.embed(words(_with({"run": run}, settings)))
+        return commands.embed(words(_with({"run": run}, settings)))
     foreign = settings.keys() - {"device", "eval_length"}
     if foreign:
         raise TypeError(f"{', '.join(sorted(foreign))}: of prepared folders, not of events")
@@ -214,13 +214,15 @@ def evaluate(run: StrPath, **settings: Unpack[named.Evaluate]) -> Evaluation:
     """
     if not (Path(run) / "embeddings").is_dir():
         prepared = settings.get("prepared")
-        cli.embed(words(_with({"run": run}, {} if prepared is None else {"prepared": prepared})))
-    return Evaluation(cli.evaluate(words(_with({"run": run}, settings))))
+        commands.embed(
+            words(_with({"run": run}, {} if prepared is None else {"prepared": prepared}))
+        )
+    return Evaluation(commands.evaluate(words(_with({"run": run}, settings))))
 
 
 def tune(**settings: Unpack[named.Tune]) -> dict[str, Any]:
     """Search weights of the losses, or options of a method; `settings` of `grap-seq tune`."""
-    return cli.tune(words(settings))
+    return commands.tune(words(settings))
 
 
 def _loaded(run: StrPath, device: str) -> EmbeddingModel:

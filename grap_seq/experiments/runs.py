@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from grap_seq import cli, lock
+from grap_seq import commands, lock
 from grap_seq.experiments.job import Job
 from grap_seq.files import write_json
 from grap_seq.weighting.fixed import medians
@@ -155,8 +155,8 @@ def _stages(
     if job.evaluation is None:
         return None, cost, weights
     # All of them, also where some are there: it may have been stopped between two files.
-    cli.embed([f"run={run}", f"threads={job.threads}"])
-    cli.evaluate([f"run={run}", f"threads={job.threads}", *job.evaluation])
+    commands.embed([f"run={run}", f"threads={job.threads}"])
+    commands.evaluate([f"run={run}", f"threads={job.threads}", *job.evaluation])
     return json.loads((run / "evaluation.json").read_text("utf-8")), cost, weights
 
 
@@ -165,9 +165,9 @@ def _train(job: Job, root: Path, run: Path) -> None:
     if job.prepared is not None:
         settings.append(f"prepared={job.prepared}")
     if job.base is None:
-        cli.pretrain([*settings, f"run={run}"])
+        commands.pretrain([*settings, f"run={run}"])
     else:
-        cli.finetune([*settings, f"run={root / job.base.name / TRAINED}", f"output={run}"])
+        commands.finetune([*settings, f"run={root / job.base.name / TRAINED}", f"output={run}"])
 
 
 def _cost(run: Path, seconds: float) -> dict[str, float]:

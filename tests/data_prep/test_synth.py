@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from grap_seq import cli, config
+from grap_seq import commands, config
 from grap_seq.prep.fetch.synth import ROWS_PER_BLOCK, blocks, lengths, synth
 from grap_seq.resources import folder
 from grap_seq.schema import SPLITS, Schema
@@ -22,8 +22,8 @@ NAMES = sorted(path.parent.name for path in folder("data_prep").glob("*/synth.py
 @pytest.mark.parametrize("name", NAMES)
 def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) -> None:
     raw, prepared = tmp_path / "raw", tmp_path / "prepared"
-    cli.synth([f"dataset={name}", f"output={raw}", "rows=4000", "seed=3"])
-    cli.prepare([f"dataset={name}", f"source={raw}", f"output={prepared}"])
+    commands.synth([f"dataset={name}", f"output={raw}", "rows=4000", "seed=3"])
+    commands.prepare([f"dataset={name}", f"source={raw}", f"output={prepared}"])
     schema = Schema.load(prepared)
     for split in SPLITS:
         rows = pq.read_table(prepared / split).to_pylist()
@@ -59,26 +59,26 @@ def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place
     settings = [f"experiment={name}_{encoder}_{method}", f"objective={objective}", *sizes]
     settings += ["objective.targets=[]"] if objective == "coles" else []
     settings += ["trainer=smoke", "trainer.threads=1", "trainer.max_steps=2", "select=last"]
-    cli.pretrain([*settings, f"prepared={prepared}", f"run={run}", "epochs=1"])
+    commands.pretrain([*settings, f"prepared={prepared}", f"run={run}", "epochs=1"])
     assert (run / "model.safetensors").is_file()
 
 
 def test_several_labels_a_sequence_from_raw_files_to_scores(tmp_path: Path) -> None:
     raw, prepared, run = tmp_path / "raw", tmp_path / "prepared", tmp_path / "run"
-    cli.synth(["dataset=mbd_mini", f"output={raw}", "rows=3000", "seed=3"])
-    cli.prepare(["dataset=mbd_mini", f"source={raw}", f"output={prepared}"])
+    commands.synth(["dataset=mbd_mini", f"output={raw}", "rows=3000", "seed=3"])
+    commands.prepare(["dataset=mbd_mini", f"source={raw}", f"output={prepared}"])
     arguments = [f"prepared={prepared}", f"run={run}", "trainer=smoke", "trainer.threads=1"]
     few = ["dataset.boosting.binary.n_estimators=20", "probe_sequences=200", "validate_every=1"]
     small = ["encoder.hidden=8", "event_width=8", "objective.head_width=8", "batch_size=8"]
-    cli.pretrain(["dataset=mbd_mini", *arguments, "epochs=1", "select=probe", *few, *small])
-    cli.embed([f"run={run}", "threads=1"])
-    cli.evaluate([f"run={run}", "threads=1"])
+    commands.pretrain(["dataset=mbd_mini", *arguments, "epochs=1", "select=probe", *few, *small])
+    commands.embed([f"run={run}", "threads=1"])
+    commands.evaluate([f"run={run}", "threads=1"])
     result = json.loads((run / "evaluation.json").read_text("utf-8"))
     for split in SPLITS:
         rows = pq.read_table(prepared / split).to_pylist()
         assert result["n_labelled"][split] == sum(len(row["label"] or []) for row in rows)
     tuned = [f"run={run}", f"output={tmp_path / 'tuned'}", "epochs=1", "trainer.max_steps=2"]
-    cli.finetune([*tuned, "trainer=smoke", "trainer.threads=1"])
+    commands.finetune([*tuned, "trainer=smoke", "trainer.threads=1"])
     head = json.loads((tmp_path / "tuned" / "head.json").read_text("utf-8"))
     assert 0 < head["test"] < 1
     # Plain aggregates of what was known before each month find who needs money.

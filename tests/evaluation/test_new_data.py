@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from grap_seq import cli, load
+from grap_seq import commands, load
 from grap_seq.evaluation.model import EmbeddingModel
 from grap_seq.files import sha256
 from grap_seq.prep.folder.state import State
@@ -27,7 +27,7 @@ def train(folder: Path, events: pd.DataFrame) -> EmbeddingModel:
     source = write_shop(folder)
     events.to_csv(source, index=False)
     prepare("table", folder / "prepared", source=source)
-    cli.pretrain([*SMALL, f"prepared={folder / 'prepared'}", f"run={folder / 'run'}"])
+    commands.pretrain([*SMALL, f"prepared={folder / 'prepared'}", f"run={folder / 'run'}"])
     return load(folder / "run")
 
 

@@ -20,7 +20,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from grap_seq import cli, load, lock, seal
+from grap_seq import commands, load, lock, seal
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.output import Output
 from grap_seq.evaluation.protocol import evaluate
@@ -41,7 +41,7 @@ def scores(run: Path, prepared: Path, output: Path | None = None) -> None:
 @pytest.fixture(scope="module")
 def trained(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
-    cli.pretrain([f"run={run}", f"prepared={shop}", *SMALL, "epochs=1"])
+    commands.pretrain([f"run={run}", f"prepared={shop}", *SMALL, "epochs=1"])
     load(run).embed_folder(shop)
     return run
 
@@ -94,7 +94,7 @@ def test_unless_they_are_of_this_model_and_these_data_they_are_refused(
     for command in (scores, report):
         with pytest.raises(ValueError, match=r"made of other data; .*grap-seq embed run="):
             command(run, other)
-    cli.pretrain([f"run={run}", f"prepared={shop}", *SMALL, "epochs=2", "resume=true"])
+    commands.pretrain([f"run={run}", f"prepared={shop}", *SMALL, "epochs=2", "resume=true"])
     for command in (scores, report):
         with pytest.raises(ValueError, match=r"by another model of the run; .*grap-seq embed run="):
             command(run, shop)
@@ -219,9 +219,9 @@ READER = """
 import sys
 from grap_seq import cli
 run, prepared, out = sys.argv[1:]
-cli.embed([f"run={run}", f"prepared={prepared}", f"output={out}/embeddings"])
+commands.embed([f"run={run}", f"prepared={prepared}", f"output={out}/embeddings"])
 few = ["folds=0", "seeds=1", "threads=1", "boosting={binary: {n_estimators: 5}}"]
-cli.evaluate([f"run={run}", f"prepared={prepared}", f"output={out}/scores", *few])
+commands.evaluate([f"run={run}", f"prepared={prepared}", f"output={out}/scores", *few])
 """
 
 

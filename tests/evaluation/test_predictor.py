@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 import grap_seq
-from grap_seq import cli, load
+from grap_seq import commands, load
 from grap_seq.prep.prepare import prepare
 from tests.sealed import reseal
 from tests.shop import SPEC, purchases
@@ -46,12 +46,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     (folder / "events.yaml").write_text(yaml.safe_dump(spec), "utf-8")
     prepare("table", folder / "prepared", source=folder / "events.csv")
     base = [*SMALL, f"prepared={folder / 'prepared'}"]
-    cli.pretrain([*base, f"run={folder / 'pretrained'}"])
+    commands.pretrain([*base, f"run={folder / 'pretrained'}"])
     for name, more in (("churned", "head_hidden=5"), ("toys", "lr=0.02")):
         chosen = ["mode=supervised", f"labels.name={name}", "epochs=3", more]
-        cli.pretrain([*base, *chosen, f"run={folder / name}"])
-    cli.embed([f"run={folder / 'pretrained'}"])
-    cli.evaluate([f"run={folder / 'pretrained'}", "folds=0", *EVALUATE])
+        commands.pretrain([*base, *chosen, f"run={folder / name}"])
+    commands.embed([f"run={folder / 'pretrained'}"])
+    commands.evaluate([f"run={folder / 'pretrained'}", "folds=0", *EVALUATE])
     names = ("prepared", "pretrained", "churned", "toys")
     return {name: folder / name for name in names}
 
@@ -114,7 +114,7 @@ def test_a_head_is_batch_norm_and_linear_maps(runs: dict[str, Path]) -> None:
 def test_classifiers_of_folds_are_averaged(runs: dict[str, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(runs["pretrained"], run)
-    cli.evaluate(
+    commands.evaluate(
         [f"run={run}", f"prepared={runs['prepared']}", "folds=3", "label=churned", *EVALUATE]
     )
     stored = json.loads((run / "classifier.json").read_text("utf-8"))
@@ -144,7 +144,7 @@ def test_what_cannot_be_predicted_is_said(runs: dict[str, Path], tmp_path: Path)
     with pytest.raises(FileNotFoundError, match=r"evaluate run=.* label=churned store=true"):
         load(runs["toys"], device="cpu").predict_proba(few, label="churned")
     with pytest.raises(ValueError, match=r"store=true puts the classifier into the run"):
-        cli.evaluate([f"run={runs['pretrained']}", f"output={tmp_path}", "store=true"])
+        commands.evaluate([f"run={runs['pretrained']}", f"output={tmp_path}", "store=true"])
     model.eval_length = 3
     with pytest.raises(ValueError, match=r"last 1200 events, not 3: set model\.eval_length"):
         model.predict_proba(few)

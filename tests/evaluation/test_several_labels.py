@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import mean_absolute_error, r2_score
 
-from grap_seq import cli, seal
+from grap_seq import commands, seal
 from grap_seq.evaluation import outcome
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.labelled import load
@@ -90,7 +90,7 @@ def test_scores_of_a_number(folders: tuple[Path, Path], tmp_path: Path, folds: i
 
 def test_the_command_scores_every_label(folders: tuple[Path, Path]) -> None:
     run, prepared = folders
-    cli.evaluate([f"run={run}", f"prepared={prepared}", "threads=1", "folds=0", "seeds=1"])
+    commands.evaluate([f"run={run}", f"prepared={prepared}", "threads=1", "folds=0", "seeds=1"])
     first = json.loads((run / "evaluation.json").read_text("utf-8"))
     second = json.loads((run / "labels" / "spend" / "evaluation.json").read_text("utf-8"))
     assert [result["label"] for result in (first, second)] == ["churn", "spend"]
@@ -100,7 +100,9 @@ def test_the_command_scores_every_label(folders: tuple[Path, Path]) -> None:
     assert f"{second['test']['aggregates']:.3f}" in page
     assert "<h2>spend</h2>" in page
     chosen = ["label=spend", f"output={run / 'again'}"]
-    cli.evaluate([f"run={run}", f"prepared={prepared}", "threads=1", "folds=0", "seeds=1", *chosen])
+    commands.evaluate(
+        [f"run={run}", f"prepared={prepared}", "threads=1", "folds=0", "seeds=1", *chosen]
+    )
     assert not (run / "again" / "evaluation.json").exists()
     assert (run / "again" / "labels" / "spend" / "evaluation.json").is_file()
 

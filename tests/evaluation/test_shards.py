@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli, seal
+from grap_seq import commands, seal
 from grap_seq.evaluation import embed
 from grap_seq.evaluation.output import Output
 from grap_seq.evaluation.shards import Shard
@@ -20,7 +20,7 @@ SHARDS = 3
 @pytest.fixture(scope="module")
 def trained(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("shards") / "run"
-    cli.pretrain(["dataset=table", f"prepared={shop}", f"run={run}", "select=loss", *SMALL])
+    commands.pretrain(["dataset=table", f"prepared={shop}", f"run={run}", "select=loss", *SMALL])
     return run
 
 
@@ -37,7 +37,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def make(run: Path, *extra: str) -> None:
-    cli.embed([f"run={run}", f"shards={SHARDS}", "threads=1", "device=cpu", *extra])
+    commands.embed([f"run={run}", f"shards={SHARDS}", "threads=1", "device=cpu", *extra])
 
 
 def test_shards_are_joined_to_what_one_process_makes(
@@ -45,7 +45,7 @@ def test_shards_are_joined_to_what_one_process_makes(
 ) -> None:
     alone = tmp_path / "alone"
     shutil.copytree(run, alone)
-    cli.embed([f"run={alone}", "threads=1", "device=cpu"])
+    commands.embed([f"run={alone}", "threads=1", "device=cpu"])
     for number in (1, 0, 2):
         make(run, f"shard={number}")
     assert "without shard= joins all of them" in capsys.readouterr().out
@@ -56,7 +56,7 @@ def test_shards_are_joined_to_what_one_process_makes(
     assert content(run / "embeddings") == expected
     assert not list((run / "embeddings" / "shards").iterdir())
     assert not seal.problems(run)
-    cli.evaluate([f"run={run}", "folds=0", "threads=1"])
+    commands.evaluate([f"run={run}", "folds=0", "threads=1"])
 
 
 def test_shards_are_made_at_the_same_time(run: Path) -> None:
@@ -91,7 +91,7 @@ def test_a_shard_that_is_missing_or_damaged_is_named(
     for number in range(SHARDS):
         make(run, f"shard={number}")
     with pytest.raises(FileNotFoundError, match=r"embed run=\S+ shards=N, with their number`"):
-        cli.evaluate([f"run={run}", "folds=0"])
+        commands.evaluate([f"run={run}", "folds=0"])
     change(run / "embeddings" / "shards" / "1-of-3")
     with pytest.raises(kind, match=rf"{said}.*make it with `grap-seq embed run=\S+ .*shard=1`"):
         make(run)
@@ -119,4 +119,4 @@ def test_a_shard_that_was_made_otherwise_is_named(run: Path) -> None:
 )
 def test_numbers_of_shards(run: Path, words: list[str], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        cli.embed([f"run={run}", *words])
+        commands.embed([f"run={run}", *words])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.experiments import dropped as module
 from grap_seq.experiments.dropped import dropped, shares, without
 from grap_seq.experiments.plan import Experiment
@@ -62,7 +62,7 @@ def test_what_is_dropped_is_removed_by_hand(
     monkeypatch.setattr(module, "BOUND", 1.0)
     asked = ["table=redundancy", "datasets=[churn]", "methods=[grap,grap_without]", "seeds=1"]
     command = [*asked, "budget=smoke", "with.weighting.lr=0.3", f"data={data}"]
-    cli.reproduce([*command, f"output={tmp_path}"])
+    commands.reproduce([*command, f"output={tmp_path}"])
     frame = pd.read_parquet(tmp_path / "table_redundancy_runs.parquet")
     assert frame["method"].tolist() == ["grap", "grap_without"], frame["error"].tolist()
     before, after = map(json.loads, frame["weights"])

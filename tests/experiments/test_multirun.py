@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq import config as configs
 from grap_seq.experiments import runs
 from tests.terminal import Terminal
@@ -31,14 +31,14 @@ def ordinary(folder: Path) -> dict[str, str]:
 def test_a_run_for_every_combination_and_none_twice(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cli.pretrain(asked(shop, tmp_path, "seed=0,1", "weighting=equal"))
+    commands.pretrain(asked(shop, tmp_path, "seed=0,1", "weighting=equal"))
     first = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/run/model.safetensors")}
     assert len(first) == 2
     said = capsys.readouterr().out
     assert "2 of 2: " in said
     assert "0:00:00 left" in said
     # A larger grid takes what there is.
-    cli.pretrain(asked(shop, tmp_path, "seed=range(2)", "weighting=grap,equal", "workers=2"))
+    commands.pretrain(asked(shop, tmp_path, "seed=range(2)", "weighting=grap,equal", "workers=2"))
     folders = [path.parents[1] for path in tmp_path.glob("*/run/model.safetensors")]
     found = sorted((ordinary(path)["weighting"], ordinary(path)["seed"]) for path in folders)
     assert found == [("equal", "0"), ("equal", "1"), ("grap", "0"), ("grap", "1")]
@@ -48,13 +48,13 @@ def test_a_run_for_every_combination_and_none_twice(
         assert stored["seed"] == int(ordinary(folder)["seed"])
         assert stored["weighting"]["name"] == ordinary(folder)["weighting"]
     # Ordinary ones: the other commands take them.
-    cli.embed([f"run={folders[0] / 'run'}"])
+    commands.embed([f"run={folders[0] / 'run'}"])
 
 
 def test_the_same_run_as_without_it(shop: Path, tmp_path: Path) -> None:
-    cli.pretrain(asked(shop, tmp_path, "seed=3"))
+    commands.pretrain(asked(shop, tmp_path, "seed=3"))
     alone = [*SMALL, f"prepared={shop}", f"run={tmp_path / 'alone'}", "seed=3", "trainer.threads=1"]
-    cli.pretrain(alone)
+    commands.pretrain(alone)
     (swept,) = tmp_path.glob("*/run/model.safetensors")
     assert swept.read_bytes() == (tmp_path / "alone" / "model.safetensors").read_bytes()
 
@@ -65,7 +65,7 @@ def test_failing_runs_are_listed_at_the_end_and_the_others_are_done(
     # CoLES needs a head beside other losses, which is known when the run begins.
     words = asked(shop, tmp_path, "objective.coles_head=false,true", "weighting=equal")
     with pytest.raises(ValueError, match="1 of 2 runs failed, see above"):
-        cli.pretrain(words)
+        commands.pretrain(words)
     (told,) = (line for line in capsys.readouterr().out.splitlines() if "failed: Value" in line)
     assert "objective.coles_head=false" in told.partition(" failed: ")[0]
     assert told.endswith("to try again)")
@@ -86,7 +86,7 @@ def test_a_killed_grid_goes_on(shop: Path, tmp_path: Path) -> None:
             assert process.poll() is None
             time.sleep(0.02)
         process.kill()
-    cli.pretrain(words)
+    commands.pretrain(words)
     found = [runs.outcome(path) for path in sorted(tmp_path.iterdir())]
     assert [one.state for one in found if one is not None] == ["done", "done"]
     assert sum(one.attempts for one in found if one is not None) == 3
@@ -108,7 +108,7 @@ def test_what_a_run_would_refuse_is_refused_before_any(
     shop: Path, tmp_path: Path, words: list[str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        cli.pretrain(asked(shop, tmp_path, *words))
+        commands.pretrain(asked(shop, tmp_path, *words))
     assert not list(tmp_path.iterdir())
 
 
@@ -116,6 +116,8 @@ def test_data_that_are_not_prepared(tmp_path: Path) -> None:
     with pytest.raises(
         FileNotFoundError, match="grap-seq prepare dataset=flights output="
     ) as error:
-        cli.pretrain(["-m", "seed=0,1", f"prepared={tmp_path / 'a'}", f"run={tmp_path / 'runs'}"])
+        commands.pretrain(
+            ["-m", "seed=0,1", f"prepared={tmp_path / 'a'}", f"run={tmp_path / 'runs'}"]
+        )
     assert f"output={tmp_path / 'a'}" in str(error.value)
     assert not list(tmp_path.iterdir())

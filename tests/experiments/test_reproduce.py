@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.experiments import runs
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import Experiment
@@ -29,7 +29,7 @@ from tests.experiments.helpers import make, stub
 def test_table_1_of_every_dataset_of_the_paper(dataset: str, tmp_path: Path) -> None:
     data, output = make(dataset, tmp_path), tmp_path / "results"
     asked = [f"datasets=[{dataset}]", "methods=[equal,grap]", "seeds=1", "budget=smoke"]
-    cli.reproduce(["table=1", *asked, f"data={data}", f"output={output}"])
+    commands.reproduce(["table=1", *asked, f"data={data}", f"output={output}"])
     frame = pd.read_parquet(output / "table_1_runs.parquet")
     assert frame["state"].tolist() == ["done", "done"], frame["error"].tolist()
     assert frame["method"].tolist() == ["equal", "grap"]
@@ -152,7 +152,7 @@ def test_what_is_left_is_listed(
     churn: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["table=1", "datasets=[churn]", "methods=[equal]", "seeds=2", "budget=smoke"]
-    cli.reproduce([*asked, f"data={churn}", f"output={tmp_path}", "workers=0", "--dry-run"])
+    commands.reproduce([*asked, f"data={churn}", f"output={tmp_path}", "workers=0", "--dry-run"])
     shown = capsys.readouterr().out
     assert shown.count("to do") == 2
     assert "2 of unknown length" in shown
@@ -163,7 +163,9 @@ def test_a_loss_of_noise_is_trained_and_its_weight_is_in_the_table(
     churn: Path, tmp_path: Path
 ) -> None:
     asked = ["table=redundancy", "datasets=[churn]", "methods=[grap_noise4]", "seeds=1"]
-    cli.reproduce([*asked, "budget=smoke", "with.lr=0.01", f"data={churn}", f"output={tmp_path}"])
+    commands.reproduce(
+        [*asked, "budget=smoke", "with.lr=0.01", f"data={churn}", f"output={tmp_path}"]
+    )
     frame = pd.read_parquet(tmp_path / "table_redundancy_runs.parquet")
     assert {f"noise{n}" for n in range(4)} < json.loads(frame["weights"][0]).keys()
     assert "lr=0.01" in json.loads(frame["settings"][0])
@@ -173,7 +175,7 @@ def test_a_loss_of_noise_is_trained_and_its_weight_is_in_the_table(
 
 def reproduce(data: Path, output: Path, *words: str) -> pd.DataFrame:
     asked = ["table=1", "datasets=[churn]", "methods=[equal,dwa]", "seeds=2", "budget=smoke"]
-    cli.reproduce([*asked, f"data={data}", f"output={output}", *words])
+    commands.reproduce([*asked, f"data={data}", f"output={output}", *words])
     return pd.read_parquet(output / "table_1_runs.parquet")
 
 

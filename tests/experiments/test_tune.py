@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq import config as configs
 from grap_seq.experiments import search as module
 from grap_seq.experiments.job import Job
@@ -112,7 +112,7 @@ def test_two_processes_search_for_real(
 ) -> None:
     asked = ["dataset=churn", f"data={data}", f"output={tmp_path}", "budget=smoke"]
     rate = "also=['lr=tag(log, interval(0.0001, 0.01))']"
-    cli.tune([*asked, "trials=3", "workers=2", "sampler=random", rate])
+    commands.tune([*asked, "trials=3", "workers=2", "sampler=random", rate])
     (path,) = tmp_path.glob("*.json")
     found = json.loads(path.read_text("utf-8"))
     assert found["trials"] == 3
@@ -131,16 +131,16 @@ def test_a_trial_of_a_killed_process_is_begun_again(
     asked = ["dataset=churn", f"data={data}", f"output={tmp_path}", "budget=smoke"]
     asked += ["search=equal", "trials=2"]
     code = (
-        "import os, signal, sys\nfrom grap_seq import cli\n"
+        "import os, signal, sys\nfrom grap_seq import commands\n"
         "from grap_seq.experiments import runs\n"
         "runs._stages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "cli.tune(sys.argv[1:])\n"
+        "commands.tune(sys.argv[1:])\n"
     )
     killed = subprocess.run([sys.executable, "-c", code, *asked], env=os.environ, check=False)
     assert killed.returncode == -signal.SIGKILL
     (folder,) = (tmp_path / "runs").iterdir()
     monkeypatch.setattr(module, "PATIENCE", 0.0)
-    cli.tune(asked)
+    commands.tune(asked)
     (path,) = tmp_path.glob("*.json")
     found = json.loads(path.read_text("utf-8"))
     assert (found["trials"], found["failed"]) == (2, 0)

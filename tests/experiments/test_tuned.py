@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.experiments.job import Job
 from tests.experiments.helpers import make, stub
 
@@ -24,7 +24,7 @@ def options(job: Job) -> dict[str, str]:
 
 def reproduce(data: Path, output: Path, *words: str) -> pd.DataFrame:
     asked = ["table=1", "datasets=[churn]", "methods=[equal,gradnorm]", "seeds=3", "budget=smoke"]
-    cli.reproduce([*asked, f"data={data}", f"output={output}", *words])
+    commands.reproduce([*asked, f"data={data}", f"output={output}", *words])
     return pd.read_parquet(output / "table_1_tuned_runs.parquet")
 
 
@@ -87,11 +87,11 @@ def test_what_is_left_is_listed(
     stub(monkeypatch, lambda job: 0.5)
     asked = ["table=1", "datasets=[churn]", "methods=[equal]", "seeds=2", "budget=smoke"]
     asked += [f"data={churn}", f"output={tmp_path}", "tuned=2"]
-    cli.reproduce([*asked, "--dry-run"])
+    commands.reproduce([*asked, "--dry-run"])
     assert "before them 1 searches of 2 trials" in " ".join(capsys.readouterr().out.split())
-    cli.reproduce(asked)
+    commands.reproduce(asked)
     capsys.readouterr()
-    cli.reproduce([*asked, "--dry-run"])
+    commands.reproduce([*asked, "--dry-run"])
     shown = " ".join(capsys.readouterr().out.split())
     assert "before them 0 searches" in shown
     assert "0:00:00 left" in shown

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli
+from grap_seq import cli, commands
 from grap_seq.report.comparison import FILE, compare, spread
 from tests.report.runs import write_run
 from tests.report.test_page import Page
@@ -83,13 +83,13 @@ def test_the_command(
     monkeypatch.setattr(sys, "argv", ["grap-seq", "report", f"runs={runs}/grap*"])
     cli.main()
     assert "comparison.html" in capsys.readouterr().out
-    cli.report([f"runs=[{runs}/grap0,{runs}/equal0]", f"output={runs}/out"])
+    commands.report([f"runs=[{runs}/grap0,{runs}/equal0]", f"output={runs}/out"])
     assert (runs / "out" / FILE).is_file()
     for asked in ([], ["run=a", "runs=[b]"]):
         with pytest.raises(ValueError, match=r"run=\.\.\. .* or runs=\[\.\.\.\]"):
-            cli.report(asked)
+            commands.report(asked)
     with pytest.raises(ValueError, match="output= is of a comparison"):
-        cli.report([f"run={runs}/grap0", f"output={runs}"])
+        commands.report([f"run={runs}/grap0", f"output={runs}"])
 
 
 def test_a_mean_of_one_has_no_deviation() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from grap_seq import cli
+from grap_seq import commands
 
 # Six updates an epoch.
 SMALL = [
@@ -18,7 +18,7 @@ Points = list[tuple[int, float]]
 
 
 def pretrain(shop: Path, run: Path, *more: str) -> None:
-    cli.pretrain([*SMALL, f"prepared={shop}", f"run={run}", *more])
+    commands.pretrain([*SMALL, f"prepared={shop}", f"run={run}", *more])
 
 
 def interrupted(shop: Path, run: Path, *more: str) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from grap_seq import cli, seal
+from grap_seq import commands, seal
 from grap_seq.trackers.background import Background
 from tests.trackers.runs import Points, assert_whole, interrupted, pretrain
 
@@ -91,7 +91,7 @@ def test_a_run_that_stops_and_goes_on_is_one_run_with_its_report(
 ) -> None:
     folder = tmp_path / "folder"
     interrupted(shop, folder, "tracker=mlflow")
-    cli.report([f"run={folder}"])
+    commands.report([f"run={folder}"])
     (run,) = runs(client, request.node.name)
     assert (run.info.status, run.info.run_name) == ("FINISHED", "folder")
     assert_whole(folder, told(client, run))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli, seal
+from grap_seq import commands, seal
 from tests.trackers.runs import (
     STEPS,
     Points,
@@ -50,7 +50,7 @@ def test_event_files_are_no_strangers_in_a_run(shop: Path, tmp_path: Path) -> No
     run = tmp_path / "run"
     pretrain(shop, run, "tracker=[tensorboard,csv]")
     assert seal.unknown(run) == []
-    cli.validate([f"run={run}"])
+    commands.validate([f"run={run}"])
     pretrain(shop, run, "overwrite=true")
     assert not (run / "tensorboard").exists()
     (run / "tensorboard" / "mine").mkdir(parents=True)
@@ -63,13 +63,13 @@ def test_fine_tuning_and_a_report(shop: Path, tmp_path: Path) -> None:
     run, tuned = tmp_path / "run", tmp_path / "tuned"
     pretrain(shop, run)
     more = ["epochs=2", "log_every=2", "tracker=tensorboard"]
-    cli.finetune([f"run={run}", f"output={tuned}", *more])
+    commands.finetune([f"run={run}", f"output={tuned}", *more])
     found = told(tuned)
     assert [step for step, _ in found["loss/label"]] == STEPS
     assert same(found["epoch/val_score"], of_epochs(tuned, "val_score"), REL)
     assert [step for step, _ in found["learning_rate"]] == STEPS
     # It holds no files, and that is no error.
-    cli.report([f"run={tuned}"])
+    commands.report([f"run={tuned}"])
 
 
 @pytest.mark.slow

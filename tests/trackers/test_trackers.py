@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli, trackers
+from grap_seq import cli, commands, trackers
 
 
 def test_each_once_and_the_own_files_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,4 +45,4 @@ def test_a_folder_of_that_name_is_no_package(
 @pytest.mark.parametrize("value", ["tracker=neptune", "tracker=[mlflow,neptune]", "tracker=7"])
 def test_other_names_are_refused(shop: Path, tmp_path: Path, value: str) -> None:
     with pytest.raises(ValueError, match="tensorboard"):
-        cli.pretrain(["dataset=table", f"prepared={shop}", f"run={tmp_path / 'run'}", value])
+        commands.pretrain(["dataset=table", f"prepared={shop}", f"run={tmp_path / 'run'}", value])

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from tests.trackers.runs import Points, assert_whole, interrupted
 
 pytest.importorskip("wandb")
@@ -57,7 +57,7 @@ def test_what_is_synced_later(
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     run = tmp_path / "run"
     interrupted(shop, run, "tracker=wandb")
-    cli.report([f"run={run}"])
+    commands.report([f"run={run}"])
     assert "Warning" not in "".join(capfd.readouterr())
 
     files = sorted((tmp_path / "wandb").glob("offline-*/*.wandb"))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from grap_seq import cli, seal
+from grap_seq import commands, seal
 from grap_seq.training.checkpoint_files import CheckpointFiles
 
 
@@ -37,7 +37,7 @@ def test_a_crafted_checkpoint_runs_nothing(kind: str, shop: Path, tmp_path: Path
     run, mark = tmp_path / "run", tmp_path / "mark"
     arguments = ["dataset=table", "dataset.hidden=8", "event_width=8", "select=last"]
     arguments += [f"prepared={shop}", f"run={run}"]
-    cli.pretrain([*arguments, "epochs=1"])
+    commands.pretrain([*arguments, "epochs=1"])
     (path,) = (run / "checkpoints").glob("*.ckpt")
     name = path.relative_to(run).as_posix()
     facts = dict(seal.records(run)[name][-1])
@@ -48,7 +48,7 @@ def test_a_crafted_checkpoint_runs_nothing(kind: str, shop: Path, tmp_path: Path
     with seal.write(run, name, **facts) as temporary:
         WRITERS[kind](content, temporary)
     with pytest.raises(ValueError, match="holds objects, whose code is not run"):
-        cli.pretrain([*arguments, "epochs=2", "resume=true"])
+        commands.pretrain([*arguments, "epochs=2", "resume=true"])
     with pytest.raises(ValueError, match="holds objects, whose code is not run"):
         CheckpointFiles(run, "").load_checkpoint(path, weights_only=False)
     assert not mark.exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from tests.faults import Driver, Kind, Outcome, compiler
 from tests.training.saved import assert_same_runs
 
@@ -21,7 +21,7 @@ TRIED = 30
 
 def train(run: Path, shop: str, resume: bool) -> None:
     """Runs in a child of the driver."""
-    cli.pretrain(
+    commands.pretrain(
         [
             *("dataset=table", f"prepared={shop}", f"run={run}", f"resume={str(resume).lower()}"),
             *("dataset.hidden=8", "event_width=8", "batch_size=8", "epochs=2", "select=loss"),
@@ -32,7 +32,7 @@ def train(run: Path, shop: str, resume: bool) -> None:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    modules = "grap_seq.cli", "grap_seq.training.pretrain", "tests.training.test_faults"
+    modules = "grap_seq.commands", "grap_seq.training.pretrain", "tests.training.test_faults"
     with Driver(tmp_path_factory.mktemp("library"), modules) as started:
         yield started
 

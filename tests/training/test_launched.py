@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from torch import distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
-from grap_seq import cli
+from grap_seq import cli, commands
 from grap_seq import config as configs
 from grap_seq.orphans import die_with_parent
 from grap_seq.training import launched
@@ -78,7 +78,7 @@ def test_two_machines_go_on_with_a_run_are_killed_and_one_ends_it(
 ) -> None:
     """All that is left is what one process with the whole batch leaves."""
     one, run, port = tmp_path / "one", tmp_path / "run", free_port()
-    cli.pretrain(arguments(shop, run, "batch_size=16", "trainer.max_steps=3"))
+    commands.pretrain(arguments(shop, run, "batch_size=16", "trainer.max_steps=3"))
     # Rank 1 knows the run folder by a name under which there is nothing.
     folders = run, tmp_path / "elsewhere"
     halves = ["batch_size=8", "trainer=ddp", "trainer.nodes=2", *ON_CPUS]
@@ -107,8 +107,8 @@ def test_two_machines_go_on_with_a_run_are_killed_and_one_ends_it(
     assert not folders[1].exists()
     steps = max(STEPS, last(run)["global_step"] + 4)
     whole = ["batch_size=16", f"trainer.max_steps={steps}"]
-    cli.pretrain(arguments(shop, run, *whole, "resume=true"))
-    cli.pretrain(arguments(shop, one, *whole))
+    commands.pretrain(arguments(shop, run, *whole, "resume=true"))
+    commands.pretrain(arguments(shop, one, *whole))
 
     expected, found = (load_file(folder / "model.safetensors") for folder in (one, run))
     assert expected.keys() == found.keys()
@@ -245,7 +245,7 @@ def test_fewer_gpus_on_one_machine_and_no_nccl(shop: Path, tmp_path: Path) -> No
             (torch.cuda, "is_available", lambda: True),
             (torch.cuda, "device_count", lambda: 1 - rank),
             (dist, "is_nccl_available", lambda: False),
-            (cli, "_pretrain", begin),
+            (commands, "_pretrain", begin),
         ):
             patched.enter_context(mock.patch.object(owner, name, value))
 
@@ -268,7 +268,7 @@ def test_another_number_of_processes_than_the_config_says(
     with pytest.raises(
         ValueError, match=r"but 2 processes were.* on 2 machines: write trainer.nodes=2 trainer.dev"
     ):
-        cli.pretrain(of_two(shop, tmp_path, "trainer.devices=4"))
+        commands.pretrain(of_two(shop, tmp_path, "trainer.devices=4"))
 
 
 def test_several_machines_without_a_starter() -> None:

@@ -15,7 +15,7 @@ from torch.distributed._tools.mem_tracker import MemTracker
 
 from benchmarks import step_memory
 from benchmarks.live_bytes import LiveBytes
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.loader import EpochBatches
 from grap_seq.data.sequences import Sequences
@@ -112,7 +112,7 @@ def test_it_is_said_before_training(
     shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "select=last"]
-    cli.pretrain([*small, f"prepared={shop}", f"run={tmp_path / 'run'}"])
+    commands.pretrain([*small, f"prepared={shop}", f"run={tmp_path / 'run'}"])
     assert "A step takes about " in capsys.readouterr().out
 
 
@@ -124,10 +124,10 @@ def test_fine_tuning_names_what_can_be_changed_there(
 ) -> None:
     """Width and crops are those of the run."""
     run, small = tmp_path / "run", ["dataset=table", "dataset.hidden=8", "event_width=8"]
-    cli.pretrain([*small, f"prepared={shop}", f"run={run}", "epochs=1", "select=last"])
+    commands.pretrain([*small, f"prepared={shop}", f"run={run}", "epochs=1", "select=last"])
     capsys.readouterr()
     monkeypatch.setattr(fits, "total_memory", lambda device: 1000)
-    cli.finetune([f"run={run}", "epochs=1"])
+    commands.finetune([f"run={run}", "epochs=1"])
     said = " ".join(capsys.readouterr().out.split())
     assert "Warning: that will probably not fit." in said
     assert "batch_size=" in said

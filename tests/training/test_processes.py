@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from tests.training.saved import assert_same_runs
 from tests.training.test_signals import SIZES, SMALL
 
@@ -59,8 +59,8 @@ def test_two_processes_are_stopped_and_continued(shop: Path, tmp_path: Path) -> 
         assert "resume=true goes on" in said
         until(lambda: not any(one.is_running() for one in family), 5)
     few = "trainer.max_steps=40"
-    cli.pretrain(arguments(shop, broken, "resume=true", few))
-    cli.pretrain(arguments(shop, whole, few))
+    commands.pretrain(arguments(shop, broken, "resume=true", few))
+    commands.pretrain(arguments(shop, whole, few))
     assert_same_runs(whole, broken)
 
 

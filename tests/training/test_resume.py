@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from grap_seq import cli
+from grap_seq import commands
 
 EPOCHS = 6
 
@@ -40,12 +40,12 @@ def kill_after(epochs: int, process: subprocess.Popen[bytes], run: Path) -> None
 
 def test_killed_and_resumed_run_is_bit_equal(shop: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    cli.pretrain(arguments(shop, whole))
+    commands.pretrain(arguments(shop, whole))
     program = [sys.executable, "-W", "ignore", "-m", "grap_seq", "pretrain"]
     with subprocess.Popen([*program, *arguments(shop, broken)]) as process:
         kill_after(2, process, broken)
     assert not (broken / "model.safetensors").exists()
-    cli.pretrain([*arguments(shop, broken), "resume=true"])
+    commands.pretrain([*arguments(shop, broken), "resume=true"])
 
     expected, got = (load_file(run / "model.safetensors") for run in (whole, broken))
     assert expected.keys() == got.keys()
@@ -68,16 +68,16 @@ def test_a_finished_run_is_trained_on_as_if_it_had_been_longer(
 ) -> None:
     """With a rate that does not depend on how long the run is to be."""
     whole, longer = tmp_path / "whole", tmp_path / "longer"
-    cli.pretrain([*arguments(shop, whole), "schedule=step"])
+    commands.pretrain([*arguments(shop, whole), "schedule=step"])
     few = [argument for argument in arguments(shop, longer) if not argument.startswith("epochs")]
     few.append("schedule=step")
-    cli.pretrain([*few, "epochs=2"])
+    commands.pretrain([*few, "epochs=2"])
     before = (longer / "model.safetensors").read_bytes()
     capsys.readouterr()
-    cli.pretrain([*few, "epochs=2", "resume=true"])
+    commands.pretrain([*few, "epochs=2", "resume=true"])
     assert "is finished" in capsys.readouterr().out
     assert (longer / "model.safetensors").read_bytes() == before
-    cli.pretrain([*few, f"epochs={EPOCHS}", "resume=true"])
+    commands.pretrain([*few, f"epochs={EPOCHS}", "resume=true"])
     expected, got = (load_file(run / "model.safetensors") for run in (whole, longer))
     assert not [name for name, tensor in expected.items() if not tensor.equal(got[name])]
     assert f"epochs: {EPOCHS}" in (longer / "config.yaml").read_text().splitlines()

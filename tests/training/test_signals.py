@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.evaluation import protocol
 from grap_seq.training import supervised
 from grap_seq.training.module import PretrainModule
@@ -25,7 +25,7 @@ SIZES = ["dataset.hidden=8", "dataset.transformer.heads=2", "dataset.transformer
 
 def train(shop: Path, run: Path, *extra: str) -> None:
     names = ["dataset=table", f"prepared={shop}", f"run={run}"]
-    cli.pretrain([*names, *SMALL, *SIZES, "select=loss", *extra])
+    commands.pretrain([*names, *SMALL, *SIZES, "select=loss", *extra])
 
 
 def at_call(
@@ -150,10 +150,10 @@ def test_fine_tuning_is_stopped_likewise(
     run, whole, broken = (tmp_path / name for name in ("run", "whole", "broken"))
     train(shop, run, "encoder=transformer", "epochs=1")
     names = [f"run={run}", "epochs=2", "trainer.threads=1"]
-    cli.finetune([*names, f"output={whole}"])
+    commands.finetune([*names, f"output={whole}"])
     again = [*names, f"output={broken}"]
-    stopped(monkeypatch, lambda: cli.finetune(again), (SupervisedModule, "training_step", 7))
-    cli.finetune([*again, "resume=true"])
+    stopped(monkeypatch, lambda: commands.finetune(again), (SupervisedModule, "training_step", 7))
+    commands.finetune([*again, "resume=true"])
     assert_same_runs(whole, broken)
 
 

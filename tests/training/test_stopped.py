@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq import cli, seal
+from grap_seq import commands, seal
 from grap_seq.training.trajectory import append
 from tests.training.saved import assert_same_runs, best, last, saved
 
@@ -19,7 +19,7 @@ SMALL = ["batch_size=8", "log_every=1", "dataset.hidden=8", "event_width=8", "tr
 
 def train(shop: Path, run: Path, *extra: str) -> None:
     names = ["dataset=table", f"prepared={shop}", f"run={run}", "epochs=3", "select=probe"]
-    cli.pretrain([*names, *SMALL, *extra])
+    commands.pretrain([*names, *SMALL, *extra])
 
 
 @pytest.mark.parametrize(

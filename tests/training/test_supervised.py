@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from grap_seq import cli, load, seal
+from grap_seq import commands, load, seal
 from grap_seq import config as configs
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
@@ -178,7 +178,7 @@ def test_head_score_is_the_auc_of_the_head_on_labelled_rows(shop: Path) -> None:
 
 def test_supervised_from_the_command_line(shop: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    cli.pretrain(
+    commands.pretrain(
         [*BASE, "mode=supervised", f"prepared={shop}", f"run={run}", "epochs=6", "lr=0.01"]
     )
     head = json.loads((run / "head.json").read_text())
@@ -186,14 +186,16 @@ def test_supervised_from_the_command_line(shop: Path, tmp_path: Path) -> None:
     assert head["validation"] > 0.6
     assert labels_used(run)["encoder"] == "gradient"
     assert len((run / "metrics.csv").read_text().splitlines()) == 7
-    cli.embed([f"run={run}"])
+    commands.embed([f"run={run}"])
     assert (run / "embeddings" / "test.parquet").is_file()
-    cli.evaluate([f"run={run}", "head=true", "boosting.binary.min_data_in_leaf=5", "threads=1"])
+    commands.evaluate(
+        [f"run={run}", "head=true", "boosting.binary.min_data_in_leaf=5", "threads=1"]
+    )
     result = json.loads((run / "evaluation.json").read_text())
     assert result["head"]["test"] == head["test"]
     assert result["classifier"]["min_data_in_leaf"] == 5
     assert "has learned the labels of" in result["notes"][0]
-    cli.report([f"run={run}"])
+    commands.report([f"run={run}"])
     assert (run / "report.html").is_file()
 
 
@@ -240,7 +242,7 @@ def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Pat
         with pytest.raises(ValueError, match=f"{wrong}: .*{remedy}"):
             tuned(runs["gru"], output, wrong)
     with pytest.raises(ValueError, match="mode=auxiliary and weighting=grap"):
-        cli.pretrain([*BASE, f"prepared={shop}", "mode=auxiliary", "weighting=grap"])
+        commands.pretrain([*BASE, f"prepared={shop}", "mode=auxiliary", "weighting=grap"])
     source = write_shop(tmp_path, 40)
     spec = tmp_path / "events.yaml"
     spec.write_text(spec.read_text().replace("label: churned", "label: null"))
@@ -255,4 +257,4 @@ def test_errors_name_the_remedy(runs: dict[str, Path], shop: Path, tmp_path: Pat
     with pytest.raises(ValueError, match=r"another schema than .*prepare it with .*like="):
         tuned(runs["gru"], output, f"prepared={tmp_path / 'other'}")
     with pytest.raises(FileNotFoundError, match=r"no config\.yaml"):
-        cli.finetune([f"run={tmp_path / 'absent'}"])
+        commands.finetune([f"run={tmp_path / 'absent'}"])

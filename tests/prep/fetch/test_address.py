@@ -18,7 +18,7 @@ import fsspec
 import pandas as pd
 import pytest
 
-from grap_seq import cli
+from grap_seq import commands
 from grap_seq.prep.fetch.address import as_source
 from grap_seq.prep.fetch.remote import shown
 from grap_seq.prep.folder.manifest import Manifest
@@ -89,7 +89,7 @@ def test_same_folder_as_from_files_here(
     }
     if protocol == "memory":
         fsspec.filesystem("memory").put(str(raw), "/bucket/raw", recursive=True)
-    cli.prepare(["dataset=table", f"source={places[protocol]}", f"output={tmp_path / 'out'}"])
+    commands.prepare(["dataset=table", f"source={places[protocol]}", f"output={tmp_path / 'out'}"])
     assert content_of(tmp_path / "out") == content_of(tmp_path / "plain")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "plain", "raw"]
     source = Manifest.load(tmp_path / "out").source
@@ -164,7 +164,7 @@ def test_what_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(FileNotFoundError, match=r"no description events\.yaml beside memory://"):
         prepare("table", out, source=address)
     with pytest.raises(ValueError, match=r"copy one part of memory://alone/events\.csv"):
-        cli.prepare(["--suggest", f"source={address}"])
+        commands.prepare(["--suggest", f"source={address}"])
     (tmp_path / "out.source").mkdir()
     (tmp_path / "out.source" / "mine").touch()
     with pytest.raises(FileExistsError, match=r"out\.source is needed for what is fetched"):
