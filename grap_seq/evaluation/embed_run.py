@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from grap_seq.evaluation.embed_folder import embed_folder, join_shards
 from grap_seq.evaluation.model import load, set_threads
 from grap_seq.evaluation.shards import Shard
 
@@ -21,7 +22,7 @@ def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
         Where they are, and whether they are all of them: a shard is not.
 
     Raises:
-        ValueError: settings of which one excludes the other; or as `EmbeddingModel.embed_folder`.
+        ValueError: settings of which one excludes the other; or as `embed_folder`.
         FileNotFoundError: a shard is missing; names it.
     """
     shards, number, events = settings.shards, settings.shard, settings.batch_events
@@ -40,7 +41,7 @@ def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
         model.eval_length = settings.eval_length
     output = None if settings.output is None else Path(settings.output)
     if shard is not None:
-        return model.embed_folder(prepared, events, output, shard), False
+        return embed_folder(model, prepared, events, output, shard), False
     if settings.engine:
         from grap_seq.evaluation.on_spark import embed_on_spark
 
@@ -55,5 +56,5 @@ def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
             spark=dict(settings.spark),
         )
     if shards > 1:
-        return model.join(prepared, shards, events, output), True
-    return model.embed_folder(prepared, events, output), True
+        return join_shards(model, prepared, shards, events, output), True
+    return embed_folder(model, prepared, events, output), True

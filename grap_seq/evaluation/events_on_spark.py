@@ -6,7 +6,6 @@ process would have embedded together, a chunk of sequences that follow each othe
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -56,10 +55,9 @@ def embed_events(
         ValueError: `until` is "newest", or the id is no column of text or whole numbers. What is
             wrong with the events is raised by the task, when the table is computed.
     """
-    state = model.vocabulary()
-    if until is not None:
-        state = dataclasses.replace(state, spec=state.spec.with_until(until))
-    if state.spec.until == NEWEST:
+    state = model.coder.state
+    spec = state.spec if until is None else state.spec.with_until(until)
+    if spec.until == NEWEST:
         raise ValueError(
             "until=newest: no task sees all events; find the newest one and give its time as until"
         )
@@ -67,19 +65,21 @@ def embed_events(
     kind = dict(events.dtypes).get(name)
     if kind not in ("tinyint", "smallint", "int", "bigint", "string"):
         raise ValueError(f"'{name}' is {kind or 'missing'}: give ids as text or whole numbers")
-    shared = events.sparkSession.sparkContext.broadcast((model, state))
+    shared = events.sparkSession.sparkContext.broadcast(model)
     classes = tuple(allowed)
+    vectors = [(f"emb_{i:04d}", pa.float32()) for i in range(model.model.embedding_size)]
+    columns = pa.schema([(name, state.id_type), *vectors])
 
     def embed(chunk: pa.Table) -> pa.Table:
         allow(*classes)
         set_threads(threads)
-        own, codes = shared.value
-        own.to(device)
-        return own.table(chunk.drop_columns([SEQUENCE, CHUNK]), codes, batch_events)
+        own = shared.value.to(device)
+        frame = own.embed(chunk.drop_columns([SEQUENCE, CHUNK]), batch_events, until)
+        return pa.Table.from_pandas(frame.reset_index(), columns, preserve_index=False)
 
     chunked = _in_chunks(events, name, state)
-    columns = ", ".join(f"emb_{i:04d} float" for i in range(model.model.embedding_size))
-    schema = f"`{name}` {TYPES[state.id_type]}, {columns}"
+    floats = ", ".join(f"{column} float" for column, _ in vectors)
+    schema = f"`{name}` {TYPES[state.id_type]}, {floats}"
     return chunked.groupBy(CHUNK).applyInArrow(embed, schema)
 
 

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -19,22 +18,15 @@ from grap_seq import seal
 from grap_seq.data.sequences import Sequences
 from grap_seq.device import device_of
 from grap_seq.evaluation.embed import (
-    UNTRAINED,
     chunks,
     embed_rows,
-    embedding_file,
-    embedding_tables,
-    label_tables,
 )
-from grap_seq.evaluation.origin import REMEDY, Origin
-from grap_seq.evaluation.output import Output
+from grap_seq.evaluation.origin import REMEDY
 from grap_seq.evaluation.parameters import fill, read, write
 from grap_seq.evaluation.predictor import Predictor, predictor_of
-from grap_seq.evaluation.shards import FACTS, WHOLE, Shard, join
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
-from grap_seq.prep.folder.verify import verify
-from grap_seq.schema import LABEL, SPLITS, Label, Schema
+from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
@@ -143,20 +135,6 @@ class EmbeddingModel:
         sequences, vectors = self._embedded(events, batch_events, until)
         return self._frame(sequences, vectors, self._names)
 
-    def table(
-        self,
-        events: Any,
-        state: State,
-        batch_events: int = 20_000,
-        until: str | float | date | None = None,
-    ) -> pa.Table:
-        """As `embed`, with vocabularies that are known already; the id is a column."""
-        from grap_seq.prep.transform import encode
-
-        sequences = Sequences.from_table(self.schema, encode(events, state, until))
-        tables = embedding_tables(self.model, sequences, self.eval_length, batch_events)
-        return pa.concat_tables(tables).drop_columns([LABEL])
-
     def label(self, name: str | None = None) -> Label:
         """What `predict_proba` or `predict` predicts: a label by its name, or the usual one.
 
@@ -217,111 +195,11 @@ class EmbeddingModel:
         values = named.mean + named.std * predictor(vectors)
         return self._frame(sequences, values, pd.Index([named.name]))
 
-    def embed_folder(
-        self,
-        prepared: Path,
-        batch_events: int = 20_000,
-        output: Path | None = None,
-        shard: Shard = WHOLE,
-    ) -> Path:
-        """Embeddings of a prepared folder to {train,val,test}.parquet in a folder, streamed.
-
-        Where sequences have several labels, its folder `labels` has files with a row a label: the
-        embedding of the events that it may be predicted from.
-
-        The run's own folder gets `untrained` beside them where the data have a label: embeddings by
-        the same architecture with the fresh parameters of the run's seed, the control of an
-        evaluation. What an untrained encoder gives for nothing is no merit of training.
-
-        Args:
-            prepared: the folder that the run was trained on, or one prepared with `like`.
-            batch_events: events in a batch.
-            output: by default run/embeddings.
-            shard: the part that is made, in a folder of its own below, which is returned; `join`
-                makes the files above out of all of them.
-
-        Raises:
-            ValueError: the folder has other fields or codes than the run, or a damaged file; or a
-                sequence's embedding is not finite.
-            FileExistsError: another process is at work in one of the folders, or `output` has
-                files of these names that are not ours.
-        """
-        from grap_seq.prep.folder.state import check_codes
-
-        whole, names = self._target(output)
-        target = whole
-        if shard.of > 1:
-            target = Output(self.run, shard.folder(whole.folder), alone=True)
-        models = {"": self.model}
-        if output is None and self.schema.labels:
-            models[f"{UNTRAINED}/"] = self._untrained()
-        with target.held([*names, FACTS]):
-            target.remove(FACTS)
-            data = verify(prepared).data
-            self.vocabulary()
-            check_codes(prepared, self.run)
-            metadata = self._metadata(data)
-            for prefix, model in models.items():
-                for split in SPLITS:
-                    sequences = Sequences(prepared, split)
-                    labels = 0 if sequences.local is None else len(sequences.examples())
-                    kinds = (embedding_tables, len(sequences)), (label_tables, labels)
-                    for of_labels, (tables, rows) in enumerate(kinds):
-                        name = prefix + embedding_file(split, labels=bool(of_labels))
-                        count = len(shard.part(chunks(rows)))
-                        made = tables(model, sequences, self.eval_length, batch_events, shard)
-                        target.write_tables(name, made, count, metadata)
-            if shard.of > 1:
-                files = [name for name in names if (target.folder / name).is_file()]
-                facts = self._facts(data, batch_events)
-                target.write_json(FACTS, {**facts, "files": files})
-        return target.folder
-
-    def join(
-        self, prepared: Path, shards: int, batch_events: int = 20_000, output: Path | None = None
-    ) -> Path:
-        """Make what `embed_folder` makes out of all its shards, which are removed then.
-
-        Args:
-            prepared: as of the shards, like what follows.
-            shards: number of shards.
-            batch_events: events in a batch.
-            output: by default run/embeddings.
-
-        Raises:
-            FileNotFoundError: shards are missing; names the first one.
-            ValueError: one is damaged, or made otherwise or of other data.
-        """
-        target, names = self._target(output)
-        command = f"grap-seq embed run={self.run} shards={shards}"
-        with target.held(names):
-            facts = self._facts(verify(prepared).data, batch_events)
-            join(target, names, shards, facts, command)
-        return target.folder
-
-    def _target(self, output: Path | None) -> tuple[Output, list[str]]:
-        """Where embeddings go, and the names of all files that there may be."""
-        prefixes = [""]
-        if output is None and self.schema.labels:
-            prefixes.append(f"{UNTRAINED}/")
-        names = [
-            f"{prefix}{embedding_file(split, labels=labels)}"
-            for prefix in prefixes
-            for split in SPLITS
-            for labels in (False, True)
-        ]
-        return Output(self.run, self.run / "embeddings" if output is None else output), names
-
-    def _facts(self, data: str, batch_events: int) -> dict[str, Any]:
-        """What all shards have to share."""
-        origin = Origin(self.description["weights"], data).to_dict()
-        return {**origin, "eval_length": self.eval_length, "batch_events": batch_events}
-
     def _embedded(
         self, events: Any, batch_events: int, until: str | float | date | None
     ) -> tuple[Sequences, NDArray[np.float32]]:
         """New sequences, coded, and their embeddings (rows, E)."""
-        sequences = Sequences.from_table(self.schema, self._coder.encode(events, until))
+        sequences = Sequences.from_table(self.schema, self.coder.encode(events, until))
         # In the chunks of a stored file, so that its embeddings are the same bit by bit.
         parts = [
             embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
@@ -336,7 +214,8 @@ class EmbeddingModel:
         return self._predictors[wanted]
 
     @cached_property
-    def _coder(self) -> Coder:
+    def coder(self) -> Coder:
+        """What codes events for the model; a copy of the model in another process has it too."""
         from grap_seq.prep.coder import Coder
 
         return Coder(self.vocabulary())
@@ -364,20 +243,6 @@ class EmbeddingModel:
         if state.codes != self.description["codes"]:
             raise ValueError(f"{self.run}/vocab.json is not the one of the model; {REMEDY}")
         return state
-
-    def _untrained(self) -> SequenceModel:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.description.get("seed", 0))
-            # Fresh parameters are the CPU's random numbers, wherever they go.
-            return build_model(self.schema, self.description).eval().to(self.device)
-
-    def _metadata(self, data: str) -> dict[str, str]:
-        """What a file of embeddings says about itself."""
-        return {
-            "parts": json.dumps(self.model.parts),
-            "eval_length": str(self.eval_length),
-            **Origin(self.description["weights"], data).to_dict(),
-        }
 
 
 def set_threads(threads: int | None) -> None:

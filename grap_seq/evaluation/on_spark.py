@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from grap_seq.classes import allow, allowed
+from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.model import EmbeddingModel, set_threads
 from grap_seq.evaluation.shards import Shard
 from grap_seq.prep.engines.connect import connect
@@ -32,7 +33,7 @@ def embed_on_spark(
         prepared: the prepared folder; run and folders have the same paths on all machines.
         shards: their number; 1: as many as Spark can work on at a time, and two at least.
         batch_events: events in a batch.
-        output: as of `EmbeddingModel.embed_folder`.
+        output: as of `embed_folder`.
         device: where each task works.
         threads: CPU threads of a task; None: one.
         spark: settings of Spark, as of `grap_seq.prep.engines.connect.connect`.
@@ -61,7 +62,7 @@ def embed_on_spark(
                 for number in batch.column(0).to_pylist():
                     set_threads(threads or 1)
                     own = shared.value.to(device)
-                    own.embed_folder(places[0], batch_events, places[1], Shard(number, count))
+                    embed_folder(own, places[0], batch_events, places[1], Shard(number, count))
                 yield batch
 
         numbers = session.range(0, count, 1, count)

@@ -17,6 +17,7 @@ from grap_seq.evaluation import outcome
 from grap_seq.evaluation.aggregates import aggregates
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.embed import embed_rows, label_tables
+from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.labelled import load
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import EmbeddingModel, save
@@ -186,7 +187,7 @@ def run_of(prepared: Path, run: Path) -> Path:
     for name in ("schema.yaml", "vocab.json"):
         seal.write_text(run, name, (prepared / name).read_text("utf-8"))
     save(model_of(), {**DESCRIPTION, "labels": used.to_dict()}, run)
-    EmbeddingModel(run).embed_folder(prepared)
+    embed_folder(EmbeddingModel(run), prepared)
     return run
 
 

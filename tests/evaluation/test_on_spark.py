@@ -9,6 +9,7 @@ import pytest
 
 from grap_seq import config as configs
 from grap_seq import seal
+from grap_seq.evaluation.embed_folder import embed_folder, join_shards
 from grap_seq.evaluation.model import load, save
 from grap_seq.evaluation.on_spark import embed_on_spark
 from grap_seq.training.pretrain import build_module
@@ -35,7 +36,7 @@ def test_tasks_of_a_cluster_make_what_one_process_makes(
     for name in ("schema.yaml", "vocab.json"):
         seal.write_text(run, name, (prepared / name).read_text("utf-8"))
     save(module.model, description, run)
-    load(run, device="cpu").embed_folder(prepared)
+    embed_folder(load(run, device="cpu"), prepared)
     expected = content(run / "embeddings")
     assert expected.keys() == {
         f"{folder}{split}.parquet" for folder in ("", "untrained/") for split in rows
@@ -56,5 +57,5 @@ def test_tasks_of_a_cluster_make_what_one_process_makes(
     )
     assert made == SHARDS
     assert all(cluster.tasks(worker) for worker in cluster.workers)
-    model.join(prepared, SHARDS)
+    join_shards(model, prepared, SHARDS)
     assert content(run / "embeddings") == expected

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from grap_seq import commands, load, lock, seal
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
+from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.output import Output
 from grap_seq.evaluation.protocol import evaluate
 from grap_seq.files import sha256
@@ -42,7 +43,7 @@ def scores(run: Path, prepared: Path, output: Path | None = None) -> None:
 def trained(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("trained") / "run"
     commands.pretrain([f"run={run}", f"prepared={shop}", *SMALL, "epochs=1"])
-    load(run).embed_folder(shop)
+    embed_folder(load(run), shop)
     return run
 
 
@@ -57,7 +58,7 @@ def test_files_of_the_users_are_left_as_they_are(run: Path, shop: Path, tmp_path
         mine.parent.mkdir(parents=True, exist_ok=True)
         mine.write_text("years of work")
         with pytest.raises(FileExistsError, match=f"mine/{name} is not a file of grap_seq"):
-            load(run).embed_folder(shop, output=tmp_path / "mine")
+            embed_folder(load(run), shop, output=tmp_path / "mine")
         assert {p.name for p in mine.parent.rglob("*.parquet")} == {mine.name}
         assert mine.read_text() == "years of work"
         mine.unlink()
@@ -71,16 +72,16 @@ def test_files_of_the_users_are_left_as_they_are(run: Path, shop: Path, tmp_path
 def test_files_of_ours_are_replaced_unless_they_were_changed(
     run: Path, shop: Path, tmp_path: Path
 ) -> None:
-    output = load(run).embed_folder(shop, output=tmp_path / "out")
-    load(run).embed_folder(shop, output=output)
+    output = embed_folder(load(run), shop, output=tmp_path / "out")
+    embed_folder(load(run), shop, output=output)
     pd.read_parquet(output / "val.parquet").head(3).to_parquet(output / "val.parquet")
     with pytest.raises(FileExistsError, match=r"val\.parquet .*was changed since"):
-        load(run).embed_folder(shop, output=output)
+        embed_folder(load(run), shop, output=output)
     # In the run itself a damaged file is made again.
     (run / "embeddings" / "val.parquet").write_bytes(b"")
     with pytest.raises(ValueError, match=r"val\.parquet is damaged.*grap-seq embed"):
         scores(run, shop)
-    load(run).embed_folder(shop)
+    embed_folder(load(run), shop)
     scores(run, shop)
 
 
@@ -98,7 +99,7 @@ def test_unless_they_are_of_this_model_and_these_data_they_are_refused(
     for command in (scores, report):
         with pytest.raises(ValueError, match=r"by another model of the run; .*grap-seq embed run="):
             command(run, shop)
-    load(run).embed_folder(shop)
+    embed_folder(load(run), shop)
     with pytest.raises(ValueError, match=r"evaluation\.json was made by another model"):
         report(run, shop)
     scores(run, shop)
@@ -121,7 +122,7 @@ def test_a_model_and_its_vocabulary_belong_together(run: Path, shop: Path) -> No
     (run / "vocab.json").write_text(json.dumps(content))
     reseal(run)
     model = load(run)
-    for call in (lambda: model.embed(purchases(3)), lambda: model.embed_folder(shop)):
+    for call in (lambda: model.embed(purchases(3)), lambda: embed_folder(model, shop)):
         with pytest.raises(ValueError, match=r"vocab\.json is not the one of the model"):
             call()
 
@@ -162,8 +163,8 @@ def test_a_run_that_is_being_written_is_left_alone(
     run: Path, shop: Path, tmp_path: Path, writer: subprocess.Popen[bytes]
 ) -> None:
     for call in (
-        lambda: load(run).embed_folder(shop),
-        lambda: load(run).embed_folder(shop, output=tmp_path / "out"),
+        lambda: embed_folder(load(run), shop),
+        lambda: embed_folder(load(run), shop, output=tmp_path / "out"),
         lambda: scores(run, shop),
         lambda: scores(run, shop, tmp_path / "out"),
         lambda: report(run, shop),
@@ -174,9 +175,9 @@ def test_a_run_that_is_being_written_is_left_alone(
 
 def test_readers_of_a_run_do_not_wait_for_each_other(run: Path, shop: Path, tmp_path: Path) -> None:
     with lock.locked(run, shared=True):
-        load(run).embed_folder(shop, output=tmp_path / "out")
+        embed_folder(load(run), shop, output=tmp_path / "out")
         with pytest.raises(FileExistsError, match="one that reads it"):
-            load(run).embed_folder(shop)
+            embed_folder(load(run), shop)
 
 
 def test_what_is_not_finite_is_refused(run: Path, shop: Path) -> None:
@@ -211,13 +212,13 @@ def test_a_model_that_has_diverged_is_refused(
     reseal(run)
     before = {p: p.read_bytes() for p in (run / "embeddings").rglob("*.parquet")}
     with pytest.raises(ValueError, match=message):
-        load(run).embed_folder(shop)
+        embed_folder(load(run), shop)
     assert {p: p.read_bytes() for p in (run / "embeddings").rglob("*.parquet")} == before
 
 
 READER = """
 import sys
-from grap_seq import cli
+from grap_seq import commands
 run, prepared, out = sys.argv[1:]
 commands.embed([f"run={run}", f"prepared={prepared}", f"output={out}/embeddings"])
 few = ["folds=0", "seeds=1", "threads=1", "boosting={binary: {n_estimators: 5}}"]

@@ -13,6 +13,7 @@ from grap_seq import config as configs
 from grap_seq import seal
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
+from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.model import EmbeddingModel, save
 from grap_seq.training.pretrain import build_module
 from tests.data.toy import SCHEMA, random_rows, write_prepared
@@ -40,7 +41,7 @@ def test_the_control_is_the_model_that_training_began_with(tmp_path: Path, encod
     save(module.model, description, run)
     model = EmbeddingModel(run)
     state = torch.get_rng_state()
-    model.embed_folder(prepared)
+    embed_folder(model, prepared)
     assert torch.get_rng_state().equal(state)
     for split, vectors in expected.items():
         control = pd.read_parquet(run / "embeddings" / "untrained" / f"{split}.parquet")
@@ -48,6 +49,6 @@ def test_the_control_is_the_model_that_training_began_with(tmp_path: Path, encod
         own = pd.read_parquet(run / "embeddings" / f"{split}.parquet")
         assert own.iloc[:, 0].tolist() == control.iloc[:, 0].tolist()
         assert not np.allclose(own.filter(like="emb_"), vectors, atol=1e-2)
-    elsewhere = model.embed_folder(prepared, output=tmp_path / "new")
+    elsewhere = embed_folder(model, prepared, output=tmp_path / "new")
     files = [".lock", "checksums.jsonl", "test.parquet", "train.parquet"]
     assert sorted(path.name for path in elsewhere.iterdir()) == files
