@@ -31,6 +31,7 @@ import rich
 import grap_seq
 from grap_seq import config
 from grap_seq.evaluation.boosting import Boosting
+from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.protocol import evaluate
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.transform import read_events
@@ -99,7 +100,7 @@ plot_weights(run)
 
 # %%
 model = grap_seq.load(run)
-model.embed_folder(prepared)
+embed_folder(model, prepared)
 result = evaluate(
     run,
     prepared,

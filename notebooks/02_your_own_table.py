@@ -34,7 +34,9 @@ import grap_seq
 # Plain text instead of progress widgets, and no advice about installing them.
 warnings.filterwarnings("ignore")
 rich.reconfigure(force_jupyter=False, force_terminal=False)
-folder = Path(tempfile.mkdtemp())
+# A folder of its own, which everything below is written to.
+os.chdir(tempfile.mkdtemp())
+folder = Path()
 # The tests train for a few steps only.
 steps = 20 if "GRAP_SEQ_QUICK" in os.environ else 600
 rng = np.random.default_rng(0)

@@ -32,7 +32,9 @@ import grap_seq
 
 warnings.filterwarnings("ignore")
 rich.reconfigure(force_jupyter=False, force_terminal=False)
-folder = Path(tempfile.mkdtemp())
+# A folder of its own, which everything below is written to.
+os.chdir(tempfile.mkdtemp())
+folder = Path()
 rng = np.random.default_rng(0)
 events = []
 for customer in range(300):

@@ -20,9 +20,6 @@ def coder(state: State, eval_length: int, outputs: int) -> dict[str, Any]:
         state: vocabularies and scalers of the run.
         eval_length: last events of a sequence that the model reads.
         outputs: numbers in an embedding.
-
-    Raises:
-        ValueError: a model of data with history times of their own for each label.
     """
     spec = state.spec
     fields = [

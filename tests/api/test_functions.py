@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +142,11 @@ def test_the_errors_are_the_commands_own(run: grap_seq.Run) -> None:
 
 
 def test_names_are_there_without_pytorch() -> None:
-    assert set(grap_seq.__all__) == set(dir(grap_seq))
+    code = "import sys, grap_seq; print(*dir(grap_seq)); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    names, loaded = done.stdout.splitlines()
+    assert (set(names.split()), loaded) == (set(grap_seq.__all__), "False")
+    for name in grap_seq.__all__:
+        assert getattr(grap_seq, name)
     with pytest.raises(AttributeError, match="no attribute 'pretrian'"):
         grap_seq.pretrian  # noqa: B018
