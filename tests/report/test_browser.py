@@ -166,3 +166,21 @@ def test_a_phone_shows_all_without_scrolling_sideways(opened: Open) -> None:
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 360
+
+
+def test_what_got_into_the_page_neither_runs_nor_fetches(
+    browser: Browser, pages: dict[str, Path], tmp_path: Path
+) -> None:
+    foreign = '<script>document.title = "ran"</script><img src="x" onerror="document.title = 1">'
+    foreign += '<img src="http://127.0.0.1:9/pixel">'
+    changed = tmp_path / "report.html"
+    changed.write_text(pages["run"].read_text("utf-8").replace("<main>", f"<main>{foreign}"))
+    page = browser.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.goto(changed.as_uri())
+    assert page.title() == "toy: run"
+    refused = "\n".join(text for text in said if "Content Security Policy" in text)
+    assert "script-src" in refused
+    assert "http://127.0.0.1:9/pixel" in refused
+    page.close()
