@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from grap_seq import config
+from grap_seq import choices
 
 OPTIONS = """\
 options, anywhere:
@@ -34,7 +34,7 @@ def usage(commands: Mapping[str, object]) -> str:
     lines = ["usage: grap-seq COMMAND key=value ...", ""]
     lines += [f"  {name:10} {command.__doc__}" for name, command in commands.items()]
     lines += ["", "choices:"]
-    lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
+    lines += [f"  {group:10} {', '.join(choices.names(group))}" for group in choices.GROUPS]
     return "\n".join([*lines, "", OPTIONS])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grap_seq import cli, commands, config
+from grap_seq import choices, cli, commands, config
 from grap_seq.completion import LINE, answer, completions
 from grap_seq.help import settings_of
 from grap_seq.terminal import Terminal
@@ -41,9 +41,9 @@ def test_every_setting_has_a_kind_and_a_line(command: str) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        *([f"encoder={name}"] for name in config.choices("encoder")),
-        *([f"weighting={name}"] for name in config.choices("weighting")),
-        *([f"objective={name}"] for name in config.choices("objective")),
+        *([f"encoder={name}"] for name in choices.names("encoder")),
+        *([f"weighting={name}"] for name in choices.names("weighting")),
+        *([f"objective={name}"] for name in choices.names("objective")),
         ["trainer=gpu"],
     ],
     ids=str,
