@@ -13,6 +13,7 @@ options, anywhere:
   --help                 settings of a command, with defaults, kinds and a line on each; of other
                          choices with them: grap-seq pretrain encoder=transformer --help
   --cfg job              print the config that a command would run with, and do nothing
+  --info                 print versions, extras, device and folders, for reports of errors
   -sc install=SHELL      print what makes bash, zsh or fish complete commands and settings
   -q, --quiet            print errors and the last line only
   -v, --verbose          print more, as log.txt in the run folder has it
