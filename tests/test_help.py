@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -84,12 +84,11 @@ def test_info_says_what_there_is(
     assert f"torch {torch.__version__}" in printed
     assert "grap-seq[tune]: installed" in printed
     assert f"configs: {Path(config.__file__).parents[1] / 'configs'}" in printed
-    real = info.version
 
     def without_optuna(name: str) -> str:
         if name == "optuna":
             raise PackageNotFoundError
-        return real(name)
+        return version(name)
 
     monkeypatch.setattr(info, "version", without_optuna)
     cli.run(["pretrain", "--info"])
