@@ -88,12 +88,14 @@ def test_python_and_scikit_learn(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "shop").symlink_to(shop)
-    renamed = {"when": "bought", "churned": "leaves"}
-    purchases(120).rename(columns=renamed).to_parquet(tmp_path / "purchases.parquet")
+    table = purchases(120).rename(columns={"churned": "leaves"})
+    # Under the name that it has in the page, and that of the prepared folder.
+    table.assign(bought=table["when"]).to_parquet(tmp_path / "purchases.parquet")
     names = run_page("python.md")
     assert min(names["scores"]) > 0.8
     assert (tmp_path / "runs" / "small" / "model.safetensors").is_file()
     assert isinstance(names["histories"], pd.DataFrame)
+    assert names["explained"]["distance"].max() > 0
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))

@@ -195,6 +195,49 @@ class EmbeddingModel:
         values = named.mean + named.std * predictor(vectors)
         return self._frame(sequences, values, pd.Index([named.name]))
 
+    def explain(
+        self,
+        events: Any,
+        label: str | None = None,
+        of: str | None = None,
+        last: int = 100,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> pd.DataFrame:
+        """How much each event has moved the score of its sequence, or else the embedding.
+
+        Each event is left out in turn and the sequence scored again, as if its row were missing
+        from the table: the event behind it gets the longer gap, and where a history is longer than
+        `eval_length` an older event moves up. What two events say alike, neither seems to move.
+        `until` stays what it is with all events, "newest" too.
+
+        It costs as much as embedding every sequence once more for each event that is explained: a
+        hundred times as much as `embed` for histories of a hundred events.
+
+        Args:
+            events: as of `embed`.
+            label: as of `predict_proba`. None, where nothing predicts a label: the embedding.
+            of: the class whose probability is explained; None: of two classes the second, of more
+                the most probable one of each sequence.
+            last: how many of the last events of each sequence are explained, at most `eval_length`.
+            batch_events: events in a batch.
+            until: as of `embed`.
+
+        Returns:
+            A row an event, by id and time: the id, the time, the fields as they were read; then
+            `class` (where the label has some), `score` with all events, and `change`, the score
+            minus that without the event. Without a label `distance`, how far the embedding moves
+            (Euclidean). NaN for the only event of a sequence. A field of one of these names gets
+            " of the event" behind it.
+
+        Raises:
+            FileNotFoundError: nothing in the run predicts `label`.
+            ValueError: no such label or class, `last` below 1; and as `embed`.
+        """
+        from grap_seq.evaluation.explain import explain
+
+        return explain(self, events, label, of, last, batch_events, until)
+
     def _embedded(
         self, events: Any, batch_events: int, until: str | float | date | None
     ) -> tuple[Sequences, NDArray[np.float32]]:
