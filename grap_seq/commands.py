@@ -232,6 +232,19 @@ def export(arguments: list[str]) -> Path:
     return folder
 
 
+def push(arguments: list[str]) -> str:
+    """a run -> a repository of the Hugging Face hub, with a model card"""
+    settings = config.compose("push", arguments)
+    run = Path(settings.run)
+    config_of(run)
+    from grap_seq.evaluation.model import load
+
+    model = load(run, device="cpu")
+    address = model.push_to_hub(settings.to, private=settings.private, license=settings.license)
+    _say(f'Pushed: {address}. Elsewhere: grap_seq.load("{settings.to}")')
+    return address
+
+
 def download(arguments: list[str]) -> None:
     """raw files of an open dataset, from their owner or a mirror"""
     settings = config.compose("download", arguments)
@@ -320,6 +333,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "report": report,
     "export": export,
+    "push": push,
     "download": download,
     "synth": synth,
     "validate": validate,

@@ -54,8 +54,17 @@ class Coder:
         # A copy in another process has a connection of its own.
         return Coder, (self.state,)
 
-    def encode(self, events: Any, until: str | float | date | None = None) -> pa.Table:
-        """One row a sequence; see `grap_seq.prep.transform.encode`."""
+    def encode(
+        self, events: Any, until: str | float | date | None = None, *, cells: bool = False
+    ) -> pa.Table:
+        """One row a sequence; see `grap_seq.prep.transform.encode`.
+
+        Args:
+            events: as there.
+            until: as there.
+            cells: whether time and fields are to be there as they were read too, in further columns
+                whose names begin with `CELL`; times that are dates in the data's unit since 1970.
+        """
         spec, where = self.state.spec, "events"
         if until is not None:
             spec = spec.with_until(until)
@@ -63,7 +72,8 @@ class Coder:
             where = str(events)
             with _connected() as connection:
                 table = read_table(connection, Path(events))
-                rows = CodingPlan(connection, self.state, spec, table, where).encode({}, spec)
+                plan = CodingPlan(connection, self.state, spec, table, where)
+                rows = plan.encode({}, spec, cells=cells)
         else:
             given = to_arrow(events)
             check_names(given.column_names, where)
@@ -71,14 +81,15 @@ class Coder:
             given = given.append_column("__row", numbers).replace_schema_metadata()
             if len(given) <= FEW_EVENTS:
                 with self._lock:
-                    rows = self._encode_few(given, spec)
+                    rows = self._encode_few(given, spec, cells)
             else:
                 with _connected() as connection:
-                    rows = self._plan(connection, given, spec).encode({EVENTS: given}, spec)
+                    plan = self._plan(connection, given, spec)
+                    rows = plan.encode({EVENTS: given}, spec, cells=cells)
         _warn_unseen(rows, self.state, where)
         return rows
 
-    def _encode_few(self, given: pa.Table, spec: DatasetSpec) -> pa.Table:
+    def _encode_few(self, given: pa.Table, spec: DatasetSpec, cells: bool) -> pa.Table:
         kind = given.schema, spec.until_column
         if kind not in self._plans and len(self._plans) == PLANS:
             self._close()
@@ -88,12 +99,13 @@ class Coder:
         if kind not in self._plans:
             self._plans[kind] = self._plan(self._connection, given, spec)
         try:
-            return self._plans[kind].encode({EVENTS: given}, spec)
+            return self._plans[kind].encode({EVENTS: given}, spec, cells=cells)
         except ValueError:
             if self._plans[kind].spec.until == spec.until:
                 raise
         # The words of the error name the `until` that a plan was made with.
-        return self._plan(self._connection, given, spec).encode({EVENTS: given}, spec)
+        plan = self._plan(self._connection, given, spec)
+        return plan.encode({EVENTS: given}, spec, cells=cells)
 
     def _plan(self, connection: DuckDB, given: pa.Table, spec: DatasetSpec) -> CodingPlan:
         table = ibis.table(ibis.Schema.from_pyarrow(given.schema), name=EVENTS)

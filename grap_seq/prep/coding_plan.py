@@ -86,12 +86,15 @@ class CodingPlan:
         sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
         return sequences.select(spec.id, *columns)
 
-    def encode(self, given: Mapping[str, pa.Table], spec: DatasetSpec) -> pa.Table:
+    def encode(
+        self, given: Mapping[str, pa.Table], spec: DatasetSpec, *, cells: bool = False
+    ) -> pa.Table:
         """One row a sequence; see `grap_seq.prep.transform.encode`.
 
         Args:
             given: what the table is called that is filled now, and its content.
             spec: the plan's, or with another common `until`.
+            cells: see `Coder.encode`.
         """
         connection, where, state = self.connection, self.where, self.state
         with connection.clear_errors(f"reading {where}"), connection.given(given):
@@ -106,7 +109,9 @@ class CodingPlan:
         with connection.clear_errors(f"coding {where}"), connection.given({CLEANED: cleaned}):
             for check in self._of_events:
                 check.make()
-            grouped = group_events(cleaned, ids.indices.to_numpy(), state)
+            fields = [*state.categorical, *state.numerical]
+            keep = ["event_time", *fields] if cells else []
+            grouped = group_events(cleaned, ids.indices.to_numpy(), state, keep)
             if self._facts is not None:
                 facts = self._coded_facts(self._facts, cleaned, spec)
                 facts = facts.take(pc.index_in(ids.dictionary, facts[spec.id]))
