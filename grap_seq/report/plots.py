@@ -30,7 +30,7 @@ MOST_LOSSES = 60
 
 
 def plot_weights(run: Path, width: float = WIDE) -> ToldFigure:
-    """Weight of every loss over the training steps; blue rose, red fell.
+    """Weight of every loss over the training steps; blue rose, orange fell.
 
     Of many losses those are named that weigh most at the end.
 
