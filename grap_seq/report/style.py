@@ -119,7 +119,7 @@ def room(names: Iterable[str], most: float) -> float:
 def fitting(name: str, inches: float) -> str:
     """A name, without its middle where it would be longer than so many inches."""
     shown, letters = name, len(name)
-    while _inches(shown) > inches and letters > 3:
+    while _inches(shown) > inches + 0.01 and letters > 3:
         letters -= 1
         shown = f"{name[: letters - letters // 2 - 1]}…{name[-(letters // 2) :]}"
     return shown
