@@ -12,10 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from grap_seq.report import plot_calibration, plot_label_curve
-from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
-from grap_seq.report.style import BLUE, NARROW, PALE, RED, WIDE, svg
-from tests.report.fake import (
+from grap_seq.pages import plot_calibration, plot_label_curve
+from grap_seq.pages.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
+from grap_seq.pages.style import BLUE, NARROW, PALE, RED, WIDE, svg
+from tests.pages.fake import (
     ENDS,
     LOSSES,
     evaluation,

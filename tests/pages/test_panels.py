@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from grap_seq.report.bands import Band
-from grap_seq.report.bars import draw_costs
-from grap_seq.report.looks import looks
-from grap_seq.report.panels import MOST_PANELS, draw_panels, foremost
-from grap_seq.report.style import BLUE, INK, NARROW, WIDE
+from grap_seq.pages.bands import Band
+from grap_seq.pages.bars import draw_costs
+from grap_seq.pages.looks import looks
+from grap_seq.pages.panels import MOST_PANELS, draw_panels, foremost
+from grap_seq.pages.style import BLUE, INK, NARROW, WIDE
 
 LOOKS = looks([("equal weights", "equal"), ("GraP", "grap")])
 

@@ -11,20 +11,20 @@ from grap_seq import seal
 from grap_seq.evaluation.origin import Origin
 from grap_seq.lock import locked
 from grap_seq.log_file import keep_in
-from grap_seq.prep.folder.verify import verify
-from grap_seq.report import verdict, words
-from grap_seq.report.calibration import plot_calibration
-from grap_seq.report.label_curve import plot_label_curve
-from grap_seq.report.plots import (
+from grap_seq.pages import verdict, words
+from grap_seq.pages.calibration import plot_calibration
+from grap_seq.pages.label_curve import plot_label_curve
+from grap_seq.pages.plots import (
     MOST_LOSSES,
     draw_projection,
     plot_cosines,
     plot_losses,
     plot_weights,
 )
-from grap_seq.report.projection import COMPONENTS, project
-from grap_seq.report.read import EVALUATION, RunFiles, check_run, columns, read
-from grap_seq.report.render import images, render
+from grap_seq.pages.projection import COMPONENTS, project
+from grap_seq.pages.read import EVALUATION, RunFiles, check_run, columns, read
+from grap_seq.pages.render import images, render
+from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import Schema
 from grap_seq.terminal import progress
 from grap_seq.training.summary import sentences

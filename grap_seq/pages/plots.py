@@ -14,11 +14,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from grap_seq.report.projection import Projection, groups, project
-from grap_seq.report.read import columns, read
-from grap_seq.report.style import BLUE, GREY, INK, PALE, PALETTE, RED, WIDE, label_ends, styled
-from grap_seq.report.told import ToldFigure, thinned
-from grap_seq.report.words import Fate, fates
+from grap_seq.pages.projection import Projection, groups, project
+from grap_seq.pages.read import columns, read
+from grap_seq.pages.style import BLUE, GREY, INK, PALE, PALETTE, RED, WIDE, label_ends, styled
+from grap_seq.pages.told import ToldFigure, thinned
+from grap_seq.pages.words import Fate, fates
 from grap_seq.schema import Schema
 
 _FATE_COLOURS: dict[Fate, str] = {"rose": BLUE, "held": INK, "fell": RED, "vanished": RED}

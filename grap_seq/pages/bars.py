@@ -7,9 +7,9 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from grap_seq.report.looks import Look
-from grap_seq.report.style import INK, WIDE, styled
-from grap_seq.report.told import ToldFigure
+from grap_seq.pages.looks import Look
+from grap_seq.pages.style import INK, WIDE, styled
+from grap_seq.pages.told import ToldFigure
 
 # Titles of the measures of a run's cost, with their units.
 MEASURES = {

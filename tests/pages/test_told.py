@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 
-from grap_seq.report.style import svg
-from grap_seq.report.told import MOST_POINTS, ToldFigure, thinned
+from grap_seq.pages.style import svg
+from grap_seq.pages.told import MOST_POINTS, ToldFigure, thinned
 
 
 def test_places_are_thousandths_from_the_top_left() -> None:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from grap_seq.report.bands import Band, band, windows
-from grap_seq.report.read import RunFiles, columns
+from grap_seq.pages.bands import Band, band, windows
+from grap_seq.pages.read import RunFiles, columns
 
 # Stretches of a run that are averaged over: a cosine of one batch is mostly noise.
 STRETCHES = {"weight": 20, "cosine": 8}

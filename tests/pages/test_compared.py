@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from grap_seq.report.compared import Run, Section, sections
-from grap_seq.report.read import read
-from tests.report.runs import write_run
+from grap_seq.pages.compared import Run, Section, sections
+from grap_seq.pages.read import read
+from tests.pages.runs import write_run
 from tests.sealed import reseal
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from grap_seq.report.calibration import plot_calibration
-from grap_seq.report.label_curve import plot_label_curve
-from grap_seq.report.page import report
-from grap_seq.report.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
+from grap_seq.pages.calibration import plot_calibration
+from grap_seq.pages.label_curve import plot_label_curve
+from grap_seq.pages.page import report
+from grap_seq.pages.plots import plot_cosines, plot_embeddings, plot_losses, plot_weights
 
 __all__ = [
     "plot_calibration",

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from grap_seq.report.bands import Band
-from grap_seq.report.looks import Look
-from grap_seq.report.style import PALE, WIDE, styled
-from grap_seq.report.told import ToldFigure
+from grap_seq.pages.bands import Band
+from grap_seq.pages.looks import Look
+from grap_seq.pages.style import PALE, WIDE, styled
+from grap_seq.pages.told import ToldFigure
 
 Bands = Mapping[str, Band]
 Values = Literal["free", "positive", "signed"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from grap_seq.report import words
+from grap_seq.pages import words
 from grap_seq.schema import Label
-from tests.report.fake import trajectory
+from tests.pages.fake import trajectory
 
 
 def test_listing() -> None:

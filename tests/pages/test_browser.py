@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from grap_seq.report import report
-from grap_seq.report.comparison import compare
+from grap_seq.pages import report
+from grap_seq.pages.comparison import compare
 from tests.evaluation.fake import belong
-from tests.report.chromium import chromium
-from tests.report.fake import evaluation, finished_run, label_curve
-from tests.report.runs import write_run
+from tests.pages.chromium import chromium
+from tests.pages.fake import evaluation, finished_run, label_curve
+from tests.pages.runs import write_run
 
 pytestmark = pytest.mark.xdist_group("browser")
 Open = Callable[..., Page]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from grap_seq.report.looks import COLOURS, looks
-from grap_seq.report.style import BLUE, GREY, INK
+from grap_seq.pages.looks import COLOURS, looks
+from grap_seq.pages.style import BLUE, GREY, INK
 
 
 def test_a_weighting_has_its_colour_and_each_of_its_methods_a_line() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grap_seq.report.find import find, is_finished
+from grap_seq.pages.find import find, is_finished
 
 
 def run(folder: Path, *files: str) -> Path:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import silhouette_score
 
-from grap_seq.report.projection import Projection, groups, project
+from grap_seq.pages.projection import Projection, groups, project
 from grap_seq.schema import Label
 from tests.evaluation.fake import belong, prepared_folder
 

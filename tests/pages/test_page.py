@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from grap_seq.report import report
+from grap_seq.pages import report
 from grap_seq.schema import Schema
 from tests.data.toy import write_descriptions
 from tests.evaluation.fake import belong
-from tests.report.fake import (
+from tests.pages.fake import (
     evaluation,
     finished_run,
     label_curve,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from grap_seq.report.bands import band, windows
+from grap_seq.pages.bands import band, windows
 
 
 def curve(values: list[float], steps: Iterable[float]) -> pd.Series[float]:

@@ -12,16 +12,16 @@ from rich.progress import track
 
 from grap_seq.experiments.scores import FEATURES, tied
 from grap_seq.files import atomic_write
-from grap_seq.report import trajectories
-from grap_seq.report.bars import MEASURES, draw_costs
-from grap_seq.report.compared import Method, Run, Section, sections
-from grap_seq.report.find import find, is_finished
-from grap_seq.report.looks import Look, looks
-from grap_seq.report.panels import MOST_PANELS, OF_MANY, Values, draw_panels, foremost
-from grap_seq.report.read import EVALUATION, read
-from grap_seq.report.render import images, render
-from grap_seq.report.verdict import METRIC_NAMES
-from grap_seq.report.words import listing, shown
+from grap_seq.pages import trajectories
+from grap_seq.pages.bars import MEASURES, draw_costs
+from grap_seq.pages.compared import Method, Run, Section, sections
+from grap_seq.pages.find import find, is_finished
+from grap_seq.pages.looks import Look, looks
+from grap_seq.pages.panels import MOST_PANELS, OF_MANY, Values, draw_panels, foremost
+from grap_seq.pages.read import EVALUATION, read
+from grap_seq.pages.render import images, render
+from grap_seq.pages.verdict import METRIC_NAMES
+from grap_seq.pages.words import listing, shown
 
 FILE = "comparison.html"
 # Titles of the figures, and what their values are.

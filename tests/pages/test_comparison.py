@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from grap_seq import cli, commands
-from grap_seq.report.comparison import FILE, compare, spread
-from tests.report.runs import write_run
-from tests.report.test_page import Page
+from grap_seq.pages.comparison import FILE, compare, spread
+from tests.pages.runs import write_run
+from tests.pages.test_page import Page
 from tests.sealed import reseal
 
 

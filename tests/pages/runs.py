@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from tests.report.fake import evaluation, metrics, training, trajectory
+from tests.pages.fake import evaluation, metrics, training, trajectory
 from tests.sealed import reseal
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from grap_seq.report import verdict
-from tests.report.fake import evaluation, gap
+from grap_seq.pages import verdict
+from tests.pages.fake import evaluation, gap
 
 UNKNOWN = {"mean": None, "error": None, "low": None, "high": None}
 

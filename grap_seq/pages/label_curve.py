@@ -7,11 +7,11 @@ from statistics import fmean, stdev
 
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from grap_seq.report.calibration import COLOURS
-from grap_seq.report.read import read
-from grap_seq.report.style import WIDE, styled
-from grap_seq.report.told import ToldFigure
-from grap_seq.report.verdict import METRIC_NAMES
+from grap_seq.pages.calibration import COLOURS
+from grap_seq.pages.read import read
+from grap_seq.pages.style import WIDE, styled
+from grap_seq.pages.told import ToldFigure
+from grap_seq.pages.verdict import METRIC_NAMES
 
 
 def plot_label_curve(run: Path, width: float = WIDE) -> ToldFigure:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from grap_seq.report.style import spread, svg
+from grap_seq.pages.style import spread, svg
 
 Array = npt.NDArray[np.float64]
 places = st.lists(st.floats(0, 100), min_size=1, max_size=12).map(np.array)

@@ -14,7 +14,7 @@ import pandas as pd
 from grap_seq import config as configs
 from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.plan import flat
-from grap_seq.report.read import RunFiles
+from grap_seq.pages.read import RunFiles
 
 # Settings that say where a run is, on what machine and by which chance, and those that have a place
 # of their own in a comparison.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grap_seq.report.read import read
-from grap_seq.report.style import BLUE, GREY, INK, PALE, RED, WIDE, styled
-from grap_seq.report.told import ToldFigure
+from grap_seq.pages.read import read
+from grap_seq.pages.style import BLUE, GREY, INK, PALE, RED, WIDE, styled
+from grap_seq.pages.told import ToldFigure
 
 COLOURS = {"embedding": BLUE, "aggregates": RED, "both": INK, "untrained": GREY}
 _SIDE = 3.4  # inches of the square

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from grap_seq.report.style import GREY, INK, PALETTE
+from grap_seq.pages.style import GREY, INK, PALETTE
 
 # By the name of a weighting. GraP is blue as in the other figures; what everything is compared with
 # has the ink of the text.

@@ -12,8 +12,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from grap_seq import __version__
-from grap_seq.report.style import NARROW, WIDE, svg
-from grap_seq.report.told import ToldFigure
+from grap_seq.pages.style import NARROW, WIDE, svg
+from grap_seq.pages.told import ToldFigure
 from grap_seq.terminal import LAYOUT, visible
 
 FOLDER = Path(__file__).parent
