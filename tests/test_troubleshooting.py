@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from docs.messages import MARK, ROOT, SOURCES, messages, on_page_markdown
-from grap_seq import commands, config
+from grap_seq import commands, overrides
 from grap_seq.device import device_of
 from grap_seq.prep.folder.manifest import Manifest
 from grap_seq.prep.folder.output import check_output
@@ -79,7 +79,7 @@ def test_a_cell_that_cannot_be_read(tmp_path: Path) -> None:
 def test_real_errors_match_their_entry(tmp_path: Path) -> None:
     tmp_path.joinpath("file").touch()
     attempts: list[Callable[[], object]] = [
-        lambda: config.split("--sneed"),
+        lambda: overrides.split("--sneed"),
         lambda: check_output(tmp_path, overwrite=False),
         lambda: device_of("cuda:97"),
         lambda: Manifest.load(tmp_path),
