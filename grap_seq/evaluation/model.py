@@ -32,6 +32,7 @@ from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
+    from grap_seq.evaluation.states import States
     from grap_seq.prep.coder import Coder
     from grap_seq.prep.folder.state import State
 
@@ -251,6 +252,55 @@ class EmbeddingModel:
         from grap_seq.evaluation.explain import explain
 
         return explain(self, events, label, of, last, batch_events, until)
+
+    def start(
+        self,
+        events: Any,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> States:
+        """States and embeddings of whole histories, which `update` goes on with.
+
+        Args:
+            events: as of `embed`, like what follows.
+            batch_events: events in a batch.
+            until: up to when these events were observed.
+
+        Raises:
+            ValueError: the encoder is no GRU, times are relative, or a history is longer than
+                `eval_length`; and as `embed`.
+        """
+        from grap_seq.evaluation.update import update
+
+        return update(self, None, events, batch_events, until)
+
+    def update(
+        self,
+        states: States,
+        new_events: Any,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> States:
+        """States after new events, which are all that is read.
+
+        Embeddings are those that `embed` makes of the whole histories, to 1e-5. The first new event
+        gets its gap since the last one of the state. Sequences without new events keep their
+        embedding, also where it says how long ago their last event was (`until`).
+
+        Args:
+            states: of this model, by `start`, `update` or `States.load`; they stay as they are.
+            new_events: as of `embed`; sequences that the states do not know start with them.
+            batch_events: events in a batch.
+            until: up to when the new events were observed.
+
+        Raises:
+            TypeError: `states` are none.
+            ValueError: as of `start`; states of another model; new events that are not later than
+                the last one of their state, or have another value of a static field.
+        """
+        from grap_seq.evaluation.update import update
+
+        return update(self, states, new_events, batch_events, until)
 
     def push_to_hub(self, name: str, *, private: bool = True, license: str | None = None) -> str:
         """Publish the model in a repository of the Hugging Face hub, with a card.
