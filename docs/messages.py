@@ -48,9 +48,7 @@ def messages(root: Path = ROOT) -> list[Message]:
 
 def _of_module(tree: ast.Module, module: str) -> Iterator[Message]:
     for function, error in _errors(tree, ""):
-        if error.args:
-            # What a library says is not known here.
-            texts = tuple(dict.fromkeys(_texts(error.args[0], tree))) or ("{…}",)
+        if error.args and (texts := tuple(dict.fromkeys(_texts(error.args[0], tree)))):
             yield Message(module, error.lineno, function, ast.unparse(error.func), texts)
 
 
@@ -82,6 +80,8 @@ def _texts(node: ast.expr, tree: ast.Module) -> Iterator[str]:
         case ast.IfExp(body=body, orelse=orelse):
             yield from _texts(body, tree)
             yield from _texts(orelse, tree)
+        case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
+            yield f"{{{name}}}"
         case ast.Call(func=ast.Name(id=name)):
             for one in tree.body:
                 if isinstance(one, ast.FunctionDef) and one.name == name:
@@ -108,20 +108,26 @@ def _part(part: ast.expr, tree: ast.Module) -> str:
 
 
 def index(found: list[Message]) -> str:
-    """The messages as Markdown, a table a module."""
+    """The messages as Markdown, a table a folder of modules."""
     lines = []
-    for module, of in groupby(found, lambda message: message.module):
-        lines += [f"### `{module}`", "", "| Message | Error, in |", "|---|---|"]
+    folders = groupby(sorted(found, key=_folder), _folder)
+    for folder, of in folders:
+        lines += [f"### `{folder}`", "", "| Message | Error, in |", "|---|---|"]
         for message in of:
-            where = f"`{message.error}`, `{message.function}`"
+            module = message.module.removeprefix(f"{folder}.")
+            where = f"`{message.error}`, `{module}.{message.function}`"
             lines += [f"| {_cell(text)} | {where} |" for text in message.texts]
         lines.append("")
     return "\n".join(lines)
 
 
+def _folder(message: Message) -> str:
+    return message.module.rpartition(".")[0]
+
+
 def _cell(text: str) -> str:
-    """A message as text: in a table, with its backticks, and nothing in it Markdown or HTML."""
-    special = "\\*_{}[]<>#|$~^=!&"
+    """A message as text in a table: nothing in it is Markdown or HTML."""
+    special = "\\`*_{}[]<>#|$~^=!&"
     escaped = "".join(f"&#{ord(letter)};" if letter in special else letter for letter in text)
     return " ".join(escaped.split())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -14,6 +15,7 @@ import pandas as pd
 import pytest
 
 import grap_seq
+from docs.messages import messages
 from grap_seq import cli, commands, config
 from grap_seq.hub.bundle import PATTERNS
 from tests.hub.fake import Hub
@@ -44,11 +46,18 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert "WARNING" not in done.stderr
     page = (tmp_path / "api.html").read_text("utf-8")
     assert "EventEmbedder" in page
+    # Every message can be found as it is printed.
+    tags = re.compile(r"<[^>]+>")
+    page = (tmp_path / "troubleshooting.html").read_text("utf-8")
+    text = " ".join(html.unescape(tags.sub("", page)).split())
+    for message in messages():
+        for said in message.texts:
+            assert " ".join(said.split()) in text
     # Nothing is fetched from elsewhere when a page is read.
     foreign = re.compile(r"<(?:script|link|img)[^>]+(?:src|href)=.?(https?:[^ >]+)")
-    for html in tmp_path.glob("*.html"):
-        fetched = foreign.findall(html.read_text("utf-8"))
-        assert not fetched, html.name
+    for path in tmp_path.glob("*.html"):
+        fetched = foreign.findall(path.read_text("utf-8"))
+        assert not fetched, path.name
 
 
 def test_every_page_is_in_the_navigation() -> None:
