@@ -227,7 +227,7 @@ def export(arguments: list[str]) -> Path:
     from grap_seq.export.write import export as write
 
     folder = run / "export" if settings.output is None else Path(settings.output)
-    files = write(load(run, device="cpu"), folder, settings.format)
+    files = write(load(run, device="cpu", warm=False), folder, settings.format)
     _say(f"Written: {' and '.join(map(str, files))}.")
     return folder
 

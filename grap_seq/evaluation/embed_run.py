@@ -36,7 +36,7 @@ def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
     shard = None if number is None else Shard(number, shards)
     set_threads(settings.threads)
     # Spark's tasks are elsewhere: each looks for a device of its own.
-    model = load(run, device="cpu" if settings.engine else settings.device)
+    model = load(run, device="cpu" if settings.engine else settings.device, warm=False)
     if settings.eval_length is not None:
         model.eval_length = settings.eval_length
     output = None if settings.output is None else Path(settings.output)

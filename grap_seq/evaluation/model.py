@@ -26,6 +26,7 @@ from grap_seq.evaluation.parameters import fill, read, write
 from grap_seq.evaluation.predictor import Predictor, predictor_of
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.prep.describe.spec import NEWEST
 from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
 
@@ -49,7 +50,11 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
 
 
 def load(
-    run: str | Path, allow_classes: Iterable[str] = (), *, device: str | torch.device = AUTO
+    run: str | Path,
+    allow_classes: Iterable[str] = (),
+    *,
+    device: str | torch.device = AUTO,
+    warm: bool = True,
 ) -> EmbeddingModel:
     """The embedding model of a run folder.
 
@@ -58,6 +63,8 @@ def load(
         allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
             in this process.
         device: where it works: auto for a GPU where there is one, cpu, cuda, cuda:1, ...
+        warm: whether to get ready for raw events now, which takes half a second; otherwise the
+            first `embed` does.
 
     Raises:
         FileNotFoundError: the folder holds no finished run.
@@ -74,7 +81,10 @@ def load(
                 f"{folder} holds no finished run (no {name}); make it with"
                 " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
             )
-    return EmbeddingModel(folder, place)
+    model = EmbeddingModel(folder, place)
+    if warm:
+        model.warm()
+    return model
 
 
 class EmbeddingModel:
@@ -111,6 +121,14 @@ class EmbeddingModel:
         self.device = device_of(device)
         self.model.to(self.device)
         return self
+
+    def warm(self) -> None:
+        """Make what the first `embed` would: the coder's questions, and a first pass."""
+        from grap_seq.prep.example import example
+
+        spec = self.coder.state.spec
+        newest = None if spec.until is None or spec.until_column is not None else NEWEST
+        self.embed(example(self.coder.state).to_pandas(), until=newest)
 
     def embed(
         self, events: Any, batch_events: int = 20_000, until: str | float | date | None = None

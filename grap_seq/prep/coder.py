@@ -21,13 +21,12 @@ import pyarrow.compute as pc
 from grap_seq.prep.coding_plan import CodingPlan
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.engines.duckdb import DuckDB
+from grap_seq.prep.engines.repeated import RepeatedDuckDB
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.headers import check_names
 from grap_seq.prep.read.tables import read_table, to_arrow
 
 MEMORY = "2GB"
-# Name of the table that plans are made for.
-EVENTS = "given_events"
 # Longer tables have a connection of their own, with all threads.
 FEW_EVENTS = 100_000
 # Kinds of tables whose plans are kept.
@@ -48,7 +47,7 @@ class Coder:
         self._lock = Lock()
         self._connection: DuckDB | None = None
         # By the table's columns and the column of `until`.
-        self._plans: dict[tuple[pa.Schema, str | None], CodingPlan] = {}
+        self._plans: dict[tuple[pa.Schema, str | None], _TablePlan] = {}
 
     def __reduce__(self) -> Any:
         # A copy in another process has a connection of its own.
@@ -63,18 +62,19 @@ class Coder:
             where = str(events)
             with _connected() as connection:
                 table = read_table(connection, Path(events))
-                rows = CodingPlan(connection, self.state, spec, table, where).encode({}, spec)
+                rows = CodingPlan(connection, self.state, spec, table, where).encode(spec)
         else:
             given = to_arrow(events)
             check_names(given.column_names, where)
-            numbers = pa.array(range(1, given.num_rows + 1), pa.int64())
-            given = given.append_column("__row", numbers).replace_schema_metadata()
+            given = _as_read(given, spec)
             if len(given) <= FEW_EVENTS:
                 with self._lock:
                     rows = self._encode_few(given, spec)
             else:
                 with _connected() as connection:
-                    rows = self._plan(connection, given, spec).encode({EVENTS: given}, spec)
+                    rows = _TablePlan(connection, self.state, spec, given.schema).encode(
+                        given, spec
+                    )
         _warn_unseen(rows, self.state, where)
         return rows
 
@@ -83,22 +83,16 @@ class Coder:
         if kind not in self._plans and len(self._plans) == PLANS:
             self._close()
         if self._connection is None:
-            # One thread has no others to wait for, and none that a forked process would lack.
-            self._connection = DuckDB(MEMORY, 1, None)
+            self._connection = RepeatedDuckDB(MEMORY)
         if kind not in self._plans:
-            self._plans[kind] = self._plan(self._connection, given, spec)
+            self._plans[kind] = _TablePlan(self._connection, self.state, spec, given.schema)
         try:
-            return self._plans[kind].encode({EVENTS: given}, spec)
+            return self._plans[kind].encode(given, spec)
         except ValueError:
             if self._plans[kind].spec.until == spec.until:
                 raise
         # The words of the error name the `until` that a plan was made with.
-        return self._plan(self._connection, given, spec).encode({EVENTS: given}, spec)
-
-    def _plan(self, connection: DuckDB, given: pa.Table, spec: DatasetSpec) -> CodingPlan:
-        table = ibis.table(ibis.Schema.from_pyarrow(given.schema), name=EVENTS)
-        table = table.mutate(__file=ibis.literal("events"))
-        return CodingPlan(connection, self.state, spec, table, "events")
+        return _TablePlan(self._connection, self.state, spec, given.schema).encode(given, spec)
 
     def close(self) -> None:
         """Close the connection; a later call opens another."""
@@ -110,6 +104,39 @@ class Coder:
         if self._connection is not None:
             self._connection.disconnect()
         self._connection = None
+
+
+class _TablePlan:
+    """What is asked of tables in memory with the same columns."""
+
+    def __init__(
+        self, connection: DuckDB, state: State, spec: DatasetSpec, columns: pa.Schema
+    ) -> None:
+        self.spec, self._given = spec, connection.slot(columns)
+        table = self._given.table.mutate(__file=ibis.literal("events"))
+        self._plan = CodingPlan(connection, state, spec, table, "events")
+
+    def encode(self, given: pa.Table, spec: DatasetSpec) -> pa.Table:
+        with self._given.filled(given):
+            return self._plan.encode(spec)
+
+
+def _as_read(table: pa.Table, spec: DatasetSpec) -> pa.Table:
+    """The used columns, numbered, and of few types: each kind of table has a plan of its own."""
+    wanted = list(dict.fromkeys((*spec.columns, *spec.facts)))
+    # Of a table that lacks one, all are named in the error.
+    if {*wanted} <= {*table.column_names}:
+        table = table.select(wanted)
+    plain = pa.schema([(one.name, _plain(one.type)) for one in table.schema])
+    numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
+    return table.cast(plain).append_column("__row", numbers)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Text is one type, whether it is large, in a dictionary, or all of it is missing."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null
+    return pa.string() if any(is_one(value) for is_one in texts) else kind
 
 
 @contextmanager

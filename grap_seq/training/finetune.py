@@ -87,7 +87,7 @@ def finetune(config: Any) -> Path:
         FileExistsError: the output exists; see `overwrite` and `resume`.
         ValueError: other data than the run's, no label, or options that do not fit.
     """
-    source = load(config.pretrained)
+    source = load(config.pretrained, warm=False)
     _labelled(Path(config.prepared))
     check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
