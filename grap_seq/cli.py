@@ -45,6 +45,7 @@ def run(arguments: list[str]) -> None:
     loudness.add_argument("-q", "--quiet", action="store_true")
     loudness.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("--cfg", choices=["job"])
+    parser.add_argument("--info", action="store_true")
     parser.add_argument("-sc", dest="completion")
     try:
         options, words = parser.parse_known_args(arguments)
@@ -53,6 +54,11 @@ def run(arguments: list[str]) -> None:
     classes.allow(*options.allow_class)
     if options.version:
         print(__version__)
+        return
+    if options.info:
+        from grap_seq.info import info
+
+        print(info())
         return
     if options.completion:
         from grap_seq.completion import answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from grap_seq import config, kinds, settings
+from grap_seq import choices, config, kinds, settings
 
 SCRIPTS = {
     "bash": """\
@@ -81,7 +81,7 @@ def completions(words: list[str], commands: Iterable[str]) -> list[str]:
 def _values(key: str, found: config.Composed) -> list[str]:
     """All values of a setting that has few."""
     if key in found.groups:
-        return config.choices(key)
+        return choices.names(key)
     kind = settings.kind_of(key)
     if kind is kinds.SWITCH:
         return ["true", "false"]

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from grap_seq import classes, kinds, own_choices, resources, settings
+from grap_seq import choices, classes, own_choices, resources, settings
 from grap_seq.names import nearest
-
-# `~objective.losses.mine` takes an entry out of a mapping.
-REMOVAL = re.compile(r"~[^=]+")
-GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
-
-
-def choices(group: str, own: Path | None = None) -> list[str]:
-    """Names that `group=` accepts; `own` is a folder of the user's with the same layout."""
-    folders = [resources.folder("configs"), *([own] if own else [])]
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+from grap_seq.overrides import REMOVAL, escaped, plain, split, value_of
+from grap_seq.published import spelled_out
 
 
 @dataclass(frozen=True)
@@ -82,9 +71,9 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
     given = [split(override) for override in overrides if not REMOVAL.fullmatch(override)]
     own = next((own_choices.folder_of(value) for key, value in given if key == "configs"), None)
     given = [(key, value) for key, value in given if key != "configs"]
-    given = _spelled_out(given) if command == "pretrain" else given
-    groups = _groups_of(command)
-    chosen = _chosen(groups, given, own)
+    given = spelled_out(given) if command == "pretrain" else given
+    groups = choices.groups_of(command)
+    chosen = choices.chosen(groups, given, own)
     files = own_choices.files(own, chosen)
     selected = [f"{key}={value}" for key, value in chosen.items()]
     if own is not None:
@@ -100,7 +89,7 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
         typed = [(key, text) for key, text in given if key not in groups]
         for key, text in typed:
             _check_name(command, key, groups, known)
-            value = _value(key, text)
+            value = value_of(key, text)
             for name in keys(value, f"{key}.") if isinstance(value, dict) else ():
                 _check_name(command, name, groups, known)
             # Set here, not by Hydra: composing once more with them takes as long as the first time.
@@ -129,103 +118,6 @@ def _remove(config: Any, key: str) -> None:
         OmegaConf.select(config, place).pop(name, None)
 
 
-def plain(values: Mapping[str, Any]) -> Any:
-    """Resolved values as a config, in which text stays the text it is."""
-    from omegaconf import OmegaConf
-
-    config = OmegaConf.create(escaped(dict(values)))
-    OmegaConf.set_struct(config, True)
-    return config
-
-
-def escaped(value: Any) -> Any:
-    """The same for OmegaConf, without references to other settings in any text (`${name}`)."""
-    if isinstance(value, dict):
-        return {key: escaped(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [escaped(entry) for entry in value]
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
-
-
-def split(override: str) -> tuple[str, str]:
-    """Key and value of `key=value`.
-
-    Raises:
-        ValueError: it is none.
-    """
-    key, equals, value = override.partition("=")
-    if override.startswith("-"):
-        raise ValueError(f"{override}: no such option; `grap-seq --help` lists them")
-    if not equals or not key:
-        raise ValueError(f"{override!r}: arguments are written key=value, such as seed=1")
-    return key, value
-
-
-def _value(key: str, text: str) -> Any:
-    """What was typed behind `key=`.
-
-    Raises:
-        ValueError: several values, or text that is none.
-    """
-    kind = settings.kind_of(key)
-    if text != "null" and kind is not None and re.fullmatch(kind.as_typed, text, re.DOTALL):
-        if kind in (kinds.PATH, kinds.FOLDER):
-            text = os.path.expanduser(text)
-        if kind is kinds.FOLDER and (":" in text or text.startswith("~")):
-            # Libraries take `a:b` for an address, and once more `~a` for a home.
-            text = os.path.abspath(text)
-        return escaped(text)
-    found = parsed(key, text)
-    if found.is_sweep_override():
-        raise ValueError(
-            f"{key}={text}: give one value; quote text with a comma in it, {key}='a,b', and write"
-            f" lists as {key}=[a,b]"
-        )
-    return found.value()
-
-
-def parsed(key: str, text: str) -> Any:
-    """What Hydra reads in `key=text`, of which it may be several values: an `Override`.
-
-    Raises:
-        ValueError: Hydra cannot read it.
-    """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-
-    try:
-        return OverridesParser.create().parse_override(f"{key}={text}")
-    except (HydraException, RecursionError) as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{key}={text}: {reason}; write lists as [a,b], pairs as {{a: 1}}, and quote text with"
-            " other characters: 'a, b'"
-        ) from error
-
-
-def _chosen(groups: list[str], given: list[tuple[str, str]], own: Path | None) -> dict[str, str]:
-    """The choices by group.
-
-    Raises:
-        ValueError: an unknown choice, two of one group, or a mode and a weighting that is not its.
-    """
-    chosen: dict[str, str] = {}
-    for key, value in given:
-        if key not in groups:
-            continue
-        if value not in choices(key, own):
-            raise ValueError(f"{key}={value}: {nearest(value, choices(key, own))}")
-        if chosen.setdefault(key, value) != value:
-            raise ValueError(f"{key}={chosen[key]} and {key}={value}: give one of them")
-    mode, weighting = chosen.get("mode", "pretrain"), chosen.get("weighting")
-    if mode != "pretrain" and weighting not in (None, mode):
-        raise ValueError(
-            f"mode={mode} and weighting={weighting}: {mode} training chooses its own weighting;"
-            f" leave out one of them"
-        )
-    return chosen
-
-
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Every setting of a command with its default."""
     known = keys(defaults)
@@ -247,64 +139,6 @@ def _check_name(command: str, key: str, groups: list[str], known: Mapping[str, A
 
 def _in(groups: list[str], key: str) -> bool:
     return key.partition(".")[0] in groups
-
-
-def experiments() -> dict[str, list[str]]:
-    """Overrides of every `experiment=DATASET_ENCODER_METHOD`: the published settings.
-
-    A method is a weighting, a mode, or "coles", which is CoLES alone. Published are the last state
-    as the embedding of a sequence, without a word about when it was, CoLES as a sum, dropout of
-    attention weights, history tokens in float32, and what a dataset's config lists under
-    `published` (protocol, sections 2, 3, 5 and 7).
-    """
-    methods = {name: f"weighting={name}" for name in choices("weighting")}
-    methods |= {mode: f"mode={mode}" for mode in ("auxiliary", "supervised")}
-    methods |= {"coles": "objective=coles"}
-    found = {}
-    for dataset in choices("dataset"):
-        path = resources.folder("configs") / "dataset" / f"{dataset}.yaml"
-        published = yaml.safe_load(path.read_text("utf-8"))["published"]
-        for encoder, method in product(choices("encoder"), methods):
-            settings = dict(published["all"])
-            if method == "coles":
-                settings |= published["coles"] | {"weighting": "equal"}
-            if method == "grap_published":
-                settings["lr_gamma"] = 0.6
-            if encoder.endswith("transformer"):
-                settings["encoder.attention_dropout"] = "${dataset.transformer.dropout}"
-            if encoder == "ht_transformer":
-                settings["trainer.precision"] = "32-true"
-            found[f"{dataset}_{encoder}_{method}"] = [
-                f"dataset={dataset}",
-                f"encoder={encoder}",
-                methods[method],
-                "pooling=last",
-                "recency=false",
-                "objective.coles_reduction=sum",
-                "by_width=0",
-                *([] if method == "coles" else ["objective.targets=[next]"]),
-                *(f"{key}={value}" for key, value in settings.items()),
-            ]
-    return found
-
-
-def _spelled_out(given: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The overrides behind those that `experiment=` stands for."""
-    names = [value for key, value in given if key == "experiment"]
-    if not names:
-        return given
-    known = experiments()
-    for name in names:
-        if name not in known:
-            raise ValueError(f"experiment={name}: {nearest(name, list(known))}")
-    meant = [split(override) for name in names for override in known[name]]
-    return meant + [(key, value) for key, value in given if key != "experiment"]
-
-
-def _groups_of(command: str) -> list[str]:
-    path = resources.folder("configs") / f"{command}.yaml"
-    defaults = (yaml.safe_load(path.read_text("utf-8")) or {}).get("defaults", [])
-    return [next(iter(entry)) for entry in defaults if isinstance(entry, dict)]
 
 
 def keys(config: Any, prefix: str = "") -> dict[str, Any]:

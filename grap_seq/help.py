@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from grap_seq import config, resources, settings
+from grap_seq import choices, config, resources, settings
 from grap_seq.kinds import MAPPING, like
 
 TRAINING = ("pretrain", "finetune")
@@ -40,12 +40,12 @@ def settings_of(command: str, overrides: Sequence[str]) -> RenderableType:
     about = {"": own, **{name: _of_choice(found.values, name) for name in groups}}
     tables = []
     if found.groups:
-        choices = _table("choices", "one of")
+        offered = _table("choices", "one of")
         for name in found.groups:
             chosen = found.values.get(name)
             now = chosen.get("name", "") if isinstance(chosen, dict) else chosen or ""
-            choices.add_row(name, str(now), ", ".join(config.choices(name)))
-        tables.append(choices)
+            offered.add_row(name, str(now), ", ".join(choices.names(name)))
+        tables.append(offered)
     for name, comments in about.items():
         values = found.values if name == "" else found.values.get(name)
         if not isinstance(values, dict):
@@ -72,7 +72,7 @@ def _entries(
     values: dict[str, Any], prefix: str, groups: Sequence[str]
 ) -> Iterator[tuple[str, Any]]:
     """Every setting by its whole name, but for names and classes of choices."""
-    top = {f"{name}." for name in config.GROUPS}
+    top = {f"{name}." for name in choices.GROUPS}
     for name, value in values.items():
         key = f"{prefix}{name}"
         if name in groups or key in HIDDEN or (prefix in top and name in ("name", "class")):

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from grap_seq import config
+from grap_seq import choices
 from grap_seq.files import file_name
 from grap_seq.terminal import say
 
@@ -65,7 +65,7 @@ def with_dataset(arguments: Sequence[str]) -> list[str]:
     from grap_seq.prep.folder.manifest import Manifest
 
     manifest = Manifest.load(folder)
-    known, dataset = config.choices("dataset"), manifest.recipe or manifest.dataset
+    known, dataset = choices.names("dataset"), manifest.recipe or manifest.dataset
     dataset = dataset if dataset in known else TABLE
     given = typed.get("dataset", dataset)
     if given != dataset and given in known:

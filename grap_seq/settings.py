@@ -189,6 +189,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("weights.*", "searched_weights.*", "missing"), number(0)),
     "options.*": ANYTHING,
     "temperature": POSITIVE,
+    "caution": number(0),
     "normalization": choice("gradnorm", "sum", "norm", "none"),
     "rescale": choice("equal", "unit"),
     "units": choice("loss", "gradient"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grap_seq import config, seal
+from grap_seq import config, overrides, seal
 
 REMEDY = "restore it from a copy, or train the run again"
 # Settings that name folders.
@@ -85,7 +85,7 @@ def going_on(settings: Any, arguments: Sequence[str]) -> Any:
     if not goes_on(settings) or "experiment" in typed:
         return settings
     remedy = "restore it from a copy, or start anew with overwrite=true"
-    whole = OmegaConf.create(config.escaped(config_of(Path(settings.run), remedy)))
+    whole = OmegaConf.create(overrides.escaped(config_of(Path(settings.run), remedy)))
     given: Any = OmegaConf.to_container(settings, resolve=True)
     # How far it was to go the last time is no setting of the run.
     whole.trainer.max_steps = given["trainer"]["max_steps"]
@@ -93,6 +93,6 @@ def going_on(settings: Any, arguments: Sequence[str]) -> Any:
         value = given
         for name in key.split("."):
             value = value[name]
-        OmegaConf.update(whole, key, config.escaped(value), force_add=True, merge=False)
+        OmegaConf.update(whole, key, overrides.escaped(value), force_add=True, merge=False)
     values: Any = OmegaConf.to_container(whole, resolve=True)
-    return config.plain(values)
+    return overrides.plain(values)

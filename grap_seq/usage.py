@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from grap_seq import config
+from grap_seq import choices
 
 OPTIONS = """\
 options, anywhere:
   --help                 settings of a command, with defaults, kinds and a line on each; of other
                          choices with them: grap-seq pretrain encoder=transformer --help
   --cfg job              print the config that a command would run with, and do nothing
+  --info                 print versions, extras, device and folders, for reports of errors
   -sc install=SHELL      print what makes bash, zsh or fish complete commands and settings
   -q, --quiet            print errors and the last line only
   -v, --verbose          print more, as log.txt in the run folder has it
@@ -34,7 +35,7 @@ def usage(commands: Mapping[str, object]) -> str:
     lines = ["usage: grap-seq COMMAND key=value ...", ""]
     lines += [f"  {name:10} {command.__doc__}" for name, command in commands.items()]
     lines += ["", "choices:"]
-    lines += [f"  {group:10} {', '.join(config.choices(group))}" for group in config.GROUPS]
+    lines += [f"  {group:10} {', '.join(choices.names(group))}" for group in choices.GROUPS]
     return "\n".join([*lines, "", OPTIONS])
 
 

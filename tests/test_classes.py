@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grap_seq import classes, commands, config, load, resources, seal
+from grap_seq import choices, classes, commands, config, load, resources, seal
 from grap_seq.nn.build import allow
 from grap_seq.nn.gru import GRUEncoder
 from tests.shop import purchases
@@ -151,7 +151,7 @@ def test_what_is_allowed_is_a_path(path: str) -> None:
 
 def test_classes_of_every_config_are_known() -> None:
     for group in ("encoder", "weighting"):
-        for name in config.choices(group):
+        for name in choices.names(group):
             path = yaml.safe_load(
                 (resources.folder("configs") / group / f"{name}.yaml").read_text("utf-8")
             )["class"]

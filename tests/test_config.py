@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from grap_seq import config
+from grap_seq import choices, config, published
 
 
 @pytest.mark.parametrize(
@@ -41,15 +41,15 @@ def test_wrong_arguments_name_the_remedy(arguments: list[str], message: str) -> 
 
 def test_every_shipped_choice_composes() -> None:
     # Encoders read settings of the dataset; the other groups stand alone.
-    pairs = list(itertools.product(config.choices("dataset"), config.choices("encoder")))
+    pairs = list(itertools.product(choices.names("dataset"), choices.names("encoder")))
     groups = ("objective", "trainer")
-    others = itertools.cycle(itertools.zip_longest(*(config.choices(group) for group in groups)))
+    others = itertools.cycle(itertools.zip_longest(*(choices.names(group) for group in groups)))
     for (dataset, encoder), rest in zip(pairs, others, strict=False):
         names = {"dataset": dataset, "encoder": encoder, **dict(zip(groups, rest, strict=True))}
         chosen = [f"{group}={name}" for group, name in names.items() if name is not None]
         settings = config.compose("pretrain", chosen)
         assert settings.prepared == f"data/{dataset}"
-    assert len(pairs) >= max(len(config.choices(group)) for group in groups)
+    assert len(pairs) >= max(len(choices.names(group)) for group in groups)
 
 
 def test_clipping_is_switched_off_by_null_or_zero() -> None:
@@ -88,8 +88,8 @@ def test_experiments_stand_for_their_parts() -> None:
         10,
         10,
     )
-    every = config.experiments()
-    kinds = [config.choices(group) for group in ("dataset", "encoder", "weighting")]
+    every = published.experiments()
+    kinds = [choices.names(group) for group in ("dataset", "encoder", "weighting")]
     # Two modes, of which "auxiliary" is a weighting too, and CoLES alone.
     assert len(every) == len(kinds[0]) * len(kinds[1]) * (len(kinds[2]) + 1)
     for name in ("churn_gru_grap", "taobao_ht_transformer_gradnorm", "agepred_gru_auxiliary"):
@@ -141,7 +141,7 @@ def test_the_width_of_event_vectors_is_the_encoders() -> None:
     """The protocol: a block of width 128 before a GRU, none before a Transformer."""
     found = {
         encoder: config.compose("pretrain", [f"encoder={encoder}"]).event_width
-        for encoder in config.choices("encoder")
+        for encoder in choices.names("encoder")
     }
     assert found == {"gru": 128, "ptls_rnn": 128, "transformer": 0, "ht_transformer": 0}
     assert config.compose("pretrain", ["encoder=transformer", "event_width=16"]).event_width == 16

@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
-from grap_seq import cli, commands, config
+from grap_seq import choices, cli, commands, config, info
 from grap_seq.completion import LINE, answer, completions
 from grap_seq.help import settings_of
 from grap_seq.terminal import Terminal
@@ -41,9 +43,9 @@ def test_every_setting_has_a_kind_and_a_line(command: str) -> None:
 @pytest.mark.parametrize(
     "overrides",
     [
-        *([f"encoder={name}"] for name in config.choices("encoder")),
-        *([f"weighting={name}"] for name in config.choices("weighting")),
-        *([f"objective={name}"] for name in config.choices("objective")),
+        *([f"encoder={name}"] for name in choices.names("encoder")),
+        *([f"weighting={name}"] for name in choices.names("weighting")),
+        *([f"objective={name}"] for name in choices.names("objective")),
         ["trainer=gpu"],
     ],
     ids=str,
@@ -72,6 +74,25 @@ def test_the_config_of_a_command(shop: Path, capsys: pytest.CaptureFixture[str])
     assert (printed["seed"], printed["dataset"]["recipe"]) == (3, "table")
     cli.run(["embed", "--cfg", "job"])
     assert yaml.safe_load(capsys.readouterr().out)["run"] == "???"
+
+
+def test_info_says_what_there_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli.run(["--info"])
+    printed = capsys.readouterr().out.splitlines()
+    assert f"torch {torch.__version__}" in printed
+    assert "grap-seq[tune]: installed" in printed
+    assert f"configs: {Path(config.__file__).parents[1] / 'configs'}" in printed
+
+    def without_optuna(name: str) -> str:
+        if name == "optuna":
+            raise PackageNotFoundError
+        return version(name)
+
+    monkeypatch.setattr(info, "version", without_optuna)
+    cli.run(["pretrain", "--info"])
+    assert "grap-seq[tune]: without optuna" in capsys.readouterr().out.splitlines()
 
 
 def test_an_entry_is_taken_away() -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grap_seq import config
+from grap_seq import config, overrides
 from tests.malformed import SMALL
 from tests.shop import write_shop
 from tests.terminal import Terminal
@@ -93,8 +93,8 @@ def test_any_text_is_the_path_that_was_typed(text: str) -> None:
         return
     composed = config.compose("report", [f"run={text}", "prepared=x"])
     assert composed.run == text
-    assert config.plain({"run": text}).run == text
-    assert config.plain({"run": text}).copy().run == text
+    assert overrides.plain({"run": text}).run == text
+    assert overrides.plain({"run": text}).copy().run == text
 
 
 @given(st.sampled_from(["threads", "eval_length", "batch_events"]), ODD)

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from omegaconf import OmegaConf
 
-from grap_seq import config, settings
+from grap_seq import choices, config, settings
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.nn.history_tokens import Placement, Selection
 from grap_seq.nn.ht_transformer import Predict
@@ -41,8 +41,8 @@ def test_every_setting_of_a_choice_has_a_kind(command: str) -> None:
     if command == "pretrain":
         calls += [
             [f"{group}={name}", *MANDATORY.get(name, [])]
-            for group in config.GROUPS
-            for name in config.choices(group)
+            for group in choices.GROUPS
+            for name in choices.names(group)
         ]
     for call in calls:
         composed = config.compose(command, [*call, *MANDATORY.get(command, [])])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from grap_seq import config, settings
+from grap_seq import choices, settings
 from grap_seq.kinds import FOLDER, PATH
 
 
@@ -25,7 +25,7 @@ def words(values: Mapping[str, Any]) -> list[str]:
     for key, value in values.items():
         if isinstance(value, Mapping) and value:
             within = dict(value)
-            if key in config.GROUPS and "name" in within:
+            if key in choices.GROUPS and "name" in within:
                 found.append(f"{key}={within.pop('name')}")
             found += words({f"{key}.{name}": one for name, one in within.items()})
         else:
@@ -42,7 +42,7 @@ def _word(key: str, value: Any) -> str:
     if kind is not None and re.fullmatch(kind.as_typed, value, re.DOTALL):
         # Typed, null is no name.
         return "./null" if value == "null" and kind in (PATH, FOLDER) else value
-    return value if key in config.GROUPS else _quoted(value)
+    return value if key in choices.GROUPS else _quoted(value)
 
 
 def _quoted(text: str) -> str:

@@ -28,6 +28,11 @@ class Method:
     drops_of: str | None = None
 
     @property
+    def learns_labels(self) -> bool:
+        """Whether labels train its encoder."""
+        return self.base is not None or any(word.startswith("mode=") for word in self.settings)
+
+    @property
     def weighting(self) -> str:
         """Name of its weighting; that of the run it goes out from, where it fine-tunes one."""
         if self.base is not None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grap_seq import config as configs
+from grap_seq import overrides
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import check_prepared
 from grap_seq.experiments.runs import TRAINED
@@ -38,7 +39,7 @@ def multirun(words: Sequence[str]) -> list[Path]:
         ValueError: a setting that `pretrain` refuses or that the runs set themselves, before any
             run; or some runs have failed, behind all of them.
     """
-    given = [configs.split(word)[0] for word in words]
+    given = [overrides.split(word)[0] for word in words]
     for key in given:
         if key in SET_HERE:
             raise ValueError(f"{key}: {SET_HERE[key]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,9 @@ def training(
     return [*chosen, *BUDGETS[budget][0], *settings]
 
 
-def evaluation(budget: str) -> list[str]:
-    """Settings of `evaluate`.
-
-    The dataset's own split for all: a run that has learned labels has no other test sequences.
-    """
-    return ["folds=0", *BUDGETS[budget][1]]
+def evaluation(budget: str, folds: int = 0) -> list[str]:
+    """Settings of `evaluate`."""
+    return [f"folds={folds}", *BUDGETS[budget][1]]
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -63,6 +60,7 @@ class Experiment:
         budget: one of `BUDGETS`.
         settings: further settings of `pretrain`, the user's.
         options: those of the method that differ from `METHODS`, such as what a search has found.
+        folds: of the evaluation; 0: the dataset's own split.
     """
 
     dataset: str
@@ -72,6 +70,7 @@ class Experiment:
     budget: str = "full"
     settings: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    folds: int = 0
 
     @property
     def base(self) -> Experiment | None:
@@ -79,7 +78,7 @@ class Experiment:
         base = METHODS[self.method].base
         if base is None:
             return None
-        return Experiment(self.dataset, self.encoder, base, self.seed, self.budget, self.settings)
+        return replace(self, method=base, options=())
 
     @property
     def training(self) -> list[str]:
@@ -90,7 +89,7 @@ class Experiment:
     @property
     def evaluation(self) -> list[str]:
         """Settings of `evaluate`, without folders and threads."""
-        return evaluation(self.budget)
+        return evaluation(self.budget, self.folds)
 
     @property
     def title(self) -> str:
@@ -127,6 +126,7 @@ def plan(
     seeds: int,
     budget: str,
     settings: Sequence[str] = (),
+    folds: int = 0,
 ) -> list[Experiment]:
     """The runs of a table, those of the first seed first.
 
@@ -135,9 +135,11 @@ def plan(
 
     Args:
         methods: some of the table's; None: all.
+        folds: of the evaluation; 0: the dataset's own split.
 
     Raises:
-        ValueError: a method that there is not, or that the table does not compare.
+        ValueError: a method that there is not, that the table does not compare, or one whose
+            encoder labels train, with folds: it has no other test sequences than the split's.
     """
     for name in methods or ():
         method(name)
@@ -155,8 +157,15 @@ def plan(
                 f"{name} leaves out what {METHODS[name].drops_of} drops: leave "
                 f"{METHODS[name].drops_of} in methods="
             )
+    trained = [name for name in chosen if METHODS[name].learns_labels]
+    if folds and trained:
+        raise ValueError(
+            f"folds={folds}: labels of the training split train the encoder of "
+            f"{', '.join(trained)}, which folds would score on them; use folds=0, or leave "
+            f"{'it' if len(trained) == 1 else 'them'} out of methods="
+        )
     return [
-        Experiment(dataset, encoder, name, seed, budget, tuple(settings))
+        Experiment(dataset, encoder, name, seed, budget, tuple(settings), folds=folds)
         for seed in range(seeds)
         for dataset in datasets
         for encoder in encoders

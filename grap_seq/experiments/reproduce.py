@@ -39,6 +39,7 @@ from grap_seq.experiments.tuned import (
 from grap_seq.experiments.workers import run_grid
 from grap_seq.experiments.write import write
 from grap_seq.files import atomic_write
+from grap_seq.settings import AUTO
 
 TITLES = {
     "1": "Table 1: methods",
@@ -113,6 +114,12 @@ def methods_of(settings: Any) -> list[str]:
 
 def planned(settings: Any) -> list[Experiment]:
     """The runs that settings ask for, which `pretrain` would take."""
+    if settings.folds == AUTO:
+        raise ValueError("folds=auto: give 0 or a number of folds, the same for all methods")
+    if settings.folds and settings.tuned:
+        raise ValueError(
+            "tuned= searches by the validation split, which folds do not keep apart: use folds=0"
+        )
     experiments = plan(
         str(settings.table),
         list(settings.datasets),
@@ -121,6 +128,7 @@ def planned(settings: Any) -> list[Experiment]:
         settings.seeds,
         settings.budget,
         flat(settings["with"]),
+        settings.folds,
     )
     check_settings(experiments)
     return experiments

@@ -72,6 +72,7 @@ def raw(outcomes: Mapping[Experiment, Outcome]) -> pd.DataFrame:
             "method": experiment.method,
             "seed": experiment.seed,
             "budget": experiment.budget,
+            "folds": experiment.folds,
             "run": experiment.name,
             "state": found.state,
             "error": found.error,

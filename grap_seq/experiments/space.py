@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grap_seq import config as configs
+from grap_seq import overrides
 from grap_seq.experiments.plan import Experiment, flat
 from grap_seq.objectives.composite import loss_names
 from grap_seq.schema import Schema
@@ -63,8 +64,8 @@ def space_of(
         ValueError: words that Hydra does not read, nothing to search, or a method's own value that
             its range does not have.
     """
-    named = [configs.split(word) for word in words]
-    read = {key: configs.parsed(key, text) for key, text in named}
+    named = [overrides.split(word) for word in words]
+    read = {key: overrides.parsed(key, text) for key, text in named}
     fixed = [word for word, (key, _) in zip(words, named, strict=True) if not _open(read[key])]
     searched = {key: distribution(found) for key, found in read.items() if _open(found)}
     settings = [*experiment.training, *fixed]
@@ -75,7 +76,7 @@ def space_of(
     configs.compose("pretrain", [*settings, *flat({k: _one(kind) for k, kind in searched.items()})])
     start = {key: _value(whole, key) for key in searched}
     if each_loss is not None:
-        objective, kind = whole.objective, distribution(configs.parsed(WEIGHTS, each_loss))
+        objective, kind = whole.objective, distribution(overrides.parsed(WEIGHTS, each_loss))
         chosen = (objective.targets, objective.coles, objective.losses, objective.without)
         losses = loss_names(Schema.load(prepared), *chosen)
         searched |= {f"{WEIGHTS}.{name}": kind for name in losses}

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from grap_seq import config as configs
-from grap_seq import kinds, settings
+from grap_seq import choices, kinds, overrides, published, settings
 from grap_seq.own_choices import folder_of
 
 
@@ -23,11 +22,11 @@ def expand(words: Sequence[str]) -> list[list[str]]:
         FileNotFoundError: `configs=` names no folder.
         ValueError: several values that Hydra does not read, or none.
     """
-    given = [configs.split(word) for word in words]
+    given = [overrides.split(word) for word in words]
     own = next((folder_of(value) for key, value in given if key == "configs"), None)
     several = []
     for key, text in given:
-        names = list(configs.experiments()) if key == "experiment" else configs.choices(key, own)
+        names = list(published.experiments()) if key == "experiment" else choices.names(key, own)
         several.append([f"{key}={value}" for value in values(key, text, names)])
     return [list(chosen) for chosen in product(*several)]
 
@@ -48,7 +47,7 @@ def values(key: str, text: str, names: Sequence[str]) -> list[str]:
         # A path or a name: as it is typed, with commas and brackets, here as everywhere.
         return [text]
     try:
-        parsed = configs.parsed(key, text)
+        parsed = overrides.parsed(key, text)
     except ValueError:
         # A run may take it as it is typed, and says so if not.
         return [text]

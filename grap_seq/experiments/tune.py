@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from grap_seq import choices
 from grap_seq import config as configs
 from grap_seq.experiments.methods import method
 from grap_seq.experiments.pictures import Picture
@@ -101,7 +102,7 @@ def own_search(name: str) -> list[str]:
     Raises:
         ValueError: there is none.
     """
-    known = [choice for choice in configs.choices("search") if choice != "weights"]
+    known = [choice for choice in choices.names("search") if choice != "weights"]
     if name not in known:
         raise ValueError(
             f"tuned: {name} has no search of its own options; choose methods=[{','.join(known)}]"

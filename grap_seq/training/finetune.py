@@ -9,8 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from grap_seq import config as configs
-from grap_seq import seal, settings, trackers
+from grap_seq import overrides, seal, settings, trackers
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
@@ -128,7 +127,7 @@ def settings_of(config: Any) -> Any:
         settings.check(merged, merged, optional=("labels.name",))
     except ValueError as error:  # What the user typed has been checked.
         raise ValueError(f"{config.run}/config.yaml: {error}") from error
-    return configs.plain(merged)
+    return overrides.plain(merged)
 
 
 def _add_end_token(model: SequenceModel, description: dict[str, Any]) -> nn.Parameter | None:

@@ -222,7 +222,12 @@ class Weighting(nn.Module):
     def named_weights(self) -> dict[str, float]:
         """Current weight of every loss."""
         self.prepare()
-        return dict(zip(self.names, self.weights.tolist(), strict=True))
+        return dict(zip(self.names, self.in_use.tolist(), strict=True))
+
+    @property
+    def in_use(self) -> Tensor:
+        """The weights that the next composite is made with, shape (K,)."""
+        return self.weights
 
     @property
     def statistics(self) -> GradientStatistics | None:

@@ -68,7 +68,7 @@ def finish(
         for tensor in composite:
             tensor.mul_(scale.to(tensor.dtype))
     seen = statistics.or_nothing()
-    weighting.cosines.add(seen)
+    weighting.cosines.see(seen)
     update = weighting.update(seen)
     if update is not None:
         # The optimiser divides the scale out again, or adds up the parts of an accumulated batch.

@@ -14,11 +14,14 @@ from torch import Tensor
 
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.rescale import Rescale, composite_norm, equal_scale
+from grap_seq.weighting.running import RunningMean
 from grap_seq.weighting.statistics import GradientStatistics
 
 Normalization = Literal["gradnorm", "sum", "none"]
 Units = Literal["loss", "gradient"]
 DownstreamNorm = Literal["none", "batch"]
+# Evidence is slow to come by: a mean of a thousand batches.
+EVIDENCE_DECAY = 0.998
 
 
 class GraP(Weighting):
@@ -52,9 +55,14 @@ class GraP(Weighting):
             it. Embeddings of different batches have no common coordinates in which to add up
             gradients, so the average is taken over the products instead.
         every: batches between two updates of the weights; the average sees every batch.
+        caution: lets GraP say "I cannot tell". The gradient of f at equal weights is averaged over
+            about the last thousand batches; with mean m_k and standard error e_k, the composite is
+            made with 1 + s_k (w_k - 1), s_k = max(0, 1 - (caution e_k / m_k)^2) (James and Stein's
+            positive part). A weight whose evidence is below `caution` standard errors is 1. 0 is
+            Algorithm 1. "Equal" is what `units` say: with "gradient", gradients of equal length.
 
     Raises:
-        ValueError: an unknown option, smoothing outside [0, 1), or every < 1.
+        ValueError: an unknown option, smoothing outside [0, 1), every < 1, or caution < 0.
     """
 
     learned = True
@@ -73,6 +81,7 @@ class GraP(Weighting):
         downstream_norm: DownstreamNorm = "none",
         smoothing: float = 0.0,
         every: int = 1,
+        caution: float = 0.0,
     ) -> None:
         super().__init__(names)
         for option, value, choices in (
@@ -87,10 +96,14 @@ class GraP(Weighting):
             raise ValueError(f"smoothing={smoothing}: a decay lies in [0, 1)")
         if every < 1:
             raise ValueError(f"every={every}: it must be at least 1")
+        if not 0 <= caution < float("inf"):
+            raise ValueError(f"caution={caution}: a number of standard errors is at least 0")
         self.normalization, self.rescale = normalization, rescale
         self.units, self.downstream_norm = units, downstream_norm
-        self.smoothing, self.every = smoothing, every
+        self.smoothing, self.every, self.caution = smoothing, every, caution
         size = len(self.names)
+        # Of the gradient of f at equal weights.
+        self.evidence = RunningMean(size, EVIDENCE_DECAY) if caution > 0 else None
         self.register_buffer("running_norms", torch.zeros(size))
         self.register_buffer("running_gram", torch.zeros(size, size))
         self.register_buffer("running_alignment", torch.zeros(size))
@@ -108,7 +121,16 @@ class GraP(Weighting):
         return self.units == "gradient" and bool((self.running_norms == 0).any())
 
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
-        return self.weights * self._unit(statistics)
+        return self.in_use * self._unit(statistics)
+
+    @property
+    def in_use(self) -> Tensor:
+        if self.evidence is None:
+            return self.weights
+        mean, error = self.evidence.mean, self.evidence.error
+        trust = (1 - (self.caution * error / mean).square()).clamp(min=0)
+        clear = self.evidence.clear(self.caution)
+        return torch.where(clear, 1 + trust * (self.weights - 1), 1.0)
 
     def _unit(self, statistics: GradientStatistics | None) -> Tensor:
         """What turns a gradient into the units that w multiplies, shape (K,)."""
@@ -124,7 +146,7 @@ class GraP(Weighting):
         if self.rescale == "equal":
             return equal_scale(coefficients, torch.ones_like(coefficients), gram)
         if self.normalization == "sum":
-            return 1 / self.weights.sum().to(gram.dtype)
+            return 1 / self.in_use.sum().to(gram.dtype)
         if self.normalization == "none":
             return None
         norm, resolved = composite_norm(coefficients, gram)
@@ -140,6 +162,10 @@ class GraP(Weighting):
         alignment = unit * statistics.alignment
         if self.downstream_norm == "batch":
             alignment = torch.where(labelled, alignment / statistics.downstream_norm, 0.0)
+        if self.evidence is not None:
+            equal = torch.ones_like(alignment)
+            found = alignment_gradient(equal, gram, alignment, self.normalization)
+            self.evidence.add(found, statistics.present & labelled)
         if self.smoothing > 0:
             gram = self._smooth(self.running_gram, gram)
             alignment = self._smooth(self.running_alignment, alignment)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from grap_seq import commands, config
+from grap_seq import choices, commands
 from grap_seq.prep.fetch.synth import ROWS_PER_BLOCK, blocks, lengths, synth
 from grap_seq.resources import folder
 from grap_seq.schema import SPLITS, Schema
@@ -32,22 +32,22 @@ def test_artificial_data_are_prepared_and_trained_on(name: str, tmp_path: Path) 
             assert (np.diff(row["event_time"]) >= 0).all()
         labels = {label for row in rows for label in np.atleast_1d(row["label"])}
         assert labels - {None} == set(range(len(schema.labels[0].classes))), split
-    for place, encoder in enumerate(config.choices("encoder")):
+    for place, encoder in enumerate(choices.names("encoder")):
         run_for_some_steps(name, prepared, tmp_path / encoder, encoder, NAMES.index(name) + place)
 
 
-@pytest.mark.parametrize("name", sorted({*config.choices("dataset")} - {*NAMES}))
+@pytest.mark.parametrize("name", sorted({*choices.names("dataset")} - {*NAMES}))
 def test_the_other_datasets_configs(name: str, shop: Path, tmp_path: Path) -> None:
     """On a table of another kind: only the settings are theirs."""
-    for place, encoder in enumerate(config.choices("encoder")):
+    for place, encoder in enumerate(choices.names("encoder")):
         run_for_some_steps(name, shop, tmp_path / encoder, encoder, place)
 
 
 def run_for_some_steps(name: str, prepared: Path, run: Path, encoder: str, place: int) -> None:
     """One experiment of a dataset and an encoder; over all of them every choice has its turn."""
-    methods = [*config.choices("weighting"), "supervised"]
+    methods = [*choices.names("weighting"), "supervised"]
     methods.remove("fixed")  # Its weights are the user's.
-    objectives = config.choices("objective")
+    objectives = choices.names("objective")
     objective = objectives[place % len(objectives)]
     method = methods[(3 * place) % len(methods)]
     if objective == "coles" or (objective, method) == ("ntp", "searched"):

@@ -37,6 +37,17 @@ def test_finished_runs_of_earlier_versions_are_found_again() -> None:
     assert noisy.name == "movielens_gru_grap_noise16_0_a40a754b"
 
 
+def test_folds_are_for_encoders_that_no_label_has_trained() -> None:
+    holdout = plan("1", ["flights"], ["gru"], ["equal"], 1, "smoke")[0]
+    folded = plan("1", ["flights"], ["gru"], ["equal"], 1, "smoke", folds=5)[0]
+    assert (holdout.evaluation[0], folded.evaluation[0]) == ("folds=0", "folds=5")
+    assert holdout.name != folded.name
+    with pytest.raises(ValueError, match=r"train the encoder of supervised, .* leave it out of"):
+        plan("1", ["flights"], ["gru"], None, 1, "smoke", folds=5)
+    with pytest.raises(ValueError, match=r"of supervised, auxiliary, equal_tuned, grap_tuned, .*"):
+        plan("6", ["flights"], ["gru"], None, 1, "smoke", folds=5)
+
+
 def test_the_same_run_of_two_tables_has_one_folder() -> None:
     first, second = (plan(table, ["flights"], ["gru"], ["grap"], 1, "full") for table in "16")
     assert first[0].name == second[0].name

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from grap_seq import commands
+from grap_seq import choices, commands
 from grap_seq import config as configs
 from grap_seq.experiments import search as module
 from grap_seq.experiments.job import Job
@@ -152,7 +152,7 @@ def test_a_trial_of_a_killed_process_is_begun_again(
     assert found["start"] == again.result["validation"]["embedding"]
 
 
-@pytest.mark.parametrize("name", configs.choices("search"))
+@pytest.mark.parametrize("name", choices.names("search"))
 def test_every_search_begins_within_its_space(data: Path, tmp_path: Path, name: str) -> None:
     from grap_seq.experiments.plan import Experiment
     from grap_seq.experiments.space import space_of

@@ -8,6 +8,7 @@ import lightning
 import pytest
 import torch
 
+from grap_seq import choices
 from grap_seq import config as configs
 from grap_seq.training.checkpoints import Checkpoints
 from grap_seq.training.trainer import build_trainer
@@ -71,7 +72,7 @@ def test_every_process_sets_it(tmp_path: Path) -> None:
 
 
 def test_tf32_is_for_gpus() -> None:
-    for name in configs.choices("trainer"):
+    for name in choices.names("trainer"):
         trainer = configs.compose("pretrain", [f"trainer={name}"]).trainer
         expected = "high" if trainer.accelerator == "gpu" else "highest"
         assert trainer.matmul_precision == expected

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from benchmarks.pretended import OnPretended, Pretended, Steps, Wait, pretended
+from grap_seq import choices, seal
 from grap_seq import config as configs
-from grap_seq import seal
 from grap_seq.distributed import rank, world_size
 from grap_seq.objectives import linear_cross_entropy
 from grap_seq.training.data import PretrainData
@@ -98,7 +98,7 @@ def test_every_encoder(shop: Path, tmp_path: Path, device: Pretended, encoder: s
     check(train(shop, tmp_path, device, f"encoder={encoder}", *sizes))
 
 
-@pytest.mark.parametrize("weighting", configs.choices("weighting"))
+@pytest.mark.parametrize("weighting", choices.names("weighting"))
 def test_every_weighting(shop: Path, tmp_path: Path, device: Pretended, weighting: str) -> None:
     more = WEIGHTS if weighting == "fixed" else []
     check(train(shop, tmp_path, device, f"weighting={weighting}", *more))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grap_seq import config as configs
+from grap_seq import choices
 from tests.training.test_module import batch, fit, module
 
 SETTINGS = {"fixed": ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]}
@@ -15,7 +15,7 @@ CONSTANT = ("equal", "fixed", "searched", "auxiliary", "supervised")
 LABELLED = ("grap", "grap_published", "auxiliary", "supervised")
 
 
-@pytest.mark.parametrize("name", configs.choices("weighting"))
+@pytest.mark.parametrize("name", choices.names("weighting"))
 def test_three_epochs(shop: Path, name: str) -> None:
     model = module(shop, f"weighting={name}", *SETTINGS.get(name, []))
     weighting = model.objective.weighting

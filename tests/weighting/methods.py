@@ -39,6 +39,7 @@ METHODS: dict[str, Make] = {
     "grap-none": lambda names: GraP(names, normalization="none"),
     "grap-unit": lambda names: GraP(names, rescale="unit"),
     "grap-gradient": lambda names: GraP(names, units="gradient", smoothing=0.9),
+    "grap-cautious": lambda names: GraP(names, caution=2.0),
     "grap-every": lambda names: GraP(names, every=3),
     "grap-published": lambda names: GraPPublished(names, warmup=3, smoothing=0.9),
     "gradnorm": GradNorm,

@@ -69,15 +69,15 @@ def statistics(cosines: list[float], labelled: bool = True) -> GradientStatistic
 def test_running_cosines_are_means_and_then_exponential_averages() -> None:
     running = RunningCosines(2)
     for row in ([0.5, -0.1], [0.1, -0.3], [0.3, 0.1]):
-        running.add(statistics(row))
-        running.add(statistics([9.0, 9.0], labelled=False))
+        running.see(statistics(row))
+        running.see(statistics([9.0, 9.0], labelled=False))
     assert running.mean.tolist() == pytest.approx([0.3, -0.1])
     assert running.square.tolist() == pytest.approx([0.35 / 3, 0.11 / 3])
     for _ in range(97):
-        running.add(statistics([0.0, 0.0]))
+        running.see(statistics([0.0, 0.0]))
     assert running.mean.tolist() == pytest.approx([0.009, -0.003])
     for _ in range(10):
-        running.add(statistics([1.0, 0.0]))
+        running.see(statistics([1.0, 0.0]))
     assert running.mean.tolist() == pytest.approx(
         [1 - (1 - 0.009) * 0.99**10, -0.003 * 0.99**10], rel=1e-4
     )
@@ -86,15 +86,15 @@ def test_running_cosines_are_means_and_then_exponential_averages() -> None:
 def test_few_batches_are_not_believed() -> None:
     weighting = GraP(["a", "b"])
     for _ in range(19):
-        weighting.cosines.add(statistics([0.5, -0.5]))
+        weighting.cosines.see(statistics([0.5, -0.5]))
     assert "a: weight 1.00, cannot be told from neutral" in weighting.summary()
-    weighting.cosines.add(statistics([0.5, -0.5]))
+    weighting.cosines.see(statistics([0.5, -0.5]))
     assert "a: weight 1.00, helps the task (mean cosine +0.500)" in weighting.summary()
 
 
 def test_running_cosines_skip_an_absent_loss() -> None:
     running = RunningCosines(2)
-    running.add(statistics([0.5, -0.5]))
+    running.see(statistics([0.5, -0.5]))
     absent = GradientStatistics(
         torch.diag(torch.tensor([1.0, 0.0])),
         torch.tensor([0.5, 0.0]),
@@ -102,7 +102,7 @@ def test_running_cosines_skip_an_absent_loss() -> None:
         torch.zeros(2),
     )
     for _ in range(50):
-        running.add(absent)
+        running.see(absent)
     assert running.mean.tolist() == [0.5, -0.5]
 
 
@@ -111,7 +111,7 @@ def test_summary_in_words() -> None:
     assert weighting.summary() == "No batch with labels has been weighed yet."
     weighting.weights.data = torch.tensor([2.8, 0.1, 0.1])
     for index in range(400):
-        weighting.cosines.add(statistics([0.3, -0.2, 0.2 * (-1) ** index]))
+        weighting.cosines.see(statistics([0.3, -0.2, 0.2 * (-1) ** index]))
     # The alternating cosine leaves half a step of its last value.
     assert weighting.summary().splitlines() == [
         "helps: weight 2.80, helps the task (mean cosine +0.300)",
@@ -124,7 +124,7 @@ def test_summary_in_words() -> None:
 
 def test_near_zero_is_relative_to_equal_weights() -> None:
     weighting = Fixed(["a", "b"], {"a": 10.0, "b": 0.2})
-    weighting.cosines.add(statistics([0.1, 0.1]))
+    weighting.cosines.see(statistics([0.1, 0.1]))
     assert "b: weight 0.20 (near zero)" in weighting.summary()
     assert "a: weight 10.00, " in weighting.summary()
 
