@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -24,9 +26,12 @@ from grap_seq.evaluation.embed import (
 from grap_seq.evaluation.origin import REMEDY
 from grap_seq.evaluation.parameters import fill, read, write
 from grap_seq.evaluation.predictor import Predictor, predictor_of
+from grap_seq.evaluation.usual import stored
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.describe.spec import NEWEST
+from grap_seq.prep.drift import Drift
+from grap_seq.prep.shares import Counter
 from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
 
@@ -95,6 +100,7 @@ class EmbeddingModel:
         schema: the data it reads.
         description: how it was built, from model.json.
         eval_length: last events of a sequence that are used; the run's, unless set anew.
+        drift: of the events that were embedded last, see `grap_seq.prep.drift.Drift`.
         device: where the module works.
     """
 
@@ -109,6 +115,7 @@ class EmbeddingModel:
         fill(self.model, tensors, run)
         self.model.eval().to(self.device)
         self.eval_length = int(self.description["eval_length"])
+        self.drift: Drift | None = None
         # By label and eval_length.
         self._predictors: dict[tuple[str | None, int], Predictor] = {}
 
@@ -149,6 +156,10 @@ class EmbeddingModel:
 
         Raises:
             ValueError: missing columns, null ids or times, no rows, or events after `until`.
+
+        Warns:
+            UserWarning: rare, missing or clipped values are more or fewer than in training; the
+                shares of all are in `drift`.
         """
         sequences, vectors = self._embedded(events, batch_events, until)
         return self._frame(sequences, vectors, self._names)
@@ -217,13 +228,23 @@ class EmbeddingModel:
         self, events: Any, batch_events: int, until: str | float | date | None
     ) -> tuple[Sequences, NDArray[np.float32]]:
         """New sequences, coded, and their embeddings (rows, E)."""
-        sequences = Sequences.from_table(self.schema, self.coder.encode(events, until))
+        rows = self.coder.encode(events, until)
+        self.drift = self.drift_of(rows.to_batches())
+        where = str(events) if isinstance(events, str | Path) else "events"
+        for sentence in self.drift.sentences():
+            warnings.warn(f"{where}: {sentence}", stacklevel=3)
+        sequences = Sequences.from_table(self.schema, rows)
         # In the chunks of a stored file, so that its embeddings are the same bit by bit.
         parts = [
             embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
             for rows in np.split(np.arange(len(sequences)), chunks(len(sequences))[1:])
         ]
         return sequences, np.concatenate(parts)
+
+    def drift_of(self, rows: Iterable[pa.RecordBatch]) -> Drift:
+        """How coded sequences, as in a prepared folder, differ from those of training."""
+        state = self.coder.state
+        return Drift(self._counter.count(rows), stored(self.description), state)
 
     def _predictor(self, label: str | None) -> Predictor:
         wanted = label, self.eval_length
@@ -237,6 +258,10 @@ class EmbeddingModel:
         from grap_seq.prep.coder import Coder
 
         return Coder(self.vocabulary())
+
+    @cached_property
+    def _counter(self) -> Counter:
+        return Counter(self.coder.state)
 
     @cached_property
     def _names(self) -> pd.Index[str]:

@@ -6,7 +6,6 @@ of one customer's events.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -16,7 +15,6 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from grap_seq.prep.coding_plan import CodingPlan
 from grap_seq.prep.describe.spec import DatasetSpec
@@ -31,8 +29,6 @@ MEMORY = "2GB"
 FEW_EVENTS = 100_000
 # Kinds of tables whose plans are kept.
 PLANS = 16
-# Below this many events a column of unseen values is no sign of a different coding.
-MIN_EVENTS_TO_WARN = 20
 
 
 class Coder:
@@ -75,7 +71,6 @@ class Coder:
                     rows = _TablePlan(connection, self.state, spec, given.schema).encode(
                         given, spec
                     )
-        _warn_unseen(rows, self.state, where)
         return rows
 
     def _encode_few(self, given: pa.Table, spec: DatasetSpec) -> pa.Table:
@@ -146,14 +141,3 @@ def _connected() -> Iterator[DuckDB]:
         yield connection
     finally:
         connection.disconnect()
-
-
-def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:
-    for name, values in state.categorical.items():
-        codes = pc.list_flatten(sequences[name])
-        if len(codes) >= MIN_EVENTS_TO_WARN and pc.min(codes).as_py() == len(values) + 1:
-            warnings.warn(
-                f"{where}: no value of '{name}' occurred in the training data; is it written "
-                f"differently there ({', '.join(map(repr, values[:3]))}, ...)?",
-                stacklevel=4,
-            )
