@@ -232,6 +232,24 @@ def export(arguments: list[str]) -> Path:
     return folder
 
 
+def serve(arguments: list[str]) -> None:
+    """a run as a service over HTTP"""
+    settings = config.compose("serve", arguments)
+    run = Path(settings.run)
+    config_of(run)
+    from grap_seq.serving.serve import serve as listen
+
+    listen(
+        run,
+        host=settings.host,
+        port=settings.port,
+        megabytes=settings.body_megabytes,
+        waiting=settings.waiting,
+        device=settings.device,
+        threads=settings.threads,
+    )
+
+
 def download(arguments: list[str]) -> None:
     """raw files of an open dataset, from their owner or a mirror"""
     settings = config.compose("download", arguments)
@@ -320,6 +338,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "report": report,
     "export": export,
+    "serve": serve,
     "download": download,
     "synth": synth,
     "validate": validate,

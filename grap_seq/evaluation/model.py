@@ -30,7 +30,7 @@ from grap_seq.evaluation.usual import stored
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.describe.spec import NEWEST
-from grap_seq.prep.drift import Drift
+from grap_seq.prep.drift import Drift, DriftWarning
 from grap_seq.prep.shares import Counter
 from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
@@ -158,7 +158,7 @@ class EmbeddingModel:
             ValueError: missing columns, null ids or times, no rows, or events after `until`.
 
         Warns:
-            UserWarning: rare, missing or clipped values are more or fewer than in training; the
+            DriftWarning: rare, missing or clipped values are more or fewer than in training; the
                 shares of all are in `drift`.
         """
         sequences, vectors = self._embedded(events, batch_events, until)
@@ -232,7 +232,7 @@ class EmbeddingModel:
         self.drift = self.drift_of(rows.to_batches())
         where = str(events) if isinstance(events, str | Path) else "events"
         for sentence in self.drift.sentences():
-            warnings.warn(f"{where}: {sentence}", stacklevel=3)
+            warnings.warn(f"{where}: {sentence}", DriftWarning, stacklevel=3)
         sequences = Sequences.from_table(self.schema, rows)
         # In the chunks of a stored file, so that its embeddings are the same bit by bit.
         parts = [

@@ -30,6 +30,10 @@ SAYS = {
 }
 
 
+class DriftWarning(UserWarning):
+    """New events are unlike those of training."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """How new events differ from those that a model was trained on.
@@ -106,10 +110,12 @@ class Drift:
         table = Table(title=Text("shares of values", "table.title"), title_justify="left")
         for name in ("field", "kind", "here", "training", ""):
             table.add_column(name, justify="right" if name in ("here", "training") else "left")
-        for row in self.table.itertuples():
-            training = "not known" if math.isnan(row.training) else f"{row.training:.2%}"
-            mark = "outside its range" if row.outside else ""
-            table.add_row(Text(visible(row.field)), row.kind, f"{row.share:.2%}", training, mark)
+        outside = set(self.outside)
+        for name, count in self.counts.items():
+            usual = "not known" if self.training is None else f"{self.training[name].share:.2%}"
+            mark = "outside its range" if name in outside else ""
+            field, kind = name
+            table.add_row(Text(visible(field)), kind, f"{count.share:.2%}", usual, mark)
         yield table
         for sentence in self.sentences():
             yield Text(visible(f"warning: {sentence}"), "yellow")

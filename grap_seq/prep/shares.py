@@ -135,7 +135,8 @@ def _at_an_end(scaler: Scaler) -> Callable[[Array, Array | None], Array]:
 
     def test(numbers: Array, by: Array | None) -> Array:
         place = 0 if by is None else by - 1
-        return (numbers == low[place]) | (numbers == high[place])
+        at_end: Array = (numbers == low[place]) | (numbers == high[place])
+        return at_end
 
     return test
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from grap_seq.prep.coder import Coder
 from grap_seq.prep.describe.recipes import load_recipe
-from grap_seq.prep.drift import Drift
+from grap_seq.prep.drift import Drift, DriftWarning
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
@@ -60,7 +60,7 @@ def encode(
     drift = Drift(Counter(coder.state).count(rows.to_batches()), None, coder.state)
     for sentence in drift.sentences():
         where = str(events) if isinstance(events, str | Path) else "events"
-        warnings.warn(f"{where}: {sentence}", stacklevel=2)
+        warnings.warn(f"{where}: {sentence}", DriftWarning, stacklevel=2)
     return rows
 
 
