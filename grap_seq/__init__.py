@@ -18,6 +18,7 @@ __all__ = [
     "EventEmbedder",
     "Prepared",
     "Run",
+    "States",
     "__version__",
     "embed",
     "evaluate",
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     )
     from grap_seq.api.results import Evaluation, Prepared, Run
     from grap_seq.evaluation.model import load
+    from grap_seq.evaluation.states import States
 
 # PyTorch takes seconds to import: everything waits until someone asks for it.
 _PLACES = {
@@ -54,6 +56,7 @@ _PLACES = {
     ),
     "grap_seq.api.results": ("Evaluation", "Prepared", "Run"),
     "grap_seq.evaluation.model": ("load",),
+    "grap_seq.evaluation.states": ("States",),
 }
 
 

@@ -250,6 +250,19 @@ def serve(arguments: list[str]) -> None:
     )
 
 
+def push(arguments: list[str]) -> str:
+    """a run -> a repository of the Hugging Face hub, with a model card"""
+    settings = config.compose("push", arguments)
+    run = Path(settings.run)
+    config_of(run)
+    from grap_seq.evaluation.model import load
+
+    model = load(run, device="cpu", warm=False)
+    address = model.push_to_hub(settings.to, private=settings.private, license=settings.license)
+    _say(f'Pushed: {address}. Elsewhere: grap_seq.load("{settings.to}")')
+    return address
+
+
 def download(arguments: list[str]) -> None:
     """raw files of an open dataset, from their owner or a mirror"""
     settings = config.compose("download", arguments)
@@ -339,6 +352,7 @@ COMMANDS: dict[str, Command] = {
     "report": report,
     "export": export,
     "serve": serve,
+    "push": push,
     "download": download,
     "synth": synth,
     "validate": validate,

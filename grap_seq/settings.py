@@ -16,6 +16,7 @@ from typing import Any
 
 from grap_seq import trackers
 from grap_seq.experiments.tables import BUDGETS, TABLES
+from grap_seq.hub.address import REPOSITORY
 from grap_seq.kinds import (
     ANYTHING,
     FOLDER,
@@ -95,6 +96,13 @@ KINDS: dict[str, Kind] = {
         lambda value: TEXT.accepts(value) or number().accepts(value),
     ),
     "engine": choice("duckdb", "spark"),
+    "to": Kind(
+        "owner/name of a repository",
+        lambda value: re.fullmatch(REPOSITORY, str(value)) is not None,
+        as_typed=REPOSITORY,
+    ),
+    "private": SWITCH,
+    "license": TEXT.or_null(),
     "format": choice("onnx", "torch_export"),
     "spark.*": ANYTHING,
     "shards": whole(1, 1_000_000),

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
 
 from tests.isolation import isolated
+
+if TYPE_CHECKING:
+    from tests.hub.fake import Hub
 
 # One slow example on a busy machine is no failure; the same examples in every run are no surprise.
 settings.register_profile("default", deadline=None, derandomize=True)
@@ -69,6 +72,15 @@ def prepared(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A local Hugging Face hub with one repository."""
+    from tests.hub.fake import serving
+
+    with serving(monkeypatch, tmp_path / "hub-cache") as server:
+        yield server
+
+
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A prepared folder with 80 customers, through `prepare` itself."""
@@ -90,3 +102,11 @@ def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands.pretrain([f"prepared={shop}", f"run={run}", *small])
     commands.embed([f"run={run}"])
     return run
+
+
+@pytest.fixture(scope="session")
+def two_labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs that predict, of `tests.evaluation.two_labels`; their tests are in one xdist group."""
+    from tests.evaluation.two_labels import train
+
+    return train(tmp_path_factory.mktemp("predictor"))

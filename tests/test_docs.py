@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -14,7 +15,10 @@ import pandas as pd
 import pytest
 
 import grap_seq
+from docs.messages import messages
 from grap_seq import cli, commands, config
+from grap_seq.hub.bundle import PATTERNS
+from tests.hub.fake import Hub
 from tests.shop import purchases
 
 ROOT = Path(__file__).parents[1]
@@ -42,11 +46,18 @@ def test_the_site_builds(tmp_path: Path) -> None:
     assert "WARNING" not in done.stderr
     page = (tmp_path / "api.html").read_text("utf-8")
     assert "EventEmbedder" in page
+    # Every message can be found as it is printed.
+    tags = re.compile(r"<[^>]+>")
+    page = (tmp_path / "troubleshooting.html").read_text("utf-8")
+    text = " ".join(html.unescape(tags.sub("", page)).split())
+    for message in messages():
+        for said in message.texts:
+            assert " ".join(said.split()) in text
     # Nothing is fetched from elsewhere when a page is read.
     foreign = re.compile(r"<(?:script|link|img)[^>]+(?:src|href)=.?(https?:[^ >]+)")
-    for html in tmp_path.glob("*.html"):
-        fetched = foreign.findall(html.read_text("utf-8"))
-        assert not fetched, html.name
+    for path in tmp_path.glob("*.html"):
+        fetched = foreign.findall(path.read_text("utf-8"))
+        assert not fetched, path.name
 
 
 def test_every_page_is_in_the_navigation() -> None:
@@ -88,12 +99,32 @@ def test_python_and_scikit_learn(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "shop").symlink_to(shop)
-    renamed = {"when": "bought", "churned": "leaves"}
-    purchases(120).rename(columns=renamed).to_parquet(tmp_path / "purchases.parquet")
+    table = purchases(120).rename(columns={"churned": "leaves"})
+    # Under the name that it has in the page, and that of the prepared folder.
+    table.assign(bought=table["when"]).to_parquet(tmp_path / "purchases.parquet")
     names = run_page("python.md")
     assert min(names["scores"]) > 0.8
     assert (tmp_path / "runs" / "small" / "model.safetensors").is_file()
     assert isinstance(names["histories"], pd.DataFrame)
+    assert names["explained"]["distance"].max() > 0
+    whole = names["model"].embed(names["events"])
+    np.testing.assert_allclose(names["states"].embeddings, whole, atol=1e-5)
+
+
+@pytest.mark.xdist_group("predictor")
+def test_models_on_the_hub(
+    tmp_path: Path, hub: Hub, two_labels: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there" / "runs").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "there")
+    Path("runs/shop").symlink_to(two_labels["churned"])
+    hub.kind, hub.repository, hub.token = "models", "owner/shop", "hf_secret"
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    names = run_page("hub.md")
+    assert names["model"].description["head"]["label"] == "churned"
+    text = (ROOT / "docs" / "hub.md").read_text("utf-8")
+    for pattern in (*PATTERNS, "README.md"):
+        assert f"`{pattern}`" in text
 
 
 @pytest.mark.parametrize("page", sorted(path.name for path in (ROOT / "docs").glob("*.md")))

@@ -50,5 +50,14 @@ def test_commands_compose(command: str, arguments: str) -> None:
 
 
 def test_every_command_is_explained() -> None:
+    page = (ROOT / "docs" / "commands.md").read_text("utf-8")
     for command in commands.COMMANDS:
-        assert f"`grap-seq {command}`" in README
+        assert f"`grap-seq {command}`" in page
+
+
+PROSE = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+
+
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)", PROSE))
+def test_links_lead_somewhere(link: str) -> None:
+    assert (ROOT / link).exists()

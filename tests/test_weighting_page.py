@@ -121,8 +121,9 @@ def test_the_table_of_methods_is_complete() -> None:
     }
 
 
-def test_the_readme_names_every_method_and_links_here() -> None:
-    (names,) = re.findall(r"`weighting=([\w|]+)`", README)
+def test_every_method_is_among_the_settings_and_the_readme_links_here() -> None:
+    settings = (ROOT / "docs" / "commands.md").read_text("utf-8")
+    (names,) = re.findall(r"`weighting=([\w|]+)`", settings)
     assert set(names.split("|")) == set(CONFIGS)
     assert "(docs/weighting.md)" in README
 

@@ -228,7 +228,7 @@ def tune(**settings: Unpack[named.Tune]) -> dict[str, Any]:
 def _loaded(run: StrPath, device: str) -> EmbeddingModel:
     from grap_seq.evaluation.model import load
 
-    return load(Path(run), device=device)
+    return load(run, device=device)
 
 
 def _with(places: dict[str, Any], settings: Any) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from grap_seq.evaluation.origin import REMEDY
 from grap_seq.evaluation.parameters import fill, read, write
 from grap_seq.evaluation.predictor import Predictor, predictor_of
 from grap_seq.evaluation.usual import stored
+from grap_seq.hub.address import is_repository
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.prep.describe.spec import NEWEST
@@ -36,6 +38,7 @@ from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
+    from grap_seq.evaluation.states import States
     from grap_seq.prep.coder import Coder
     from grap_seq.prep.folder.state import State
 
@@ -55,24 +58,29 @@ def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
 
 
 def load(
-    run: str | Path,
+    run: str | PathLike[str],
     allow_classes: Iterable[str] = (),
     *,
     device: str | torch.device = AUTO,
+    revision: str | None = None,
     warm: bool = True,
 ) -> EmbeddingModel:
-    """The embedding model of a run folder.
+    """The embedding model of a run folder, or of a repository of the Hugging Face hub.
 
     Args:
-        run: a folder written by `grap-seq pretrain`. It is data: no code of its own is run.
+        run: a folder written by `grap-seq pretrain`, or "owner/name" of a model that was pushed. A
+            folder wins, and where `owner` is a folder here the hub is not asked. Both are data: no
+            code of theirs is run.
         allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
             in this process.
         device: where it works: auto for a GPU where there is one, cpu, cuda, cuda:1, ...
+        revision: of a repository: a branch, tag or commit; None: the newest.
         warm: whether to get ready for raw events now, which takes half a second; otherwise the
             first `embed` does.
 
     Raises:
-        FileNotFoundError: the folder holds no finished run.
+        ConnectionError: the hub cannot be reached, and the model is not in its cache.
+        FileNotFoundError: the folder holds no finished run, or the repository no model.
         ValueError: a file of the run is damaged or of another run, another version made it, it
             names a class that is not allowed, a parameter is not finite, or there is no such
             device.
@@ -80,6 +88,10 @@ def load(
     allow(*allow_classes)
     place = device_of(device)
     folder = Path(run)
+    if isinstance(run, str) and is_repository(run):
+        from grap_seq.hub.fetch import fetch
+
+        folder = fetch(run, revision)
     for name in (WEIGHTS, "model.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
@@ -100,7 +112,8 @@ class EmbeddingModel:
         schema: the data it reads.
         description: how it was built, from model.json.
         eval_length: last events of a sequence that are used; the run's, unless set anew.
-        drift: of the events that were embedded last, see `grap_seq.prep.drift.Drift`.
+        drift: of the events that were embedded last, see `grap_seq.prep.drift.Drift`; None: there
+            were none yet.
         device: where the module works.
     """
 
@@ -136,6 +149,7 @@ class EmbeddingModel:
         spec = self.coder.state.spec
         newest = None if spec.until is None or spec.until_column is not None else NEWEST
         self.embed(example(self.coder.state).to_pandas(), until=newest)
+        self.drift = None
 
     def embed(
         self, events: Any, batch_events: int = 20_000, until: str | float | date | None = None
@@ -223,6 +237,124 @@ class EmbeddingModel:
         sequences, vectors = self._embedded(events, batch_events, until)
         values = named.mean + named.std * predictor(vectors)
         return self._frame(sequences, values, pd.Index([named.name]))
+
+    def explain(
+        self,
+        events: Any,
+        label: str | None = None,
+        of: str | None = None,
+        last: int = 100,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> pd.DataFrame:
+        """How much each event has moved the score of its sequence, or else the embedding.
+
+        Each event is left out in turn and the sequence scored again, as if its row were missing
+        from the table: the event behind it gets the longer gap, and where a history is longer than
+        `eval_length` an older event moves up. What two events say alike, neither seems to move.
+        `until` stays what it is with all events, "newest" too.
+
+        It costs as much as embedding every sequence once more for each event that is explained: a
+        hundred times as much as `embed` for histories of a hundred events.
+
+        Args:
+            events: as of `embed`.
+            label: as of `predict_proba`. None, where nothing predicts a label: the embedding.
+            of: the class whose probability is explained; None: of two classes the second, of more
+                the most probable one of each sequence.
+            last: how many of the last events of each sequence are explained, at most `eval_length`.
+            batch_events: events in a batch.
+            until: as of `embed`.
+
+        Returns:
+            A row an event, by id and time: the id, the time, the fields as they were read; then
+            `class` (where the label has some), `score` with all events, and `change`, the score
+            minus that without the event. Without a label `distance`, how far the embedding moves
+            (Euclidean). NaN for the only event of a sequence. A field of one of these names gets
+            " of the event" behind it.
+
+        Raises:
+            FileNotFoundError: nothing in the run predicts `label`.
+            ValueError: no such label or class, `last` below 1; and as `embed`.
+        """
+        from grap_seq.evaluation.explain import explain
+
+        return explain(self, events, label, of, last, batch_events, until)
+
+    def start(
+        self,
+        events: Any,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> States:
+        """States and embeddings of whole histories, which `update` goes on with.
+
+        Args:
+            events: as of `embed`, like what follows.
+            batch_events: events in a batch.
+            until: up to when these events were observed.
+
+        Raises:
+            ValueError: the encoder is no GRU, times are relative, or a history is longer than
+                `eval_length`; and as `embed`.
+        """
+        from grap_seq.evaluation.update import update
+
+        return update(self, None, events, batch_events, until)
+
+    def update(
+        self,
+        states: States,
+        new_events: Any,
+        batch_events: int = 20_000,
+        until: str | float | date | None = None,
+    ) -> States:
+        """States after new events, which are all that is read.
+
+        Embeddings are those that `embed` makes of the whole histories, to 1e-5. The first new event
+        gets its gap since the last one of the state. Sequences without new events keep their
+        embedding, also where it says how long ago their last event was (`until`).
+
+        Args:
+            states: of this model, by `start`, `update` or `States.load`; they stay as they are.
+            new_events: as of `embed`; sequences that the states do not know start with them.
+            batch_events: events in a batch.
+            until: up to when the new events were observed.
+
+        Raises:
+            TypeError: `states` are none.
+            ValueError: as of `start`; states of another model; new events that are not later than
+                the last one of their state, or have another value of a static field.
+        """
+        from grap_seq.evaluation.update import update
+
+        return update(self, states, new_events, batch_events, until)
+
+    def push_to_hub(self, name: str, *, private: bool = True, license: str | None = None) -> str:
+        """Publish the model in a repository of the Hugging Face hub, with a card.
+
+        What travels: the model's parameters and description, the schema, the vocabulary, a head or
+        stored classifiers, scores. The vocabulary holds the names of all categories that training
+        saw, which may be personal data; a repository is made private unless you say otherwise. One
+        that exists keeps its visibility. Files of an earlier push are replaced, the card too.
+
+        Args:
+            name: "owner/name".
+            private: whether a new repository is for its owner alone.
+            license: an identifier of the hub such as apache-2.0; None: the card says that none has
+                been chosen.
+
+        Returns:
+            Address of the commit.
+
+        Raises:
+            PermissionError: you may not write there.
+            ConnectionError: the hub cannot be reached.
+            ValueError: no such name, or a file of the run is damaged.
+        """
+        from grap_seq.hub.push import push
+
+        return push(self, name, private=private, licence=license)
 
     def _embedded(
         self, events: Any, batch_events: int, until: str | float | date | None

@@ -54,3 +54,13 @@ def predictor_of(model: EmbeddingModel, name: str | None) -> Predictor:
             " embed and evaluate again"
         )
     return trees
+
+
+def predicts(model: EmbeddingModel) -> bool:
+    """Whether the run of a model has anything that predicts its usual label."""
+    label = model.schema.label()
+    if label is None or model.description.get("head"):
+        return label is not None
+    from grap_seq.evaluation.stored_trees import CLASSIFIER, folder_of
+
+    return (model.run / folder_of(label, model.schema) / CLASSIFIER).is_file()

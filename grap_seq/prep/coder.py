@@ -49,8 +49,17 @@ class Coder:
         # A copy in another process has a connection of its own.
         return Coder, (self.state,)
 
-    def encode(self, events: Any, until: str | float | date | None = None) -> pa.Table:
-        """One row a sequence; see `grap_seq.prep.transform.encode`."""
+    def encode(
+        self, events: Any, until: str | float | date | None = None, *, cells: bool = False
+    ) -> pa.Table:
+        """One row a sequence; see `grap_seq.prep.transform.encode`.
+
+        Args:
+            events: as there.
+            until: as there.
+            cells: whether time and fields are to be there as they were read too, in further columns
+                whose names begin with `CELL`; times that are dates in the data's unit since 1970.
+        """
         spec, where = self.state.spec, "events"
         if until is not None:
             spec = spec.with_until(until)
@@ -58,22 +67,22 @@ class Coder:
             where = str(events)
             with _connected() as connection:
                 table = read_table(connection, Path(events))
-                rows = CodingPlan(connection, self.state, spec, table, where).encode(spec)
+                plan = CodingPlan(connection, self.state, spec, table, where)
+                rows = plan.encode(spec, cells=cells)
         else:
             given = to_arrow(events)
             check_names(given.column_names, where)
             given = _as_read(given, spec)
             if len(given) <= FEW_EVENTS:
                 with self._lock:
-                    rows = self._encode_few(given, spec)
+                    rows = self._encode_few(given, spec, cells)
             else:
                 with _connected() as connection:
-                    rows = _TablePlan(connection, self.state, spec, given.schema).encode(
-                        given, spec
-                    )
+                    plan = _TablePlan(connection, self.state, spec, given.schema)
+                    rows = plan.encode(given, spec, cells=cells)
         return rows
 
-    def _encode_few(self, given: pa.Table, spec: DatasetSpec) -> pa.Table:
+    def _encode_few(self, given: pa.Table, spec: DatasetSpec, cells: bool) -> pa.Table:
         kind = given.schema, spec.until_column
         if kind not in self._plans and len(self._plans) == PLANS:
             self._close()
@@ -82,12 +91,13 @@ class Coder:
         if kind not in self._plans:
             self._plans[kind] = _TablePlan(self._connection, self.state, spec, given.schema)
         try:
-            return self._plans[kind].encode(given, spec)
+            return self._plans[kind].encode(given, spec, cells=cells)
         except ValueError:
             if self._plans[kind].spec.until == spec.until:
                 raise
         # The words of the error name the `until` that a plan was made with.
-        return _TablePlan(self._connection, self.state, spec, given.schema).encode(given, spec)
+        plan = _TablePlan(self._connection, self.state, spec, given.schema)
+        return plan.encode(given, spec, cells=cells)
 
     def close(self) -> None:
         """Close the connection; a later call opens another."""
@@ -111,9 +121,9 @@ class _TablePlan:
         table = self._given.table.mutate(__file=ibis.literal("events"))
         self._plan = CodingPlan(connection, state, spec, table, "events")
 
-    def encode(self, given: pa.Table, spec: DatasetSpec) -> pa.Table:
+    def encode(self, given: pa.Table, spec: DatasetSpec, *, cells: bool) -> pa.Table:
         with self._given.filled(given):
-            return self._plan.encode(spec)
+            return self._plan.encode(spec, cells=cells)
 
 
 def _as_read(table: pa.Table, spec: DatasetSpec) -> pa.Table:

@@ -88,11 +88,12 @@ class CodingPlan:
         sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
         return sequences.select(spec.id, *columns)
 
-    def encode(self, spec: DatasetSpec) -> pa.Table:
+    def encode(self, spec: DatasetSpec, *, cells: bool = False) -> pa.Table:
         """One row a sequence; see `grap_seq.prep.transform.encode`.
 
         Args:
             spec: the plan's, or with another common `until`.
+            cells: see `Coder.encode`.
         """
         connection, where, state = self.connection, self.where, self.state
         with connection.clear_errors(f"reading {where}"):
@@ -107,7 +108,9 @@ class CodingPlan:
         with connection.clear_errors(f"coding {where}"), self._cleaned.filled(cleaned):
             for check in self._of_events:
                 check.make()
-            grouped = group_events(cleaned, ids.indices.to_numpy(), state)
+            fields = [*state.categorical, *state.numerical]
+            keep = ["event_time", *fields] if cells else []
+            grouped = group_events(cleaned, ids.indices.to_numpy(), state, keep)
             if self._facts is not None:
                 facts = self._coded_facts(self._facts, cleaned, spec)
                 facts = facts.take(pc.index_in(ids.dictionary, facts[spec.id]))

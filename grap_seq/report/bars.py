@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from grap_seq.report.looks import Look
 from grap_seq.report.style import INK, WIDE, styled
+from grap_seq.report.told import ToldFigure
 
 # Titles of the measures of a run's cost, with their units.
 MEASURES = {
@@ -24,7 +24,7 @@ def draw_costs(
     costs: Mapping[str, Mapping[str, Sequence[float]]],
     looks: Mapping[str, Look],
     width: float = WIDE,
-) -> Figure:
+) -> ToldFigure:
     """A group of bars for every measure that is known: mean over runs, and a standard deviation.
 
     Args:
@@ -45,7 +45,7 @@ def draw_costs(
     height = (0.24 * len(names) + 0.45) * down + 0.1
     left = min(_LETTER * max(map(len, names)) + 0.1, 0.45 * width)
     with styled():
-        figure = Figure(figsize=(width, height))
+        figure = ToldFigure(figsize=(width, height))
         grid = figure.subplots(down, across, squeeze=False).ravel()
         figure.subplots_adjust(
             left=left / width,
@@ -68,6 +68,8 @@ def draw_costs(
                     axes.plot([mean - spread, mean + spread], [row, row], color=INK, lw=1.1)
                 end = mean + spread + 0.03 * highest
                 axes.text(end, row, _short(mean), va="center", color=INK)
+                deviation = f" ± {_short(spread)}" if spread else ""
+                figure.tell(axes, name, [mean], [row], [_short(mean) + deviation])
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlim(0, 1.12 * highest)
             axes.set_xticks([])

@@ -5,16 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import fmean, stdev
 
-from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from grap_seq.report.calibration import COLOURS
 from grap_seq.report.read import read
 from grap_seq.report.style import WIDE, styled
+from grap_seq.report.told import ToldFigure
 from grap_seq.report.verdict import METRIC_NAMES
 
 
-def plot_label_curve(run: Path, width: float = WIDE) -> Figure:
+def plot_label_curve(run: Path, width: float = WIDE) -> ToldFigure:
     """Mean score over the random parts of each share, in a band of one deviation.
 
     Raises:
@@ -28,7 +28,7 @@ def plot_label_curve(run: Path, width: float = WIDE) -> Figure:
             "label_fractions=[0.01,0.1,1]` makes one"
         )
     with styled():
-        figure = Figure(figsize=(min(width, 5.0), 3.0), layout="constrained")
+        figure = ToldFigure(figsize=(min(width, 5.0), 3.0), layout="constrained")
         axes = figure.subplots()
         for name, colour in COLOURS.items():
             known = [
@@ -43,6 +43,11 @@ def plot_label_curve(run: Path, width: float = WIDE) -> Figure:
             low, high = ([mean + sign * spread for mean, spread in pairs] for sign in (-1, 1))
             axes.plot(shares, means, "o-", ms=3, color=colour, label=name)
             axes.fill_between(shares, low, high, color=colour, alpha=0.12, linewidth=0)
+            texts = [
+                f"{100 * share:.3g} % of the labels: {mean:.4f} ± {spread:.4f}"
+                for share, mean, spread in zip(shares, means, spreads, strict=True)
+            ]
+            figure.tell(axes, name, shares, means, texts)
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(FixedLocator(curve["fractions"]))
         axes.xaxis.set_minor_locator(NullLocator())

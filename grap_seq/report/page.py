@@ -1,4 +1,4 @@
-"""One HTML file that shows a run: no network, no scripts, readable on a phone and in a mail."""
+"""One HTML file that shows a run: no network, readable on a phone and in a mail."""
 
 from __future__ import annotations
 

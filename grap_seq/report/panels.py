@@ -7,13 +7,13 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from grap_seq.report.bands import Band
 from grap_seq.report.looks import Look
 from grap_seq.report.style import PALE, WIDE, styled
+from grap_seq.report.told import ToldFigure
 
 Bands = Mapping[str, Band]
 Values = Literal["free", "positive", "signed"]
@@ -33,7 +33,7 @@ def draw_panels(
     title: str,
     values: Values = "free",
     width: float = WIDE,
-) -> Figure:
+) -> ToldFigure:
     """A panel for every loss, in each a line for every method over the training steps.
 
     Args:
@@ -50,14 +50,16 @@ def draw_panels(
     key_rows = -(-len(names) // per_key)
     height = _PANEL * rows + _KEY_ROW * (key_rows + 1) + 0.35
     with styled():
-        figure = Figure(figsize=(width, height), layout="constrained")
+        figure = ToldFigure(figsize=(width, height), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False, sharex=True)).ravel()
         for place, (axes, (name_of, bands)) in enumerate(zip(grid, panels.items(), strict=False)):
             if values == "signed":
                 axes.axhline(0, color=PALE, linewidth=1, zorder=0)
             for name in names:
                 if name in bands:
-                    draw_band(axes, bands[name], looks[name])
+                    band = bands[name]
+                    draw_band(axes, band, looks[name])
+                    figure.tell(axes, name, band.steps, band.mean, words(band))
             if values == "positive":
                 axes.set_ylim(bottom=0)
             axes.set_title(name_of)
@@ -92,6 +94,15 @@ def draw_band(axes: Axes, band: Band, look: Look) -> None:
     if band.curves > 1:
         low, high = band.mean - band.std, band.mean + band.std
         axes.fill_between(band.steps, low, high, color=look.colour, alpha=0.13, linewidth=0)
+
+
+def words(band: Band) -> list[str]:
+    """What each of its means is, and the deviation of several curves."""
+    several = band.curves > 1
+    return [
+        f"step {step:,.0f}: {mean:.4g}" + (f" ± {std:.2g}" if several else "")
+        for step, mean, std in zip(band.steps, band.mean, band.std, strict=True)
+    ]
 
 
 def handle(look: Look) -> Line2D:

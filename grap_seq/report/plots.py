@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from grap_seq.report.projection import Projection, groups, project
 from grap_seq.report.read import columns, read
 from grap_seq.report.style import BLUE, GREY, INK, PALE, PALETTE, RED, WIDE, label_ends, styled
+from grap_seq.report.told import ToldFigure, thinned
 from grap_seq.report.words import Fate, fates
 from grap_seq.schema import Schema
 
@@ -29,7 +29,7 @@ MOST_NAMES = 12
 MOST_LOSSES = 60
 
 
-def plot_weights(run: Path, width: float = WIDE) -> Figure:
+def plot_weights(run: Path, width: float = WIDE) -> ToldFigure:
     """Weight of every loss over the training steps; blue rose, red fell.
 
     Of many losses those are named that weigh most at the end.
@@ -44,7 +44,7 @@ def plot_weights(run: Path, width: float = WIDE) -> Figure:
     named = sorted(last, key=lambda name: -last[name])[:MOST_NAMES]
     height = max(3.0, 0.19 * len(named) + 1)
     with styled():
-        figure = Figure(figsize=(width, height))
+        figure = ToldFigure(figsize=(width, height))
         axes = _axes(figure, left=0.35, right=_LABEL_INCHES, bottom=0.45, top=0.3)
         axes.axhline(float(weights.iloc[0].mean()), color=PALE, linewidth=1, zorder=0)
         for name in reversed(colours):
@@ -52,6 +52,11 @@ def plot_weights(run: Path, width: float = WIDE) -> Figure:
             pale: dict[str, Any] = {"alpha": 0.2, "rasterized": True}
             look = {"alpha": 0.9} if name in named else pale
             axes.plot(steps, weights[name], color=colours[name], **look)
+        few = thinned(len(steps))
+        for name in named:
+            x, y = steps.iloc[few], weights[name].iloc[few]
+            texts = [f"step {step:,}: {weight:.3f}" for step, weight in zip(x, y, strict=True)]
+            figure.tell(axes, name, x, y, texts)
         axes.set_ylim(0, 1.05 * float(weights.max().max()))
         axes.set_xlim(0, float(steps.iloc[-1]))
         axes.set_xlabel("training step")
@@ -62,7 +67,7 @@ def plot_weights(run: Path, width: float = WIDE) -> Figure:
     return figure
 
 
-def plot_cosines(run: Path, width: float = WIDE) -> Figure:
+def plot_cosines(run: Path, width: float = WIDE) -> ToldFigure:
     """Mean cosine of every loss's gradient with the downstream one; bars are two standard errors.
 
     Of many losses the 60 farthest from zero are shown.
@@ -76,13 +81,15 @@ def plot_cosines(run: Path, width: float = WIDE) -> Figure:
     mean, error = cosines.mean(), cosines.sem()
     mean = mean.loc[mean.abs().nlargest(MOST_LOSSES).index].sort_values()
     with styled():
-        figure = Figure(figsize=(width, 0.21 * len(mean) + 0.8))
+        figure = ToldFigure(figsize=(width, 0.21 * len(mean) + 0.8))
         axes = _axes(figure, left=1.05, right=0.15, bottom=0.4, top=0.3)
         axes.axvline(0, color=PALE, linewidth=1, zorder=0)
         names = [str(name) for name in mean.index]
         for place, name in enumerate(names):
             colour, bar = _FATE_COLOURS[kinds[name]], 2 * float(error[name])
             axes.errorbar(mean[name], place, xerr=bar, fmt="o", ms=4, color=colour, lw=1.2)
+            text = f"cosine {mean[name]:.4f} ± {bar:.4f}"
+            figure.tell(axes, name, [mean[name]], [place], [text])
         axes.set_yticks(range(len(names)), names)
         axes.tick_params(axis="y", labelcolor=INK)
         axes.spines["left"].set_visible(False)
@@ -92,7 +99,7 @@ def plot_cosines(run: Path, width: float = WIDE) -> Figure:
     return figure
 
 
-def plot_losses(run: Path, width: float = WIDE) -> Figure:
+def plot_losses(run: Path, width: float = WIDE) -> ToldFigure:
     """Every loss over the epochs, train and validation, one panel each; the probe's score last.
 
     Of many losses the 60 that weigh most at the end are shown. A line marks the kept epoch.
@@ -116,10 +123,14 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
     per_row = max(2, round(width / 1.9))
     rows = -(-len(panels) // per_row)
     with styled():
-        figure = Figure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
+        figure = ToldFigure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
         for place, (axes, (name, values)) in enumerate(zip(grid, panels.items(), strict=False)):
             _loss_panel(axes, name, epochs, values, named=place == 0)
+            for line, of_epochs in values.items():
+                pairs = zip(epochs, of_epochs, strict=True)
+                texts = [f"epoch {epoch}: {value:.4g}" for epoch, value in pairs]
+                figure.tell(axes, line, epochs, of_epochs, texts)
             if kept is not None:
                 axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
             if place >= len(panels) - per_row:
@@ -129,7 +140,7 @@ def plot_losses(run: Path, width: float = WIDE) -> Figure:
     return figure
 
 
-def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
+def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> ToldFigure:
     """t-SNE of up to 2,000 embeddings coloured by label; takes about ten seconds.
 
     Raises:
@@ -138,13 +149,13 @@ def plot_embeddings(run: Path, prepared: Path, width: float = WIDE) -> Figure:
     return draw_projection(project(run, prepared), Schema.load(prepared), width)
 
 
-def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> Figure:
+def draw_projection(projection: Projection, schema: Schema, width: float = WIDE) -> ToldFigure:
     """The picture of a projection that is already computed."""
     wide, target = width > 5, schema.label()
     group_of, names = groups(projection.labels, target)
     side = width - 1.8 if wide else width
     with styled():
-        figure = Figure(figsize=(width, side), layout="constrained")
+        figure = ToldFigure(figsize=(width, side), layout="constrained")
         axes = figure.subplots()
         counts = pd.Series(group_of).value_counts()
         coloured = sorted(int(label) for label in counts.index if label >= 0)[: len(PALETTE)]
@@ -165,6 +176,8 @@ def draw_projection(projection: Projection, schema: Schema, width: float = WIDE)
                 label=f"{name} ({counts[label]:,})",
                 rasterized=True,
             )
+            x, y = projection.points[chosen].T
+            figure.tell(axes, name, x, y, [""] * len(x))
         axes.set_axis_off()
         axes.set_aspect("equal")
         figure.legend(
@@ -215,7 +228,7 @@ def _trajectory(run: Path) -> pd.DataFrame:
     return weights
 
 
-def _axes(figure: Figure, *, left: float, right: float, bottom: float, top: float) -> Axes:
+def _axes(figure: ToldFigure, *, left: float, right: float, bottom: float, top: float) -> Axes:
     """Axes with margins in inches, so that text fits at every width."""
     width, height = figure.get_size_inches()
     inner = (1 - (left + right) / width, 1 - (bottom + top) / height)

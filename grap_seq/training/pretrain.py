@@ -78,6 +78,12 @@ def pretrain(config: Any) -> Path:
     edges = time_edges(config.objective.time, data.train)
     known = numbers_of(prepared), recency_of(config, schema, times)
     module, description = build_module(config, schema, *known, schedule, edges)
+    equal = module.objective.weighting.equal_epochs
+    if 0 < config.epochs <= equal:
+        say(
+            f"weighting={config.weighting.name} leaves weights equal for {equal} epochs, and the"
+            f" run has {config.epochs}: give epochs={equal + 1} or more for them to be learned"
+        )
     recorder = Recorder(run, config.log_every)
     selection = Selection(
         config.select,

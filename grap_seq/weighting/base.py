@@ -52,6 +52,8 @@ class Weighting(nn.Module):
     learned: bool = False
     needs_labels: bool = False
     needs_losses: bool = False
+    # Epochs at the start whose weights are equal whatever happens.
+    equal_epochs: int = 0
     # Coefficient of the downstream gradient in the composite.
     downstream: float = 0.0
     weights: Tensor  # (K,)

@@ -31,6 +31,7 @@ class DWA(Weighting):
 
     needs_gram = False
     needs_losses = True
+    equal_epochs = 2
     sums: Tensor  # (K,) of the current epoch
     counts: Tensor  # (K,)
     previous: Tensor  # (K,) mean of the last finished epoch, NaN where there is none

@@ -10,55 +10,21 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from safetensors.numpy import load_file
 from sklearn.metrics import mean_absolute_error, roc_auc_score
 
 import grap_seq
 from grap_seq import commands, load
-from grap_seq.prep.prepare import prepare
+from tests.evaluation.two_labels import EVALUATE, events
 from tests.sealed import reseal
-from tests.shop import SPEC, purchases
 
 # One process of `make test` runs them all: the runs below are made once.
 pytestmark = pytest.mark.xdist_group("predictor")
-SMALL = [
-    *("dataset=table", "dataset.hidden=8", "event_width=8", "trainer.threads=1", "batch_size=16"),
-    *("select=last", "epochs=1"),
-]
-FEW = "{n_estimators: 6, learning_rate: 0.2, min_data_in_leaf: 3}"
-EVALUATE = ["threads=1", f"boosting={{binary: {FEW}, regression: {FEW}}}", "store=true"]
 
 
-def events() -> pd.DataFrame:
-    """Customers with two labels: whether they churn, and how many toys they bought."""
-    found = purchases(100)
-    toys = (found["kind"] == "toys").groupby(found["customer"]).sum()
-    return found.assign(toys=100.0 + 7.0 * found["customer"].map(toys))
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One that losses trained, with stored classifiers; and two that a label trained."""
-    folder = tmp_path_factory.mktemp("predictor")
-    events().to_csv(folder / "events.csv", index=False)
-    spec = yaml.safe_load(SPEC) | {"label": ["churned", "toys"], "metric": {"toys": "mae"}}
-    (folder / "events.yaml").write_text(yaml.safe_dump(spec), "utf-8")
-    prepare("table", folder / "prepared", source=folder / "events.csv")
-    base = [*SMALL, f"prepared={folder / 'prepared'}"]
-    commands.pretrain([*base, f"run={folder / 'pretrained'}"])
-    for name, more in (("churned", "head_hidden=5"), ("toys", "lr=0.02")):
-        chosen = ["mode=supervised", f"labels.name={name}", "epochs=3", more]
-        commands.pretrain([*base, *chosen, f"run={folder / name}"])
-    commands.embed([f"run={folder / 'pretrained'}"])
-    commands.evaluate([f"run={folder / 'pretrained'}", "folds=0", *EVALUATE])
-    names = ("prepared", "pretrained", "churned", "toys")
-    return {name: folder / name for name in names}
-
-
-def in_split(runs: dict[str, Path], split: str = "test") -> pd.DataFrame:
+def in_split(two_labels: dict[str, Path], split: str = "test") -> pd.DataFrame:
     """Raw events of a split, without labels."""
-    ids = pd.read_parquet(runs["prepared"] / split, columns=["customer"])["customer"]
+    ids = pd.read_parquet(two_labels["prepared"] / split, columns=["customer"])["customer"]
     found = events()
     return found[found["customer"].isin(ids)].drop(columns=["churned", "toys"])
 
@@ -68,15 +34,17 @@ def truth(predicted: pd.DataFrame, label: str) -> pd.Series:
 
 
 @pytest.mark.parametrize("label", ["churned", "toys"])
-def test_stored_classifiers_are_those_of_the_evaluation(runs: dict[str, Path], label: str) -> None:
-    run = runs["pretrained"]
+def test_stored_classifiers_are_those_of_the_evaluation(
+    two_labels: dict[str, Path], label: str
+) -> None:
+    run = two_labels["pretrained"]
     model = load(run, device="cpu")
     if label == "churned":
-        found = model.predict_proba(in_split(runs))
+        found = model.predict_proba(in_split(two_labels))
         folder, columns = run, {"0": "embedding/0", "1": "embedding/1"}
         np.testing.assert_allclose(found.sum(axis=1), 1)
     else:
-        found = model.predict(in_split(runs), label="toys")
+        found = model.predict(in_split(two_labels), label="toys")
         folder, columns = run / "labels" / "toys", {"toys": "embedding"}
     expected = pd.read_parquet(folder / "predictions.parquet").set_index("customer").sort_index()
     assert found.columns.tolist() == list(columns)
@@ -85,20 +53,20 @@ def test_stored_classifiers_are_those_of_the_evaluation(runs: dict[str, Path], l
     assert found.iloc[:, 0].nunique() > 5
 
 
-def test_a_head_predicts_what_it_was_scored_by(runs: dict[str, Path]) -> None:
-    scores = json.loads((runs["churned"] / "head.json").read_text("utf-8"))
+def test_a_head_predicts_what_it_was_scored_by(two_labels: dict[str, Path]) -> None:
+    scores = json.loads((two_labels["churned"] / "head.json").read_text("utf-8"))
     for split, name in (("val", "validation"), ("test", "test")):
-        found = load(runs["churned"], device="cpu").predict_proba(in_split(runs, split))
+        found = load(two_labels["churned"], device="cpu").predict_proba(in_split(two_labels, split))
         assert roc_auc_score(truth(found, "churned"), found["1"]) == pytest.approx(scores[name])
-    scores = json.loads((runs["toys"] / "head.json").read_text("utf-8"))
-    found = grap_seq.predict(runs["toys"], in_split(runs), device="cpu")
+    scores = json.loads((two_labels["toys"] / "head.json").read_text("utf-8"))
+    found = grap_seq.predict(two_labels["toys"], in_split(two_labels), device="cpu")
     error = mean_absolute_error(truth(found, "toys"), found["toys"])
     assert -error == pytest.approx(scores["test"], rel=1e-4)
 
 
-def test_a_head_is_batch_norm_and_linear_maps(runs: dict[str, Path]) -> None:
-    model = load(runs["churned"], device="cpu")
-    found, vectors = model.predict_proba(in_split(runs)), model.embed(in_split(runs))
+def test_a_head_is_batch_norm_and_linear_maps(two_labels: dict[str, Path]) -> None:
+    model = load(two_labels["churned"], device="cpu")
+    found, vectors = model.predict_proba(in_split(two_labels)), model.embed(in_split(two_labels))
     stored = {
         name: v.astype(float) for name, v in load_file(model.run / "head.safetensors").items()
     }
@@ -111,11 +79,11 @@ def test_a_head_is_batch_norm_and_linear_maps(runs: dict[str, Path]) -> None:
     assert hidden.shape[1] == 5
 
 
-def test_classifiers_of_folds_are_averaged(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_classifiers_of_folds_are_averaged(two_labels: dict[str, Path], tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(runs["pretrained"], run)
+    shutil.copytree(two_labels["pretrained"], run)
     commands.evaluate(
-        [f"run={run}", f"prepared={runs['prepared']}", "folds=3", "label=churned", *EVALUATE]
+        [f"run={run}", f"prepared={two_labels['prepared']}", "folds=3", "label=churned", *EVALUATE]
     )
     stored = json.loads((run / "classifier.json").read_text("utf-8"))
     boosters = [lightgbm.Booster(model_str=fit["trees"]) for fit in stored["fits"]]
@@ -128,13 +96,13 @@ def test_classifiers_of_folds_are_averaged(runs: dict[str, Path], tmp_path: Path
         rows = scored[scored["fold"] == fold]
         found = booster.predict(vectors.loc[rows.index])
         np.testing.assert_allclose(found, rows["embedding/1"], rtol=1e-5)
-    averaged = load(run, device="cpu").predict_proba(in_split(runs))
+    averaged = load(run, device="cpu").predict_proba(in_split(two_labels))
     expected = np.mean([b.predict(vectors.loc[averaged.index]) for b in boosters], axis=0)
     np.testing.assert_allclose(averaged["1"], expected, rtol=1e-4)
 
 
-def test_what_cannot_be_predicted_is_said(runs: dict[str, Path], tmp_path: Path) -> None:
-    few, model = in_split(runs), load(runs["pretrained"], device="cpu")
+def test_what_cannot_be_predicted_is_said(two_labels: dict[str, Path], tmp_path: Path) -> None:
+    few, model = in_split(two_labels), load(two_labels["pretrained"], device="cpu")
     with pytest.raises(ValueError, match="no label 'toy'; did you mean 'toys'"):
         model.predict(few, label="toy")
     with pytest.raises(ValueError, match=r"label 'toys' is a number: use model\.predict"):
@@ -142,18 +110,20 @@ def test_what_cannot_be_predicted_is_said(runs: dict[str, Path], tmp_path: Path)
     with pytest.raises(ValueError, match=r"label 'churned' has classes: use model\.predict_proba"):
         model.predict(few)
     with pytest.raises(FileNotFoundError, match=r"evaluate run=.* label=churned store=true"):
-        load(runs["toys"], device="cpu").predict_proba(few, label="churned")
+        load(two_labels["toys"], device="cpu").predict_proba(few, label="churned")
     with pytest.raises(ValueError, match=r"store=true puts the classifier into the run"):
-        commands.evaluate([f"run={runs['pretrained']}", f"output={tmp_path}", "store=true"])
+        commands.evaluate([f"run={two_labels['pretrained']}", f"output={tmp_path}", "store=true"])
     model.eval_length = 3
     with pytest.raises(ValueError, match=r"last 1200 events, not 3: set model\.eval_length"):
         model.predict_proba(few)
 
 
 @pytest.mark.parametrize("kind", ["pretrained", "churned"])
-def test_files_of_others_are_refused(runs: dict[str, Path], tmp_path: Path, kind: str) -> None:
-    run, few = tmp_path / "run", in_split(runs)
-    shutil.copytree(runs[kind], run)
+def test_files_of_others_are_refused(
+    two_labels: dict[str, Path], tmp_path: Path, kind: str
+) -> None:
+    run, few = tmp_path / "run", in_split(two_labels)
+    shutil.copytree(two_labels[kind], run)
     path = run / ("classifier.json" if kind == "pretrained" else "head.safetensors")
     content = path.read_bytes()
     path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])

@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.slow,
 ]
 # Moments of a run that are tried, of each kind; there are some 150.
-TRIED = 30
+TRIED = 20
 
 
 def train(run: Path, shop: str, resume: bool) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from grap_seq import choices
+from grap_seq import choices, commands
 from tests.training.test_module import batch, fit, module
 
 SETTINGS = {"fixed": ["weighting.weights={coles: 1, time: 0.5, kind: 2, amount: 0}"]}
@@ -29,3 +29,14 @@ def test_three_epochs(shop: Path, name: str) -> None:
     assert moved == set(encoder)
     assert weighting.steps == 6
     assert weighting.needs_labels == (name in LABELLED)
+
+
+def test_a_run_too_short_for_the_weights_to_move_says_so(
+    shop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["dataset.hidden=8", "event_width=8", "select=loss", "trainer.max_steps=1"]
+    for epochs, said in ((2, True), (3, False)):
+        run = [f"prepared={shop}", f"run={tmp_path / str(epochs)}", f"epochs={epochs}"]
+        commands.pretrain([*run, "weighting=dwa", *small])
+        printed = " ".join(capsys.readouterr().out.split())
+        assert ("give epochs=3 or more for them to be learned" in printed) == said

@@ -16,9 +16,13 @@ from grap_seq.prep.stages.encoding import encode_events
 Array = NDArray[Any]
 # One digit of a number: what numpy sorts by counting.
 DIGIT = 16
+# Begins the name of a column that holds cells as they were read.
+CELL = "__cell:"
 
 
-def group_events(events: pa.Table, numbers: Array, state: State) -> pa.Table:
+def group_events(
+    events: pa.Table, numbers: Array, state: State, keep: Sequence[str] = ()
+) -> pa.Table:
     """One row a sequence, in the order of their numbers: a list column for time and every field.
 
     Events are sorted by time, `tie_order`, then all fields in spec order: by every column, which
@@ -28,6 +32,7 @@ def group_events(events: pa.Table, numbers: Array, state: State) -> pa.Table:
         events: cleaned: event_time, `__tie0`..., the fields; N rows.
         numbers: sequence of each event, 0..S-1, each of which occurs, shape (N,).
         state: vocabularies and scalers.
+        keep: columns of the events that are wanted as they are too, as lists behind the others.
     """
     times = events["event_time"].to_numpy()
     # A missing key comes first.
@@ -42,13 +47,17 @@ def group_events(events: pa.Table, numbers: Array, state: State) -> pa.Table:
         values["event_time"] = times - np.repeat(times[offsets[:-1]], np.diff(offsets))
     kinds = list_types(state)
     places = pa.array(offsets)
-    return pa.Table.from_arrays(
+    grouped = pa.Table.from_arrays(
         [
             pa.ListArray.from_arrays(places, pa.array(values[name])).cast(kinds.field(name).type)
             for name in kinds.names
         ],
         schema=kinds,
     )
+    for name in keep:
+        kept = events[name].combine_chunks().take(pa.array(order))
+        grouped = grouped.append_column(CELL + name, pa.ListArray.from_arrays(places, kept))
+    return grouped
 
 
 def sorted_by(numbers: Array, times: Array, rest: Sequence[Array]) -> Array:

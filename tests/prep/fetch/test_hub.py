@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import tarfile
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import huggingface_hub
@@ -20,98 +16,9 @@ from grap_seq.prep.fetch.download import download
 from grap_seq.prep.fetch.hub import MIRRORS
 from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
+from tests.hub.fake import Hub
 
-COMMIT = "0123456789abcdef0123456789abcdef01234567"
 PART = bytes(range(256)) * 4000
-
-
-class Hub(ThreadingHTTPServer):
-    """The files of one repository, what was asked for, and where the next answers end."""
-
-    repository: str
-    files: dict[str, bytes]
-    fetched: list[tuple[str, int]]
-    cuts: list[int]
-    sums: dict[str, str]
-
-
-class Handler(BaseHTTPRequestHandler):
-    server: Hub
-    protocol_version = "HTTP/1.1"
-
-    def do_HEAD(self) -> None:
-        self._answer(b"")
-
-    def do_GET(self) -> None:
-        self._answer(None)
-
-    def _answer(self, body: bytes | None) -> None:
-        hub = self.server
-        path = self.path.partition("?")[0]
-        if path == f"/api/datasets/{hub.repository}":
-            files = [
-                {
-                    **{"rfilename": name, "size": len(content), "blobId": "0" * 40},
-                    "lfs": {
-                        "sha256": hub.sums.get(name, hashlib.sha256(content).hexdigest()),
-                        **{"size": len(content), "pointerSize": 1},
-                    },
-                }
-                for name, content in sorted(hub.files.items())
-            ]
-            info = {"id": hub.repository, "sha": COMMIT, "siblings": files}
-            self._send(200, json.dumps(info).encode(), {}, body)
-            return
-        start = f"/datasets/{hub.repository}/resolve/{COMMIT}/"
-        name = path.removeprefix(start)
-        content = hub.files.get(name)
-        if not path.startswith(start) or content is None:
-            self._send(404, b"", {"X-Error-Code": "EntryNotFound"}, body)
-            return
-        etag = hashlib.sha256(content).hexdigest()
-        headers = {"X-Repo-Commit": COMMIT, "ETag": f'"{etag}"', "Accept-Ranges": "bytes"}
-        first = 0
-        if body is None:
-            given = self.headers.get("Range", "bytes=0-")
-            first = int(given.removeprefix("bytes=").partition("-")[0])
-            hub.fetched.append((name, first))
-        if first:
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        self._send(206 if first else 200, content[first:], headers, body)
-
-    def _send(
-        self, status: int, content: bytes, headers: dict[str, str], head: bytes | None
-    ) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        for key, value in headers.items():
-            self.send_header(key, value)
-        self.end_headers()
-        if head is None:
-            if len(content) > 100_000 and self.server.cuts:
-                content = content[: self.server.cuts.pop(0)]
-                self.close_connection = True
-            self.wfile.write(content)
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Nothing on the screen."""
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with Hub(("127.0.0.1", 0), Handler) as server:
-        server.files, server.fetched, server.cuts, server.sums = {}, [], [], {}
-        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setattr(
-            constants,
-            "HUGGINGFACE_CO_URL_TEMPLATE",
-            constants.ENDPOINT + "/{repo_id}/resolve/{revision}/{filename}",
-        )
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 def _serve(hub: Hub, dataset: str, folder: Path) -> None:

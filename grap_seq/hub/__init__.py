@@ -1,0 +1,1 @@
+"""Models on the Hugging Face hub: what travels, its card, and the way there and back."""
