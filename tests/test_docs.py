@@ -107,6 +107,8 @@ def test_python_and_scikit_learn(
     assert (tmp_path / "runs" / "small" / "model.safetensors").is_file()
     assert isinstance(names["histories"], pd.DataFrame)
     assert names["explained"]["distance"].max() > 0
+    whole = names["model"].embed(names["events"])
+    np.testing.assert_allclose(names["states"].embeddings, whole, atol=1e-5)
 
 
 @pytest.mark.xdist_group("predictor")

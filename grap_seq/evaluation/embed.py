@@ -80,7 +80,7 @@ def embed_rows(
             current = next(batches, None)
             with _explained(sequences, cut):
                 vectors = found.cpu().numpy()
-            _check_finite(vectors, sequences, cut)
+            check_finite(vectors, sequences, cut)
             parts.append(vectors)
     if not parts:
         raise ValueError("there are no sequences to embed")
@@ -111,7 +111,8 @@ def _explained(sequences: Sequences, crops: list[Crop]) -> Iterator[None]:
         raise
 
 
-def _check_finite(vectors: NDArray[np.float32], sequences: Sequences, crops: list[Crop]) -> None:
+def check_finite(vectors: NDArray[np.float32], sequences: Sequences, crops: list[Crop]) -> None:
+    """Raise ValueError where an embedding of a batch is not finite, shape (len(crops), E)."""
     wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
     if len(wrong):
         row = crops[int(wrong[0])].row

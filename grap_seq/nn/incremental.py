@@ -16,13 +16,13 @@ from grap_seq.nn.sequence_model import SequenceModel
 
 @dataclass(frozen=True)
 class SequenceState:
-    """B stored sequences of one length.
+    """B stored sequences.
 
     Attributes:
         encoder: what the encoder stores.
         first: time of the first event, shape (B,).
         latest: time of the last event, shape (B,).
-        events: how many there are.
+        events: how many there are, shape (B,).
         mean: of all states and of the columns that the encoder was given, shape (B, H + C).
         spread: sum of the columns' squared distances from their mean, shape (B, C).
         largest: maximum of states and columns, shape (B, H + C).
@@ -32,7 +32,7 @@ class SequenceState:
     encoder: Any
     first: Tensor
     latest: Tensor
-    events: int
+    events: Tensor
     mean: Tensor
     spread: Tensor
     largest: Tensor
@@ -79,14 +79,14 @@ def step(
     states, last, inner = model.encoder.step(inner, vectors, times)
     new = SequenceState(inner, times[:, 0], times[:, -1], *_statistics(states, columns))
     now = _extend(state, new)
-    hidden, count = states.shape[2], now.mean.new_full((rows, 1), now.events)
+    hidden, count = states.shape[2], now.events[:, None].to(now.mean)
     parts = {
         "last": last,
         "mean": now.mean[:, :hidden],
         "max": now.largest[:, :hidden],
         "inputs": summary(
             now.mean[:, hidden:],
-            now.spread / now.events,
+            now.spread / count,
             now.largest[:, hidden:],
             now.smallest,
             count,
@@ -96,11 +96,12 @@ def step(
     return model.with_recency(pooled, now.first, now.latest, count[:, 0], batch.until), now
 
 
-def _statistics(states: Tensor, columns: Tensor) -> tuple[int, Tensor, Tensor, Tensor, Tensor]:
+def _statistics(states: Tensor, columns: Tensor) -> tuple[Tensor, ...]:
     """`events` to `smallest` of new events alone."""
     both = torch.cat([states, columns], dim=2)
+    events = torch.full((len(both),), both.shape[1], device=both.device)
     spread = (columns - columns.mean(1, keepdim=True)).square().sum(1)
-    return both.shape[1], both.mean(1), spread, both.amax(1), columns.amin(1)
+    return events, both.mean(1), spread, both.amax(1), columns.amin(1)
 
 
 def _extend(old: SequenceState | None, new: SequenceState) -> SequenceState:
@@ -109,12 +110,12 @@ def _extend(old: SequenceState | None, new: SequenceState) -> SequenceState:
         return new
     events, distance = old.events + new.events, new.mean - old.mean
     of_columns = distance[:, distance.shape[1] - old.spread.shape[1] :]
-    between = of_columns.square() * (old.events * new.events / events)
+    between = of_columns.square() * (old.events * new.events / events)[:, None]
     return dataclasses.replace(
         new,
         first=old.first,
         events=events,
-        mean=old.mean + distance * (new.events / events),
+        mean=old.mean + distance * (new.events / events)[:, None],
         spread=old.spread + new.spread + between,
         largest=torch.maximum(old.largest, new.largest),
         smallest=torch.minimum(old.smallest, new.smallest),
