@@ -82,8 +82,8 @@ def _texts(node: ast.expr, tree: ast.Module) -> Iterator[str]:
             yield from _texts(orelse, tree)
         case ast.Call(func=ast.Name(id="str"), args=[ast.Name(id=name)]):
             yield f"{{{name}}}"
-        case ast.Call(func=ast.Name(id=name)):
-            for one in tree.body:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(value=ast.Name(id="self"), attr=name)):
+            for one in ast.walk(tree):
                 if isinstance(one, ast.FunctionDef) and one.name == name:
                     for inner in ast.walk(one):
                         if isinstance(inner, ast.Return) and inner.value is not None:
