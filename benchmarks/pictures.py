@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from grap_seq.report import plot_embeddings, plot_weights
+from grap_seq.pages import plot_embeddings, plot_weights
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 

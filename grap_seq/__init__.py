@@ -17,6 +17,7 @@ __all__ = [
     "Evaluation",
     "EventEmbedder",
     "Prepared",
+    "Report",
     "Run",
     "States",
     "__version__",
@@ -28,6 +29,7 @@ __all__ = [
     "predict",
     "prepare",
     "pretrain",
+    "report",
     "suggest",
     "tune",
 ]
@@ -41,10 +43,11 @@ if TYPE_CHECKING:
         predict,
         prepare,
         pretrain,
+        report,
         suggest,
         tune,
     )
-    from grap_seq.api.results import Evaluation, Prepared, Run
+    from grap_seq.api.results import Evaluation, Prepared, Report, Run
     from grap_seq.evaluation.model import load
     from grap_seq.evaluation.states import States
 
@@ -52,9 +55,19 @@ if TYPE_CHECKING:
 _PLACES = {
     "grap_seq.api.embedder": ("EventEmbedder", "nest"),
     "grap_seq.api.functions": (
-        *("embed", "evaluate", "finetune", "predict", "prepare", "pretrain", "suggest", "tune"),
+        *(
+            "embed",
+            "evaluate",
+            "finetune",
+            "predict",
+            "prepare",
+            "pretrain",
+            "report",
+            "suggest",
+            "tune",
+        ),
     ),
-    "grap_seq.api.results": ("Evaluation", "Prepared", "Run"),
+    "grap_seq.api.results": ("Evaluation", "Prepared", "Report", "Run"),
     "grap_seq.evaluation.model": ("load",),
     "grap_seq.evaluation.states": ("States",),
 }

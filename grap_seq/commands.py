@@ -199,7 +199,7 @@ def report(arguments: list[str]) -> Path:
 
 
 def _report(run: Path, prepared: Path) -> Path:
-    from grap_seq.report import report as write
+    from grap_seq.pages import report as write
     from grap_seq.trackers import chosen
 
     trackers = chosen(config_of(run).get("tracker", "csv"))
@@ -212,7 +212,7 @@ def _report(run: Path, prepared: Path) -> Path:
 
 
 def _compare(settings: Any) -> Path:
-    from grap_seq.report.comparison import compare
+    from grap_seq.pages.comparison import compare
 
     names = [settings.runs] if isinstance(settings.runs, str) else list(settings.runs)
     return compare(names, None if settings.output is None else Path(settings.output))

@@ -33,9 +33,9 @@ from grap_seq import config
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.protocol import evaluate
+from grap_seq.pages.plots import plot_embeddings, plot_losses, plot_weights
 from grap_seq.prep.prepare import prepare
 from grap_seq.prep.transform import read_events
-from grap_seq.report.plots import plot_embeddings, plot_losses, plot_weights
 from grap_seq.training.pretrain import pretrain
 
 # Plain text instead of progress widgets, and no advice about installing them.

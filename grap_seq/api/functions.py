@@ -15,7 +15,7 @@ from typing_extensions import Unpack
 
 from grap_seq import commands
 from grap_seq.api import settings as named
-from grap_seq.api.results import Evaluation, Prepared, Run
+from grap_seq.api.results import Evaluation, Prepared, Report, Run
 from grap_seq.api.tables import StrPath, Table, is_path, written
 from grap_seq.api.words import words
 from grap_seq.files import file_name
@@ -218,6 +218,22 @@ def evaluate(run: StrPath, **settings: Unpack[named.Evaluate]) -> Evaluation:
             words(_with({"run": run}, {} if prepared is None else {"prepared": prepared}))
         )
     return Evaluation(commands.evaluate(words(_with({"run": run}, settings))))
+
+
+def report(run: StrPath | None = None, **settings: Unpack[named.Report]) -> Report:
+    """One HTML page of a run: scores, weights, losses, embeddings; or, by `runs`, of several.
+
+    >>> grap_seq.report(run)                                       # doctest: +SKIP
+    >>> grap_seq.report(runs=[run, other], output="compared")      # doctest: +SKIP
+
+    Args:
+        run: a run, finished or not; the page lies in it.
+        settings: of `grap-seq report`.
+
+    Raises:
+        FileNotFoundError, ValueError: no such run, both `run` and `runs`, or a damaged file.
+    """
+    return Report(commands.report(words(_with({"run": run}, settings))))
 
 
 def tune(**settings: Unpack[named.Tune]) -> dict[str, Any]:

@@ -1,10 +1,11 @@
-"""What the functions return: a prepared folder, a run and an evaluation, to look at and go on with.
+"""What the functions return: a prepared folder, a run, an evaluation, a report, to go on with.
 
 Each stands for files: it can be given wherever a path can, and made anew from one.
 """
 
 from __future__ import annotations
 
+import html
 import io
 import json
 import os
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
     from grap_seq.prep.folder.manifest import Manifest
 
 
-class Folder(os.PathLike[str]):
-    """A folder with something in it.
+class Written(os.PathLike[str]):
+    """What a command has written.
 
     Attributes:
-        path: of the folder.
+        path: of the folder or file.
 
     Args:
-        path: of the folder.
+        path: of the folder or file.
     """
 
     def __init__(self, path: StrPath) -> None:
@@ -42,7 +43,7 @@ class Folder(os.PathLike[str]):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
-    def __reduce__(self) -> tuple[type[Folder], tuple[str]]:
+    def __reduce__(self) -> tuple[type[Written], tuple[str]]:
         # What was read of it can be read again.
         return type(self), (str(self.path),)
 
@@ -58,10 +59,13 @@ class Folder(os.PathLike[str]):
         return console.export_html(inline_styles=True, code_format=HTML)
 
 
+PAGE = (
+    '<iframe srcdoc="{}" sandbox="allow-scripts" style="width:100%;height:640px;border:0"></iframe>'
+)
 HTML = '<pre style="line-height:1.25;overflow-x:auto">{code}</pre>'
 
 
-class Prepared(Folder):
+class Prepared(Written):
     """A prepared folder.
 
     Raises:
@@ -79,7 +83,7 @@ class Prepared(Folder):
         console.print(self.manifest)
 
 
-class Evaluation(Folder):
+class Evaluation(Written):
     """The scores of a run: what its embeddings are worth beside plain aggregates.
 
     Attributes:
@@ -129,7 +133,7 @@ class Evaluation(Folder):
         return console.export_text()
 
 
-class Run(Folder):
+class Run(Written):
     """The folder of a run, finished or not.
 
     Raises:
@@ -186,19 +190,19 @@ class Run(Folder):
 
     def plot_weights(self) -> Figure:
         """Weight of every loss over the training steps."""
-        from grap_seq.report import plot_weights
+        from grap_seq.pages import plot_weights
 
         return plot_weights(self.path)
 
     def plot_losses(self) -> Figure:
         """Training and validation losses by epoch."""
-        from grap_seq.report import plot_losses
+        from grap_seq.pages import plot_losses
 
         return plot_losses(self.path)
 
     def plot_embeddings(self) -> Figure:
         """Stored embeddings in the plane, coloured by label."""
-        from grap_seq.report import plot_embeddings
+        from grap_seq.pages import plot_embeddings
 
         return plot_embeddings(self.path, Path(self.config["prepared"]))
 
@@ -216,3 +220,22 @@ class Run(Folder):
     def _words(self) -> str:
         groups = [name for name in ("dataset", "encoder", "weighting") if name in self.config]
         return ", ".join(f"{name} {self.config[name]['name']}" for name in groups)
+
+
+class Report(Written):
+    """The page of a run, or one that compares several. A notebook shows it in a frame of its own.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+
+    def __init__(self, path: StrPath) -> None:
+        super().__init__(path)
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"{self.path} does not exist; make it with grap_seq.report(run), or with"
+                " `grap-seq report`"
+            )
+
+    def _repr_html_(self) -> str:
+        return PAGE.format(html.escape(self.path.read_text("utf-8")))

@@ -150,6 +150,14 @@ class Evaluate(TypedDict, total=False):
     threads: int | None
 
 
+class Report(TypedDict, total=False):
+    """Settings of `report`."""
+
+    prepared: StrPath | None
+    runs: str | Sequence[StrPath]
+    output: StrPath | None
+
+
 # A word of Python is among its names.
 Tune = TypedDict(
     "Tune",

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from grap_seq.report.bands import band
-from grap_seq.report.looks import looks
-from grap_seq.report.panels import draw_band
-from grap_seq.report.style import GREY, WIDE, styled
-from grap_seq.report.verdict import METRIC_NAMES
+from grap_seq.pages.bands import band
+from grap_seq.pages.looks import looks
+from grap_seq.pages.panels import draw_band
+from grap_seq.pages.style import GREY, WIDE, styled
+from grap_seq.pages.verdict import METRIC_NAMES
 
 KEY = "labels.fraction="
 _ABOVE = 5  # points

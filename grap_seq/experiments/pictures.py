@@ -14,13 +14,13 @@ from grap_seq.experiments.fractions import draw_fractions
 from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.runs import TRAINED
 from grap_seq.files import atomic_write
-from grap_seq.report.bars import draw_costs
-from grap_seq.report.looks import Look, looks
-from grap_seq.report.panels import MOST_PANELS, OF_MANY, draw_panels, foremost
-from grap_seq.report.read import RunFiles, read
-from grap_seq.report.style import styled, svg_text
-from grap_seq.report.trajectories import weights
-from grap_seq.report.words import shown
+from grap_seq.pages.bars import draw_costs
+from grap_seq.pages.looks import Look, looks
+from grap_seq.pages.panels import MOST_PANELS, OF_MANY, draw_panels, foremost
+from grap_seq.pages.read import RunFiles, read
+from grap_seq.pages.style import styled, svg_text
+from grap_seq.pages.trajectories import weights
+from grap_seq.pages.words import shown
 
 RESOLUTION = 130  # dots an inch
 BANDS = "Means over seeds, in bands of one standard deviation."

@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, StrMethodFormatter
 
 from grap_seq.experiments.runs import OUTCOME, outcome
-from grap_seq.report.looks import COLOURS
-from grap_seq.report.style import GREY, INK, WIDE, styled
+from grap_seq.pages.looks import COLOURS
+from grap_seq.pages.style import GREY, INK, WIDE, styled
 
 SEARCHED = "#6B7278"
 

@@ -18,7 +18,7 @@ from grap_seq.experiments.plan import Experiment, check_free, check_prepared, fl
 from grap_seq.experiments.search import Found, Search, run_search, scored
 from grap_seq.experiments.search_picture import Scored, draw_search, without_search
 from grap_seq.experiments.space import WEIGHTS, space_of
-from grap_seq.report.verdict import METRIC_NAMES
+from grap_seq.pages.verdict import METRIC_NAMES
 from grap_seq.schema import Schema
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from grap_seq.experiments.pictures import Picture
 from grap_seq.files import atomic_write
-from grap_seq.report.style import uri
+from grap_seq.pages.style import uri
 
 STYLE = (
     "body{font:16px system-ui;margin:2em;color-scheme:light dark}table{border-collapse:collapse}"

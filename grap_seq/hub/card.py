@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from grap_seq import __version__
 from grap_seq.evaluation.model import EmbeddingModel
 from grap_seq.evaluation.predictor import predicts
+from grap_seq.pages.read import columns, read
+from grap_seq.pages.verdict import METRIC_NAMES, protocol
+from grap_seq.pages.verdict import scores as said
 from grap_seq.prep.folder.manifest import MANIFEST, Manifest
-from grap_seq.report.read import columns, read
-from grap_seq.report.verdict import METRIC_NAMES, protocol
-from grap_seq.report.verdict import scores as said
 from grap_seq.schema import SPLITS
 from grap_seq.stored_run import config_of
 from grap_seq.terminal import visible

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -109,9 +114,9 @@ def test_evaluation_has_a_table(run: grap_seq.Run) -> None:
     assert run.evaluation.result == stored
     for figure in (run.plot_weights(), run.plot_embeddings(), run.plot_losses()):
         assert figure.axes
-    report = grap_seq.embed(run, purchases(3), device="cpu")
-    assert isinstance(report, pd.DataFrame)
-    pd.testing.assert_frame_equal(report, run.model.embed(purchases(3)))
+    embedded = grap_seq.embed(run, purchases(3), device="cpu")
+    assert isinstance(embedded, pd.DataFrame)
+    pd.testing.assert_frame_equal(embedded, run.model.embed(purchases(3)))
 
 
 def test_embeddings_of_a_split(run: grap_seq.Run) -> None:
@@ -122,6 +127,25 @@ def test_embeddings_of_a_split(run: grap_seq.Run) -> None:
         run.embeddings("other")
     with pytest.raises(TypeError, match="shards: of prepared folders, not of events"):
         grap_seq.embed(run, purchases(3), shards=2)
+
+
+def test_reports_show_themselves(run: grap_seq.Run, tmp_path: Path) -> None:
+    page = grap_seq.report(run)
+    assert page.path == run.path / "report.html"
+    shown = page._repr_html_()
+    (content,) = re.findall(r'srcdoc="([^"]*)"', shown)
+    assert html.unescape(content) == page.path.read_text("utf-8")
+    # Its script may not reach the notebook.
+    assert 'sandbox="allow-scripts"' in shown
+    other = tmp_path / "other"
+    shutil.copytree(run.path, other)
+    compared = grap_seq.report(runs=[run, other], output=tmp_path)
+    assert os.fspath(compared) == str(tmp_path / "comparison.html")
+    assert "<html" in compared._repr_html_()
+    with pytest.raises(ValueError, match=r"report needs run=\.\.\. for the page of a run"):
+        grap_seq.report()
+    with pytest.raises(FileNotFoundError, match=r"none\.html does not exist; make it with"):
+        grap_seq.Report(tmp_path / "none.html")
 
 
 def test_a_fine_tuned_run(run: grap_seq.Run, tmp_path: Path) -> None:
@@ -148,5 +172,8 @@ def test_names_are_there_without_pytorch() -> None:
     assert (set(names.split()), loaded) == (set(grap_seq.__all__), "False")
     for name in grap_seq.__all__:
         assert getattr(grap_seq, name)
+    # The package of the same matter has another name, which does not take the function's place.
+    import_module("grap_seq.pages.page")
+    assert grap_seq.report is grap_seq.api.functions.report
     with pytest.raises(AttributeError, match="no attribute 'pretrian'"):
         grap_seq.pretrian  # noqa: B018

@@ -26,6 +26,7 @@ def _keys(command: str) -> set[str]:
         ("finetune", settings.Finetune, {"run"}),
         ("embed", settings.Embed, {"run"}),
         ("evaluate", settings.Evaluate, {"run"}),
+        ("report", settings.Report, {"run"}),
         ("tune", settings.Tune, set()),
     ],
 )

@@ -26,7 +26,7 @@ from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.output import Output
 from grap_seq.evaluation.protocol import evaluate
 from grap_seq.files import sha256
-from grap_seq.report import report
+from grap_seq.pages import report
 from tests.prep.helpers import rewrite_manifest
 from tests.sealed import reseal
 from tests.shop import TIMES, purchases

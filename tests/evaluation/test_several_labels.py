@@ -18,8 +18,8 @@ from grap_seq.evaluation import outcome
 from grap_seq.evaluation.boosting import Boosting, BoostingSettings
 from grap_seq.evaluation.labelled import load
 from grap_seq.evaluation.protocol import evaluate
-from grap_seq.report import report
-from grap_seq.report.read import read
+from grap_seq.pages import report
+from grap_seq.pages.read import read
 from grap_seq.schema import SPLITS, Label, Schema
 from tests.data.toy import write_descriptions
 from tests.evaluation.fake import SCHEMA, prepared_folder, write_embeddings

@@ -15,9 +15,9 @@ from grap_seq.experiments.fractions import curves, draw_fractions, fraction
 from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.pictures import pictures
 from grap_seq.experiments.write import Sheet, write
-from grap_seq.report.looks import COLOURS
-from grap_seq.report.style import BLUE
-from tests.report.runs import write_run
+from grap_seq.pages.looks import COLOURS
+from grap_seq.pages.style import BLUE
+from tests.pages.runs import write_run
 from tests.sealed import reseal
 
 SHARES = {"grap_5": 0.05, "grap_50": 0.5, "grap": 1.0}

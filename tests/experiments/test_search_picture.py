@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from grap_seq.experiments.search_picture import Scored, draw_search, progress, without_search
-from grap_seq.report.style import BLUE, INK, NARROW, WIDE
+from grap_seq.pages.style import BLUE, INK, NARROW, WIDE
 
 TRIALS = [
     Scored(0.5, 0.7, 10.0),
