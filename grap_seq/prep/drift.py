@@ -111,10 +111,10 @@ class Drift:
         for name in ("field", "kind", "here", "training", ""):
             table.add_column(name, justify="right" if name in ("here", "training") else "left")
         outside = set(self.outside)
-        for name, count in self.counts.items():
-            usual = "not known" if self.training is None else f"{self.training[name].share:.2%}"
-            mark = "outside its range" if name in outside else ""
-            field, kind = name
+        for place, count in self.counts.items():
+            usual = "not known" if self.training is None else f"{self.training[place].share:.2%}"
+            mark = "outside its range" if place in outside else ""
+            field, kind = place
             table.add_row(Text(visible(field)), kind, f"{count.share:.2%}", usual, mark)
         yield table
         for sentence in self.sentences():

@@ -72,25 +72,27 @@ class Form:
         try:
             found: Any = self._model.model_validate_json(body)
         except ValidationError as error:
-            raise ValueError(self._sentence(error)) from error
+            raise self._refusal(error) from error
         names = self._names.items()
         events = [{name: getattr(event, field) for field, name in names} for event in found.events]
         label = getattr(found, "label", None) or self._label
         return Question(events, getattr(found, "until", None), label)
 
-    def _sentence(self, error: ValidationError) -> str:
+    def _refusal(self, error: ValidationError) -> ValueError:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place, kind = first["loc"], first["type"]
-        if kind == "json_invalid":
-            return f"the body is no JSON: {first['msg'].removeprefix('Invalid JSON: ')}"
-        name = str(place[2]) if len(place) > 2 else str(place[0]) if place else ""
-        known = list(self.columns) if len(place) > 2 else list(self._model.model_fields)
-        where = "the body" if not place else name if len(place) < 2 else f"events[{place[1]}]"
-        if kind == "missing":
-            return f"{'the body' if len(place) == 1 else where} has no '{name}'"
-        if kind == "extra_forbidden":
-            within = "the body" if len(place) == 1 else where
-            return f"{within} has '{name}', which is none of its fields: {nearest(name, known)}"
-        if len(place) > 2:
-            return f"{where}, '{name}': give {self.columns[name].says}"
-        return f"{where}: {first['msg']}"
+        says = first["msg"]
+        if first["type"] == "json_invalid":
+            return ValueError(f"the body is no JSON: {says.removeprefix('Invalid JSON: ')}")
+        # Of an event's field: "events", its number, the field, and which kind did not fit.
+        *outer, name = ["the body", *first["loc"]][:4]
+        where = f"events[{outer[2]}]" if len(outer) == 3 else str(outer[-1]) if outer else ""
+        known = self.columns if len(outer) == 3 else self._model.model_fields
+        if first["type"] == "missing":
+            return ValueError(f"{where} has no '{name}'")
+        if first["type"] == "extra_forbidden":
+            near = nearest(str(name), list(known))
+            return ValueError(f"{where} has '{name}', which is none of its fields: {near}")
+        if len(outer) == 3:
+            return ValueError(f"{where}, '{name}': give {self.columns[str(name)].says}")
+        place = f"events[{name}]" if isinstance(name, int) else name
+        return ValueError(f"{place}: {says}")

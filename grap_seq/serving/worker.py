@@ -119,7 +119,9 @@ class Worker:
 
     def _pass(self, questions: list[Question]) -> list[Answer]:
         """All at once: ids of different requests are told apart by numbers."""
-        events, ids, ends = [], [], []
+        events: list[dict[str, Any]] = []
+        ids: list[str | int] = []
+        ends = []
         for question in questions:
             numbers: dict[str, int] = {}
             for event in question.events:

@@ -11,6 +11,7 @@ import pytest
 
 from grap_seq import load
 from grap_seq.prep import coder
+from grap_seq.prep.coding_plan import CodingPlan
 from tests.shop import purchases
 
 
@@ -19,7 +20,7 @@ def planned(monkeypatch: pytest.MonkeyPatch) -> list[pa.Schema]:
     """Columns for which questions have been planned."""
     found = []
 
-    class Plan(coder.CodingPlan):
+    class Plan(CodingPlan):
         def __init__(self, *given: Any) -> None:
             super().__init__(*given)
             found.append(given[3].schema())

@@ -117,9 +117,9 @@ def test_new_events_unlike_those_of_training(
         model.embed(events)
     assert len(told) == 1
     assert model.drift is not None
-    (row,) = model.drift.table.query("outside").itertuples()
-    assert row.field == field
-    assert not row.low <= row.share <= row.high
+    (row,) = model.drift.table.query("outside").to_dict("records")
+    assert row["field"] == field
+    assert not row["low"] <= row["share"] <= row["high"]
 
 
 def test_other_customers_of_the_same_shop_are_no_drift(model: EmbeddingModel) -> None:
