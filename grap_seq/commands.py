@@ -227,9 +227,27 @@ def export(arguments: list[str]) -> Path:
     from grap_seq.export.write import export as write
 
     folder = run / "export" if settings.output is None else Path(settings.output)
-    files = write(load(run, device="cpu"), folder, settings.format)
+    files = write(load(run, device="cpu", warm=False), folder, settings.format)
     _say(f"Written: {' and '.join(map(str, files))}.")
     return folder
+
+
+def serve(arguments: list[str]) -> None:
+    """a run as a service over HTTP"""
+    settings = config.compose("serve", arguments)
+    run = Path(settings.run)
+    config_of(run)
+    from grap_seq.serving.serve import serve as listen
+
+    listen(
+        run,
+        host=settings.host,
+        port=settings.port,
+        megabytes=settings.body_megabytes,
+        waiting=settings.waiting,
+        device=settings.device,
+        threads=settings.threads,
+    )
 
 
 def push(arguments: list[str]) -> str:
@@ -239,7 +257,7 @@ def push(arguments: list[str]) -> str:
     config_of(run)
     from grap_seq.evaluation.model import load
 
-    model = load(run, device="cpu")
+    model = load(run, device="cpu", warm=False)
     address = model.push_to_hub(settings.to, private=settings.private, license=settings.license)
     _say(f'Pushed: {address}. Elsewhere: grap_seq.load("{settings.to}")')
     return address
@@ -333,6 +351,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": evaluate,
     "report": report,
     "export": export,
+    "serve": serve,
     "push": push,
     "download": download,
     "synth": synth,

@@ -218,6 +218,11 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("poolings", "logistic", "head", "store"), SWITCH),
     "label_fractions": each(number(0, 1, above=True)),
     **BOOSTING,
+    # Serving.
+    "host": TEXT,
+    "port": whole(0, 65_535),
+    "body_megabytes": number(0, 10_000, above=True),
+    "waiting": whole(1, 1_000_000),
     # Grids of runs.
     "table": Kind(
         f"one of the paper's tables that can be made: {', '.join(TABLES)}",

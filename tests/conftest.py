@@ -93,6 +93,18 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def shop_run(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small run on `shop` with its embeddings, trained for one epoch; not to be changed."""
+    from grap_seq import commands
+
+    run = tmp_path_factory.mktemp("shop_run") / "run"
+    small = ["epochs=1", "dataset.hidden=8", "event_width=8", "select=last"]
+    commands.pretrain([f"prepared={shop}", f"run={run}", *small])
+    commands.embed([f"run={run}"])
+    return run
+
+
+@pytest.fixture(scope="session")
 def two_labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Runs that predict, of `tests.evaluation.two_labels`; their tests are in one xdist group."""
     from tests.evaluation.two_labels import train

@@ -101,6 +101,11 @@ class Sequences:
         return np.concatenate([np.zeros(0, dtype), *parts])
 
     @property
+    def batches(self) -> list[pa.RecordBatch]:
+        """The rows as they are stored."""
+        return self._batches
+
+    @property
     def _missing(self) -> float:
         return UNLABELLED if self.label is None else self.label.missing
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed_folder import embed_folder, join_shards
 from grap_seq.evaluation.model import load, set_threads
 from grap_seq.evaluation.shards import Shard
+from grap_seq.schema import SPLITS
+from grap_seq.terminal import say
 
 
 def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
@@ -36,7 +39,7 @@ def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
     shard = None if number is None else Shard(number, shards)
     set_threads(settings.threads)
     # Spark's tasks are elsewhere: each looks for a device of its own.
-    model = load(run, device="cpu" if settings.engine else settings.device)
+    model = load(run, device="cpu" if settings.engine else settings.device, warm=False)
     if settings.eval_length is not None:
         model.eval_length = settings.eval_length
     output = None if settings.output is None else Path(settings.output)
@@ -56,5 +59,11 @@ def embed_run(run: Path, prepared: Path, settings: Any) -> tuple[Path, bool]:
             spark=dict(settings.spark),
         )
     if shards > 1:
-        return join_shards(model, prepared, shards, events, output), True
-    return embed_folder(model, prepared, events, output), True
+        folder = join_shards(model, prepared, shards, events, output)
+    else:
+        folder = embed_folder(model, prepared, events, output)
+    if settings.prepared is not None:
+        # Other data than the model was trained on, or so it is meant.
+        splits = (Sequences(prepared, split) for split in SPLITS)
+        say(model.drift_of(batch for split in splits for batch in split.batches))
+    return folder, True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
@@ -25,9 +27,13 @@ from grap_seq.evaluation.embed import (
 from grap_seq.evaluation.origin import REMEDY
 from grap_seq.evaluation.parameters import fill, read, write
 from grap_seq.evaluation.predictor import Predictor, predictor_of
+from grap_seq.evaluation.usual import stored
 from grap_seq.hub.address import is_repository
 from grap_seq.nn.build import allow, build_model
 from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.prep.describe.spec import NEWEST
+from grap_seq.prep.drift import Drift, DriftWarning
+from grap_seq.prep.shares import Counter
 from grap_seq.schema import Label, Schema
 from grap_seq.settings import AUTO
 
@@ -57,6 +63,7 @@ def load(
     *,
     device: str | torch.device = AUTO,
     revision: str | None = None,
+    warm: bool = True,
 ) -> EmbeddingModel:
     """The embedding model of a run folder, or of a repository of the Hugging Face hub.
 
@@ -68,6 +75,8 @@ def load(
             in this process.
         device: where it works: auto for a GPU where there is one, cpu, cuda, cuda:1, ...
         revision: of a repository: a branch, tag or commit; None: the newest.
+        warm: whether to get ready for raw events now, which takes half a second; otherwise the
+            first `embed` does.
 
     Raises:
         ConnectionError: the hub cannot be reached, and the model is not in its cache.
@@ -82,14 +91,17 @@ def load(
     if isinstance(run, str) and is_repository(run):
         from grap_seq.hub.fetch import fetch
 
-        return EmbeddingModel(fetch(run, revision), place)
+        folder = fetch(run, revision)
     for name in (WEIGHTS, "model.json"):
         if not (folder / name).is_file():
             raise FileNotFoundError(
                 f"{folder} holds no finished run (no {name}); make it with"
                 " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
             )
-    return EmbeddingModel(folder, place)
+    model = EmbeddingModel(folder, place)
+    if warm:
+        model.warm()
+    return model
 
 
 class EmbeddingModel:
@@ -100,6 +112,8 @@ class EmbeddingModel:
         schema: the data it reads.
         description: how it was built, from model.json.
         eval_length: last events of a sequence that are used; the run's, unless set anew.
+        drift: of the events that were embedded last, see `grap_seq.prep.drift.Drift`; None: there
+            were none yet.
         device: where the module works.
     """
 
@@ -114,6 +128,7 @@ class EmbeddingModel:
         fill(self.model, tensors, run)
         self.model.eval().to(self.device)
         self.eval_length = int(self.description["eval_length"])
+        self.drift: Drift | None = None
         # By label and eval_length.
         self._predictors: dict[tuple[str | None, int], Predictor] = {}
 
@@ -126,6 +141,15 @@ class EmbeddingModel:
         self.device = device_of(device)
         self.model.to(self.device)
         return self
+
+    def warm(self) -> None:
+        """Make what the first `embed` would: the coder's questions, and a first pass."""
+        from grap_seq.prep.example import example
+
+        spec = self.coder.state.spec
+        newest = None if spec.until is None or spec.until_column is not None else NEWEST
+        self.embed(example(self.coder.state).to_pandas(), until=newest)
+        self.drift = None
 
     def embed(
         self, events: Any, batch_events: int = 20_000, until: str | float | date | None = None
@@ -146,6 +170,10 @@ class EmbeddingModel:
 
         Raises:
             ValueError: missing columns, null ids or times, no rows, or events after `until`.
+
+        Warns:
+            DriftWarning: rare, missing or clipped values are more or fewer than in training; the
+                shares of all are in `drift`.
         """
         sequences, vectors = self._embedded(events, batch_events, until)
         return self._frame(sequences, vectors, self._names)
@@ -332,13 +360,23 @@ class EmbeddingModel:
         self, events: Any, batch_events: int, until: str | float | date | None
     ) -> tuple[Sequences, NDArray[np.float32]]:
         """New sequences, coded, and their embeddings (rows, E)."""
-        sequences = Sequences.from_table(self.schema, self.coder.encode(events, until))
+        rows = self.coder.encode(events, until)
+        self.drift = self.drift_of(rows.to_batches())
+        where = str(events) if isinstance(events, str | Path) else "events"
+        for sentence in self.drift.sentences():
+            warnings.warn(f"{where}: {sentence}", DriftWarning, stacklevel=3)
+        sequences = Sequences.from_table(self.schema, rows)
         # In the chunks of a stored file, so that its embeddings are the same bit by bit.
         parts = [
             embed_rows(self.model, sequences, rows, self.eval_length, batch_events)
             for rows in np.split(np.arange(len(sequences)), chunks(len(sequences))[1:])
         ]
         return sequences, np.concatenate(parts)
+
+    def drift_of(self, rows: Iterable[pa.RecordBatch]) -> Drift:
+        """How coded sequences, as in a prepared folder, differ from those of training."""
+        state = self.coder.state
+        return Drift(self._counter.count(rows), stored(self.description), state)
 
     def _predictor(self, label: str | None) -> Predictor:
         wanted = label, self.eval_length
@@ -352,6 +390,10 @@ class EmbeddingModel:
         from grap_seq.prep.coder import Coder
 
         return Coder(self.vocabulary())
+
+    @cached_property
+    def _counter(self) -> Counter:
+        return Counter(self.coder.state)
 
     @cached_property
     def _names(self) -> pd.Index[str]:

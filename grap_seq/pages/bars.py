@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 import numpy as np
 
 from grap_seq.pages.looks import Look
-from grap_seq.pages.style import INK, WIDE, styled
+from grap_seq.pages.style import INK, WIDE, fitting, room, styled
 from grap_seq.pages.told import ToldFigure
 
 # Titles of the measures of a run's cost, with their units.
@@ -17,7 +17,6 @@ MEASURES = {
     "steps_per_second": "steps per second",
     "peak_memory_mib": "peak memory (MiB)",
 }
-_LETTER = 0.068  # inches
 
 
 def draw_costs(
@@ -43,7 +42,8 @@ def draw_costs(
     across = len(known) if width > 5 else 1
     down = len(known) if width <= 5 else 1
     height = (0.24 * len(names) + 0.45) * down + 0.1
-    left = min(_LETTER * max(map(len, names)) + 0.1, 0.45 * width)
+    left = room(names, 0.45 * width)
+    shown = [fitting(name, left - 0.1) for name in names]
     with styled():
         figure = ToldFigure(figsize=(width, height))
         grid = figure.subplots(down, across, squeeze=False).ravel()
@@ -69,12 +69,14 @@ def draw_costs(
                 end = mean + spread + 0.03 * highest
                 axes.text(end, row, _short(mean), va="center", color=INK)
                 deviation = f" ± {_short(spread)}" if spread else ""
-                figure.tell(axes, name, [mean], [row], [_short(mean) + deviation])
+                figure.tell(
+                    axes, name, [mean], [row], [_short(mean) + deviation], MEASURES[measure]
+                )
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlim(0, 1.12 * highest)
             axes.set_xticks([])
             axes.spines["bottom"].set_visible(False)
-            axes.set_yticks(range(len(names)), names if place % across == 0 else [""] * len(names))
+            axes.set_yticks(range(len(names)), shown if place % across == 0 else [""] * len(names))
             axes.tick_params(axis="y", labelcolor=INK)
             axes.set_title(MEASURES[measure])
     return figure

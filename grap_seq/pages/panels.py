@@ -12,7 +12,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from grap_seq.pages.bands import Band
 from grap_seq.pages.looks import Look
-from grap_seq.pages.style import PALE, WIDE, styled
+from grap_seq.pages.style import PALE, WIDE, fitting, styled
 from grap_seq.pages.told import ToldFigure
 
 Bands = Mapping[str, Band]
@@ -59,10 +59,10 @@ def draw_panels(
                 if name in bands:
                     band = bands[name]
                     draw_band(axes, band, looks[name])
-                    figure.tell(axes, name, band.steps, band.mean, words(band))
+                    figure.tell(axes, name, band.steps, band.mean, words(band), title=name_of)
             if values == "positive":
                 axes.set_ylim(bottom=0)
-            axes.set_title(name_of)
+            axes.set_title(fitting(name_of, width / per_row - 0.2))
             axes.yaxis.set_major_locator(MaxNLocator(3))
             axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))

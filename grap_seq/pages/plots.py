@@ -16,13 +16,25 @@ from matplotlib.ticker import MaxNLocator
 
 from grap_seq.pages.projection import Projection, groups, project
 from grap_seq.pages.read import columns, read
-from grap_seq.pages.style import BLUE, GREY, INK, PALE, PALETTE, RED, WIDE, label_ends, styled
+from grap_seq.pages.style import (
+    ARROW,
+    BLUE,
+    GREY,
+    INK,
+    PALE,
+    PALETTE,
+    RED,
+    WIDE,
+    fitting,
+    label_ends,
+    room,
+    styled,
+)
 from grap_seq.pages.told import ToldFigure, thinned
 from grap_seq.pages.words import Fate, fates
 from grap_seq.schema import Schema
 
 _FATE_COLOURS: dict[Fate, str] = {"rose": BLUE, "held": INK, "fell": RED, "vanished": RED}
-_LABEL_INCHES = 1.05  # room for the names at the right end of lines
 # Names that fit beside the curves of the weights.
 MOST_NAMES = 12
 # Losses with a panel or row of their own: a wide table has thousands, which nobody would look at.
@@ -30,7 +42,7 @@ MOST_LOSSES = 60
 
 
 def plot_weights(run: Path, width: float = WIDE) -> ToldFigure:
-    """Weight of every loss over the training steps; blue rose, red fell.
+    """Weight of every loss over the training steps; blue rose, orange fell.
 
     Of many losses those are named that weigh most at the end.
 
@@ -45,7 +57,9 @@ def plot_weights(run: Path, width: float = WIDE) -> ToldFigure:
     height = max(3.0, 0.19 * len(named) + 1)
     with styled():
         figure = ToldFigure(figsize=(width, height))
-        axes = _axes(figure, left=0.35, right=_LABEL_INCHES, bottom=0.45, top=0.3)
+        axes = _axes(
+            figure, left=0.35, right=room(named, 0.4 * width) + ARROW, bottom=0.45, top=0.3
+        )
         axes.axhline(float(weights.iloc[0].mean()), color=PALE, linewidth=1, zorder=0)
         for name in reversed(colours):
             # Thousands of lines as text would be megabytes.
@@ -80,22 +94,23 @@ def plot_cosines(run: Path, width: float = WIDE) -> ToldFigure:
     kinds = fates(columns(trajectory, "weight"))
     mean, error = cosines.mean(), cosines.sem()
     mean = mean.loc[mean.abs().nlargest(MOST_LOSSES).index].sort_values()
+    names = [str(name) for name in mean.index]
+    left = room(names, 0.4 * width)
     with styled():
         figure = ToldFigure(figsize=(width, 0.21 * len(mean) + 0.8))
-        axes = _axes(figure, left=1.05, right=0.15, bottom=0.4, top=0.3)
+        axes = _axes(figure, left=left, right=0.15, bottom=0.4, top=0.3)
         axes.axvline(0, color=PALE, linewidth=1, zorder=0)
-        names = [str(name) for name in mean.index]
         for place, name in enumerate(names):
             colour, bar = _FATE_COLOURS[kinds[name]], 2 * float(error[name])
             axes.errorbar(mean[name], place, xerr=bar, fmt="o", ms=4, color=colour, lw=1.2)
             text = f"cosine {mean[name]:.4f} ± {bar:.4f}"
             figure.tell(axes, name, [mean[name]], [place], [text])
-        axes.set_yticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), [fitting(name, left - 0.1) for name in names])
         axes.tick_params(axis="y", labelcolor=INK)
         axes.spines["left"].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         # Above the names, not above the axes: the title is longer than a phone's axes.
-        axes.set_title("mean cosine with the downstream gradient", x=-1 / (width - 1.2))
+        axes.set_title("mean cosine with the downstream gradient", x=-left / (width - left - 0.15))
     return figure
 
 
@@ -126,11 +141,12 @@ def plot_losses(run: Path, width: float = WIDE) -> ToldFigure:
         figure = ToldFigure(figsize=(width, 1.35 * rows + 0.35), layout="constrained")
         grid = np.asarray(figure.subplots(rows, per_row, squeeze=False)).ravel()
         for place, (axes, (name, values)) in enumerate(zip(grid, panels.items(), strict=False)):
-            _loss_panel(axes, name, epochs, values, named=place == 0)
+            _loss_panel(axes, epochs, values, named=place == 0)
+            axes.set_title(fitting(name, width / per_row - 0.2))
             for line, of_epochs in values.items():
                 pairs = zip(epochs, of_epochs, strict=True)
                 texts = [f"epoch {epoch}: {value:.4g}" for epoch, value in pairs]
-                figure.tell(axes, line, epochs, of_epochs, texts)
+                figure.tell(axes, line, epochs, of_epochs, texts, title=name)
             if kept is not None:
                 axes.axvline(kept, color=PALE, linewidth=1, zorder=0)
             if place >= len(panels) - per_row:
@@ -204,7 +220,7 @@ def _heaviest(names: list[str], weights: pd.DataFrame | None) -> list[str]:
 
 
 def _loss_panel(
-    axes: Axes, name: str, epochs: pd.Series[int], lines: dict[str, pd.Series[float]], named: bool
+    axes: Axes, epochs: pd.Series[int], lines: dict[str, pd.Series[float]], named: bool
 ) -> None:
     falls = float(lines[next(iter(lines))].diff().sum()) < 0
     for place, (line, values) in enumerate(lines.items()):
@@ -215,7 +231,6 @@ def _loss_panel(
             # On the right, where falling curves leave the top free and rising ones the bottom.
             y = (1 if falls else 0.34) - 0.16 * place
             axes.text(1, y, line, color=colour, ha="right", va="top", transform=axes.transAxes)
-    axes.set_title(name)
     axes.margins(y=0.2)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.yaxis.set_major_locator(MaxNLocator(3))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -16,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from sklearn.isotonic import isotonic_regression
 
 from grap_seq.terminal import LAYOUT, visible
@@ -26,6 +29,8 @@ WIDE, NARROW = 7.6, 3.7
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F5AA2")
 BLUE, RED = PALETTE[:2]
 INK, GREY, PALE = "#2B2F33", "#8A9096", "#D5D9DC"
+
+ARROW = 0.2  # inches between the end of a line and its name
 
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -88,20 +93,41 @@ def label_ends(
     low, high = axes.get_ylim()
     figure = axes.get_figure(root=True)
     assert figure is not None
-    height = axes.get_position().height * figure.get_size_inches()[1] * 72
+    width, height = figure.get_size_inches()
+    inches = (1 - axes.get_position().x1) * width - ARROW - 0.1
+    height *= axes.get_position().height * 72
     values = np.array([ends[name] for name in names])
     places = spread((values - low) / (high - low) * height, points, height)
     for name, value, place in zip(names, values, places, strict=True):
         axes.annotate(
-            name,
+            fitting(name, inches),
             xy=(x, value),
-            xytext=(14, place - (value - low) / (high - low) * height),
+            xytext=(72 * ARROW, place - (value - low) / (high - low) * height),
             textcoords="offset points",
             va="center",
             color=colours[name],
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": PALE, "linewidth": 0.7, "shrinkA": 1},
         )
+
+
+def room(names: Iterable[str], most: float) -> float:
+    """Inches that names take, at most so many."""
+    return min(max(map(_inches, names)) + 0.1, most)
+
+
+def fitting(name: str, inches: float) -> str:
+    """A name, without its middle where it would be longer than so many inches."""
+    shown, letters = name, len(name)
+    while _inches(shown) > inches and letters > 3:
+        letters -= 1
+        shown = f"{name[: letters - letters // 2 - 1]}…{name[-(letters // 2) :]}"
+    return shown
+
+
+def _inches(text: str) -> float:
+    font = FontProperties(family=_STYLE["font.family"], size=_STYLE["font.size"])
+    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
 
 
 def svg(figure: Figure) -> str:

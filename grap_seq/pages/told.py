@@ -19,10 +19,16 @@ class ToldFigure(Figure):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._told: list[tuple[Axes, str, npt.NDArray[np.float64], list[str]]] = []
+        self._told: list[tuple[Axes, str, str, npt.NDArray[np.float64], list[str]]] = []
 
     def tell(
-        self, axes: Axes, name: str, x: npt.ArrayLike, y: npt.ArrayLike, texts: Iterable[str]
+        self,
+        axes: Axes,
+        name: str,
+        x: npt.ArrayLike,
+        y: npt.ArrayLike,
+        texts: Iterable[str],
+        title: str = "",
     ) -> None:
         """Say what points are.
 
@@ -31,19 +37,20 @@ class ToldFigure(Figure):
             name: Of the line or group.
             x, y: (N,) places of the points, in the axes' data units.
             texts: (N,) what is said at each.
+            title: Of the panel, where there are several.
         """
         places = np.column_stack([np.asarray(x, np.float64), np.asarray(y, np.float64)])
-        self._told.append((axes, name, places, list(texts)))
+        self._told.append((axes, name, title, places, list(texts)))
 
     def told(self) -> list[dict[str, Any]]:
-        """Name, title of the axes, and points of every line, in the order they were told.
+        """Name, title of the panel, and points of every line, in the order they were told.
 
         A point is its place in the picture, in thousandths from the left and from the top, and its
         text. Points that are nowhere, such as those of a value that was not measured, are left out.
         The figure must have been drawn, which puts its axes where they are.
         """
         found = []
-        for axes, name, places, texts in self._told:
+        for axes, name, title, places, texts in self._told:
             fractions = axes.transData.transform(places) / self.bbox.size
             thousandths = np.column_stack([fractions[:, 0], 1 - fractions[:, 1]]) * 1000
             points = [
@@ -51,7 +58,7 @@ class ToldFigure(Figure):
                 for (left, top), text in zip(thousandths, texts, strict=True)
                 if np.isfinite(left) and np.isfinite(top)
             ]
-            found.append({"name": name, "title": axes.get_title(loc="left"), "points": points})
+            found.append({"name": name, "title": title, "points": points})
         return found
 
 

@@ -6,7 +6,6 @@ of one customer's events.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -16,24 +15,20 @@ from typing import Any
 
 import ibis
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from grap_seq.prep.coding_plan import CodingPlan
 from grap_seq.prep.describe.spec import DatasetSpec
 from grap_seq.prep.engines.duckdb import DuckDB
+from grap_seq.prep.engines.repeated import RepeatedDuckDB
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.headers import check_names
 from grap_seq.prep.read.tables import read_table, to_arrow
 
 MEMORY = "2GB"
-# Name of the table that plans are made for.
-EVENTS = "given_events"
 # Longer tables have a connection of their own, with all threads.
 FEW_EVENTS = 100_000
 # Kinds of tables whose plans are kept.
 PLANS = 16
-# Below this many events a column of unseen values is no sign of a different coding.
-MIN_EVENTS_TO_WARN = 20
 
 
 class Coder:
@@ -48,7 +43,7 @@ class Coder:
         self._lock = Lock()
         self._connection: DuckDB | None = None
         # By the table's columns and the column of `until`.
-        self._plans: dict[tuple[pa.Schema, str | None], CodingPlan] = {}
+        self._plans: dict[tuple[pa.Schema, str | None], _TablePlan] = {}
 
     def __reduce__(self) -> Any:
         # A copy in another process has a connection of its own.
@@ -73,20 +68,18 @@ class Coder:
             with _connected() as connection:
                 table = read_table(connection, Path(events))
                 plan = CodingPlan(connection, self.state, spec, table, where)
-                rows = plan.encode({}, spec, cells=cells)
+                rows = plan.encode(spec, cells=cells)
         else:
             given = to_arrow(events)
             check_names(given.column_names, where)
-            numbers = pa.array(range(1, given.num_rows + 1), pa.int64())
-            given = given.append_column("__row", numbers).replace_schema_metadata()
+            given = _as_read(given, spec)
             if len(given) <= FEW_EVENTS:
                 with self._lock:
                     rows = self._encode_few(given, spec, cells)
             else:
                 with _connected() as connection:
-                    plan = self._plan(connection, given, spec)
-                    rows = plan.encode({EVENTS: given}, spec, cells=cells)
-        _warn_unseen(rows, self.state, where)
+                    plan = _TablePlan(connection, self.state, spec, given.schema)
+                    rows = plan.encode(given, spec, cells=cells)
         return rows
 
     def _encode_few(self, given: pa.Table, spec: DatasetSpec, cells: bool) -> pa.Table:
@@ -94,23 +87,17 @@ class Coder:
         if kind not in self._plans and len(self._plans) == PLANS:
             self._close()
         if self._connection is None:
-            # One thread has no others to wait for, and none that a forked process would lack.
-            self._connection = DuckDB(MEMORY, 1, None)
+            self._connection = RepeatedDuckDB(MEMORY)
         if kind not in self._plans:
-            self._plans[kind] = self._plan(self._connection, given, spec)
+            self._plans[kind] = _TablePlan(self._connection, self.state, spec, given.schema)
         try:
-            return self._plans[kind].encode({EVENTS: given}, spec, cells=cells)
+            return self._plans[kind].encode(given, spec, cells=cells)
         except ValueError:
             if self._plans[kind].spec.until == spec.until:
                 raise
         # The words of the error name the `until` that a plan was made with.
-        plan = self._plan(self._connection, given, spec)
-        return plan.encode({EVENTS: given}, spec, cells=cells)
-
-    def _plan(self, connection: DuckDB, given: pa.Table, spec: DatasetSpec) -> CodingPlan:
-        table = ibis.table(ibis.Schema.from_pyarrow(given.schema), name=EVENTS)
-        table = table.mutate(__file=ibis.literal("events"))
-        return CodingPlan(connection, self.state, spec, table, "events")
+        plan = _TablePlan(self._connection, self.state, spec, given.schema)
+        return plan.encode(given, spec, cells=cells)
 
     def close(self) -> None:
         """Close the connection; a later call opens another."""
@@ -124,6 +111,39 @@ class Coder:
         self._connection = None
 
 
+class _TablePlan:
+    """What is asked of tables in memory with the same columns."""
+
+    def __init__(
+        self, connection: DuckDB, state: State, spec: DatasetSpec, columns: pa.Schema
+    ) -> None:
+        self.spec, self._given = spec, connection.slot(columns)
+        table = self._given.table.mutate(__file=ibis.literal("events"))
+        self._plan = CodingPlan(connection, state, spec, table, "events")
+
+    def encode(self, given: pa.Table, spec: DatasetSpec, *, cells: bool) -> pa.Table:
+        with self._given.filled(given):
+            return self._plan.encode(spec, cells=cells)
+
+
+def _as_read(table: pa.Table, spec: DatasetSpec) -> pa.Table:
+    """The used columns, numbered, and of few types: each kind of table has a plan of its own."""
+    wanted = list(dict.fromkeys((*spec.columns, *spec.facts)))
+    # Of a table that lacks one, all are named in the error.
+    if {*wanted} <= {*table.column_names}:
+        table = table.select(wanted)
+    plain = pa.schema([(one.name, _plain(one.type)) for one in table.schema])
+    numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
+    return table.cast(plain).append_column("__row", numbers)
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """Text is one type, whether it is large, in a dictionary, or all of it is missing."""
+    value = kind.value_type if pa.types.is_dictionary(kind) else kind
+    texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_null
+    return pa.string() if any(is_one(value) for is_one in texts) else kind
+
+
 @contextmanager
 def _connected() -> Iterator[DuckDB]:
     connection = DuckDB(MEMORY, None, None)
@@ -131,14 +151,3 @@ def _connected() -> Iterator[DuckDB]:
         yield connection
     finally:
         connection.disconnect()
-
-
-def _warn_unseen(sequences: pa.Table, state: State, where: str) -> None:
-    for name, values in state.categorical.items():
-        codes = pc.list_flatten(sequences[name])
-        if len(codes) >= MIN_EVENTS_TO_WARN and pc.min(codes).as_py() == len(values) + 1:
-            warnings.warn(
-                f"{where}: no value of '{name}' occurred in the training data; is it written "
-                f"differently there ({', '.join(map(repr, values[:3]))}, ...)?",
-                stacklevel=4,
-            )

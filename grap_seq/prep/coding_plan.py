@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,12 +18,16 @@ from grap_seq.prep.stages.facts import facts_of_ids, require_facts, with_facts
 from grap_seq.prep.stages.grouping import group_events, with_id
 from grap_seq.prep.stages.problems import Problems, check_events
 from grap_seq.prep.stages.times import check_time_kind
+from grap_seq.prep.stages.until import (
+    MOMENT,
+    check_observed,
+    common_until,
+    moment_table,
+    with_until,
+)
 from grap_seq.prep.stages.until import UNTIL as OBSERVED
-from grap_seq.prep.stages.until import check_observed, common_until, moment_table, with_until
 from grap_seq.schema import UNTIL
 
-# Names of the tables that are there when a question is asked.
-CLEANED, MOMENT = "given_cleaned", "given_moment"
 # What `clean` and the checks need of a row beside its own columns.
 POSITION = "__position"
 
@@ -59,8 +60,9 @@ class CodingPlan:
                 require_facts(connection, table, (), spec, kind, where)
             cleaned = clean(table, spec, kind)
             self._clean = connection.compiled(cleaned)
-        columns = {**cleaned.schema(), POSITION: "int64"}
-        numbered = ibis.table(columns, name=CLEANED)
+        columns = cleaned.schema().to_pyarrow().append(pa.field(POSITION, pa.int64()))
+        self._cleaned, self._moment = connection.slot(columns), connection.slot(MOMENT)
+        numbered = self._cleaned.table
         problems = Problems(connection, strict=True, remedy="correct or remove the row")
         with connection.planning() as self._of_events:
             check_events(connection, numbered, spec, problems)
@@ -77,7 +79,7 @@ class CodingPlan:
             known = facts_of_ids(events, events, spec.id, spec.facts, problems)
             rows = with_facts(events, spec.id, known)
         if spec.until is not None and spec.until_column is None:
-            rows = with_until(rows, ibis.table({OBSERVED: "float64"}, name=MOMENT))
+            rows = with_until(rows, self._moment.table)
         columns: dict[str, ir.Value] = {name: rows[name].min() for name in spec.static.names}
         if spec.until is not None:
             check_observed(rows, spec, problems)
@@ -86,18 +88,15 @@ class CodingPlan:
         sequences = rows.group_by(spec.id).aggregate(__events=rows.count(), **columns)
         return sequences.select(spec.id, *columns)
 
-    def encode(
-        self, given: Mapping[str, pa.Table], spec: DatasetSpec, *, cells: bool = False
-    ) -> pa.Table:
+    def encode(self, spec: DatasetSpec, *, cells: bool = False) -> pa.Table:
         """One row a sequence; see `grap_seq.prep.transform.encode`.
 
         Args:
-            given: what the table is called that is filled now, and its content.
             spec: the plan's, or with another common `until`.
             cells: see `Coder.encode`.
         """
         connection, where, state = self.connection, self.where, self.state
-        with connection.clear_errors(f"reading {where}"), connection.given(given):
+        with connection.clear_errors(f"reading {where}"):
             for check in self._of_table:
                 check.make()
             cleaned = self._clean()
@@ -106,7 +105,7 @@ class CodingPlan:
         cleaned = cleaned.append_column(POSITION, pa.array(range(cleaned.num_rows), pa.int64()))
         # Sequences are numbered as they come first.
         ids = cleaned[spec.id].combine_chunks().dictionary_encode()
-        with connection.clear_errors(f"coding {where}"), connection.given({CLEANED: cleaned}):
+        with connection.clear_errors(f"coding {where}"), self._cleaned.filled(cleaned):
             for check in self._of_events:
                 check.make()
             fields = [*state.categorical, *state.numerical]
@@ -125,16 +124,17 @@ class CodingPlan:
             ) from error
 
     def _coded_facts(self, ask: Query, cleaned: pa.Table, spec: DatasetSpec) -> pa.Table:
-        moment = {}
-        if spec.until is not None and spec.until_column is None:
-            until = common_until(
-                spec, self.state.time_kind, lambda: pc.max(cleaned["event_time"]).as_py()
-            )
-            moment[MOMENT] = moment_table(until)
-        with self.connection.given(moment):
+        with self._moment.filled(self._common_until(cleaned, spec)):
             for check in self._of_facts:
                 check.make()
             found = ask()
         for name, values in encode_static(found, self.state).items():
             found = found.set_column(found.column_names.index(name), name, pa.array(values))
         return found
+
+    def _common_until(self, cleaned: pa.Table, spec: DatasetSpec) -> pa.Table:
+        if spec.until is None or spec.until_column is not None:
+            return MOMENT.empty_table()
+        times = cleaned["event_time"]
+        until = common_until(spec, self.state.time_kind, lambda: pc.max(times).as_py())
+        return moment_table(until)

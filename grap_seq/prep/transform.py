@@ -5,6 +5,7 @@ The same expressions as in preparation: training and use cannot differ.
 
 from __future__ import annotations
 
+import warnings
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,12 @@ import pyarrow as pa
 
 from grap_seq.prep.coder import Coder
 from grap_seq.prep.describe.recipes import load_recipe
+from grap_seq.prep.drift import Drift, DriftWarning
 from grap_seq.prep.engines.connect import connect
 from grap_seq.prep.folder.state import State
 from grap_seq.prep.read.lists import explode
 from grap_seq.prep.read.tables import require_columns
+from grap_seq.prep.shares import Counter
 from grap_seq.prep.stages.cells import as_number, as_text, without_missing
 from grap_seq.prep.stages.clean import clean, described, used
 from grap_seq.prep.stages.label_source import label_file, recipe_labels
@@ -51,9 +54,14 @@ def encode(
     state = folder_or_state
     coder = Coder(state if isinstance(state, State) else State.load(Path(state)))
     try:
-        return coder.encode(events, until)
+        rows = coder.encode(events, until)
     finally:
         coder.close()
+    drift = Drift(Counter(coder.state).count(rows.to_batches()), None, coder.state)
+    for sentence in drift.sentences():
+        where = str(events) if isinstance(events, str | Path) else "events"
+        warnings.warn(f"{where}: {sentence}", DriftWarning, stacklevel=2)
+    return rows
 
 
 def read_events(dataset: str, source: Path | None = None, spec: Path | None = None) -> pd.DataFrame:

@@ -15,11 +15,12 @@ from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
 from grap_seq.evaluation.model import load, save
 from grap_seq.evaluation.stored_head import write_head
+from grap_seq.evaluation.usual import usual
 from grap_seq.nn.build import build_model
 from grap_seq.nn.label_head import build_head
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.nn.transformer import TransformerEncoder
-from grap_seq.prep.folder.state import check_codes
+from grap_seq.prep.folder.state import State, check_codes
 from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import Schema
 from grap_seq.stored_run import config_of
@@ -86,7 +87,7 @@ def finetune(config: Any) -> Path:
         FileExistsError: the output exists; see `overwrite` and `resume`.
         ValueError: other data than the run's, no label, or options that do not fit.
     """
-    source = load(config.pretrained)
+    source = load(config.pretrained, warm=False)
     _labelled(Path(config.prepared))
     check_codes(Path(config.prepared), Path(config.pretrained))
     torch.manual_seed(config.seed)
@@ -215,6 +216,7 @@ def _train(
         seal.write_json(run, "head.json", {"label": label.name, "metric": label.metric, **scores})
         about = write_head(head, run, label, config.head_hidden)
         facts = {"training": found, "labels": used.to_dict(), "head": about}
+        facts |= usual(data.train, data.val, State.load(run))
         save(model, {**description, **facts}, run)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items())
     say(*sentences(found), f"{label.metric} of the head: {shown}")

@@ -16,6 +16,7 @@ from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.leak import LabelsUsed, Part
 from grap_seq.evaluation.model import save
+from grap_seq.evaluation.usual import usual
 from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number
 from grap_seq.objectives.coles_alone import ColesAlone
@@ -117,6 +118,7 @@ def pretrain(config: Any) -> Path:
         name = None if data.train.label is None else data.train.label.name
         used = LabelsUsed(name, labels_in(module.objective), config.labels.fraction, by)
         more = {"gaps": times, "training": found, "labels": used.to_dict()}
+        more |= usual(data.train, data.val, State.load(run))
         save(module.model, description | more, run)
     say(*sentences(found))
     if schema.labels:

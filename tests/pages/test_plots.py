@@ -186,3 +186,21 @@ def test_many_weights_are_a_picture_of_bounded_size(wide: Path) -> None:
         len([line for line in figure.axes[0].lines if len(np.asarray(line.get_xdata())) > 2]) == 200
     )
     assert len(svg(figure)) < 400_000
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_long_names_stay_in_the_picture(tmp_path: Path, width: float) -> None:
+    names = [f"{beginning}_merchant_category_code_{'x' * 20}" for beginning in ("next", "past")]
+    steps = {"step": range(20), **{f"weight/{name}": np.linspace(1, 2, 20) for name in names}}
+    cosines = {f"cosine/{name}": np.linspace(0.1, 0.2, 20) for name in names}
+    pd.DataFrame({**steps, **cosines}).to_parquet(tmp_path / "weights.parquet")
+    reseal(tmp_path)
+    for plot in (plot_weights, plot_cosines):
+        figure = plot(tmp_path, width)
+        figure.draw_without_rendering()
+        shown = [text for text in texts(figure).values() if "…" in text.get_text()]
+        assert len(shown) == 2
+        for text in shown:
+            box = text.get_window_extent()
+            assert figure.bbox.x0 <= box.x0
+            assert box.x1 <= figure.bbox.x1

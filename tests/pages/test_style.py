@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 
-from grap_seq.pages.style import spread, svg
+from grap_seq.pages.style import fitting, room, spread, svg
 
 Array = npt.NDArray[np.float64]
 places = st.lists(st.floats(0, 100), min_size=1, max_size=12).map(np.array)
@@ -46,3 +46,11 @@ def test_svg_is_the_same_each_time_and_needs_nothing_from_outside() -> None:
     root = ElementTree.fromstring(text)
     links = [v for e in root.iter() for k, v in e.attrib.items() if k.endswith(("href", "src"))]
     assert all(link.startswith(("#", "data:")) for link in links)
+
+
+def test_long_names_lose_their_middle() -> None:
+    assert fitting("amount", 1.0) == "amount"
+    short = fitting("next_merchant_category_code", 1.0)
+    assert short.startswith("next_")
+    assert short.endswith("_code")
+    assert room(["ab", "abcd"], 2.0) < room(["a" * 20], 2.0) < room(["a" * 99], 2.0) == 2.0

@@ -15,8 +15,7 @@ def test_places_are_thousandths_from_the_top_left() -> None:
     figure = ToldFigure(figsize=(4, 2))
     axes = figure.add_axes((0.1, 0.2, 0.8, 0.6))
     axes.set(xlim=(0, 10), ylim=(0, 1))
-    axes.set_title("weight", loc="left")
-    figure.tell(axes, "shop", [0, 5, np.nan, 10], [0, 0.5, 1, 1], ["a", "b", "gone", "c"])
+    figure.tell(axes, "shop", [0, 5, np.nan, 10], [0, 0.5, 1, 1], ["a", "b", "gone", "c"], "weight")
     assert figure.told() == [
         {
             "name": "shop",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
@@ -15,10 +15,10 @@ import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 import pyarrow.parquet as pq
-from ibis.backends.duckdb.converter import DuckDBPyArrowData
 
 from grap_seq.files import atomic_write
-from grap_seq.prep.engines.base import Connection, Query
+from grap_seq.prep.engines.base import Connection
+from grap_seq.prep.engines.slot import Slot
 from grap_seq.prep.read.headers import damaged_part
 
 # Of all folders of a partition, in memory until a row group is full.
@@ -62,29 +62,11 @@ class DuckDB(Connection):
         # Spark's name for it.
         self.backend.raw_sql("CREATE TEMP MACRO timestamp_micros(n) AS make_timestamp(n)")
 
-    def compiled(self, table: ir.Table) -> Query:
-        self.backend._run_pre_execute_hooks(table)
-        query, schema = self.backend.compile(table), table.schema().to_pyarrow()
-
-        def ask() -> pa.Table:
-            # Not as a prepared statement, which goes on reading the first table of its name.
-            found = self.backend.con.sql(query).to_arrow_table()
-            if found.schema == schema:
-                return found
-            return table.__pyarrow_result__(found, data_mapper=DuckDBPyArrowData)
-
-        return ask
-
-    @contextmanager
-    def given(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
-        """What queries of `ibis.table(schema, name)` are answered from, by the name."""
-        for name, table in tables.items():
-            self.backend.con.register(name, table)
-        try:
-            yield
-        finally:
-            for name in tables:
-                self.backend.con.unregister(name)
+    def slot(self, columns: pa.Schema) -> Slot:
+        """A table of these columns that is filled later."""
+        slot = Slot(columns)
+        self.backend.con.register(slot.name, slot)
+        return slot
 
     def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
         # Nothing is left to the engine's guess: a ragged row would change what it finds. DuckDB's

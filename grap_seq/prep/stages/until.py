@@ -18,6 +18,7 @@ from grap_seq.prep.stages.times import TimeKind
 
 # Working column, as `DatasetSpec.facts` calls it.
 UNTIL = "__until"
+MOMENT = pa.schema([(UNTIL, pa.float64())])
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 REMEDY = (
     "a date without a clock time is its first moment, so that events of that day need the next one;"
@@ -61,7 +62,7 @@ def with_until(events: ir.Table, until: ir.Table) -> ir.Table:
 
 def moment_table(until: float) -> pa.Table:
     """A table, for a number in a query would go through a decimal literal and lose its last bit."""
-    return pa.table({UNTIL: [until]})
+    return pa.table({UNTIL: [until]}, MOMENT)
 
 
 def observed(events: ir.Table) -> ir.Table:
@@ -71,9 +72,10 @@ def observed(events: ir.Table) -> ir.Table:
 
 def check_observed(events: ir.Table, spec: DatasetSpec, problems: Problems) -> None:
     """Count or raise for events with `__until`, maybe null, that were not observed."""
-    missing = events.filter(events["__until"].isnull())
-    reason = f"event of an id without a date in column '{spec.until_column}'"
-    problems.report(events, missing, reason, spec.id)
+    if spec.until_column is not None:
+        missing = events.filter(events["__until"].isnull())
+        reason = f"event of an id without a date in column '{spec.until_column}'"
+        problems.report(events, missing, reason, spec.id)
     late = events.filter((events["event_time"] > events["__until"]).fill_null(False))
     what = f"until: {spec.until}" if spec.until_column is None else f"column '{spec.until_column}'"
     problems.report(events, late, f"event after the date in {what}", spec.id, REMEDY)
