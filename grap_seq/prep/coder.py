@@ -78,8 +78,8 @@ class Coder:
                     rows = self._encode_few(given, spec, cells)
             else:
                 with _connected() as connection:
-                    plan = _TablePlan(connection, self.state, spec, given.schema)
-                    rows = plan.encode(given, spec, cells=cells)
+                    of_table = _TablePlan(connection, self.state, spec, given.schema)
+                    rows = of_table.encode(given, spec, cells=cells)
         return rows
 
     def _encode_few(self, given: pa.Table, spec: DatasetSpec, cells: bool) -> pa.Table:
