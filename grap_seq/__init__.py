@@ -48,7 +48,7 @@ if TYPE_CHECKING:
         tune,
     )
     from grap_seq.api.results import Evaluation, Prepared, Report, Run
-    from grap_seq.evaluation.model import load
+    from grap_seq.evaluation.load import load
     from grap_seq.evaluation.states import States
 
 # PyTorch takes seconds to import: everything waits until someone asks for it.

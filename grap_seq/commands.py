@@ -223,7 +223,7 @@ def export(arguments: list[str]) -> Path:
     settings = config.compose("export", arguments)
     run = Path(settings.run)
     config_of(run)
-    from grap_seq.evaluation.model import load
+    from grap_seq.evaluation.load import load
     from grap_seq.export.write import export as write
 
     folder = run / "export" if settings.output is None else Path(settings.output)
@@ -255,7 +255,7 @@ def push(arguments: list[str]) -> str:
     settings = config.compose("push", arguments)
     run = Path(settings.run)
     config_of(run)
-    from grap_seq.evaluation.model import load
+    from grap_seq.evaluation.load import load
 
     model = load(run, device="cpu", warm=False)
     address = model.push_to_hub(settings.to, private=settings.private, license=settings.license)

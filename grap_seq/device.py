@@ -37,3 +37,9 @@ def device_of(name: str | torch.device = AUTO) -> torch.device:
         last = "cuda:0" if found == 1 else f"cuda:0 to cuda:{found - 1}"
         raise ValueError(f"device={device}: PyTorch finds {found} GPUs here; use {last}")
     return device
+
+
+def set_threads(threads: int | None) -> None:
+    """Use this many CPU threads; None leaves PyTorch's choice."""
+    if threads is not None:
+        torch.set_num_threads(threads)

@@ -242,7 +242,7 @@ def tune(**settings: Unpack[named.Tune]) -> dict[str, Any]:
 
 
 def _loaded(run: StrPath, device: str) -> EmbeddingModel:
-    from grap_seq.evaluation.model import load
+    from grap_seq.evaluation.load import load
 
     return load(run, device=device)
 

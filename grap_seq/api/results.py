@@ -149,7 +149,7 @@ class Run(Written):
     @cached_property
     def model(self) -> EmbeddingModel:
         """The model, for raw events; see `grap_seq.load`."""
-        from grap_seq.evaluation.model import load
+        from grap_seq.evaluation.load import load
 
         return load(self.path)
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from grap_seq.data.sequences import Sequences
+from grap_seq.device import set_threads
 from grap_seq.evaluation.embed_folder import embed_folder, join_shards
-from grap_seq.evaluation.model import load, set_threads
+from grap_seq.evaluation.load import load
 from grap_seq.evaluation.shards import Shard
 from grap_seq.schema import SPLITS
 from grap_seq.terminal import say

@@ -14,8 +14,9 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from grap_seq.classes import allow, allowed
+from grap_seq.device import set_threads
 from grap_seq.evaluation.embed import CHUNK_ROWS
-from grap_seq.evaluation.model import EmbeddingModel, set_threads
+from grap_seq.evaluation.model import EmbeddingModel
 from grap_seq.prep.describe.spec import NEWEST
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Iterable
 from datetime import date
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,83 +24,20 @@ from grap_seq.evaluation.embed import (
     embed_rows,
 )
 from grap_seq.evaluation.origin import REMEDY
-from grap_seq.evaluation.parameters import fill, read, write
+from grap_seq.evaluation.parameters import fill, read
 from grap_seq.evaluation.predictor import Predictor, predictor_of
+from grap_seq.evaluation.save import WEIGHTS
 from grap_seq.evaluation.usual import stored
-from grap_seq.hub.address import is_repository
-from grap_seq.nn.build import allow, build_model
-from grap_seq.nn.sequence_model import SequenceModel
+from grap_seq.nn.build import build_model
 from grap_seq.prep.describe.spec import NEWEST
 from grap_seq.prep.drift import Drift, DriftWarning
 from grap_seq.prep.shares import Counter
 from grap_seq.schema import Label, Schema
-from grap_seq.settings import AUTO
 
 if TYPE_CHECKING:
     from grap_seq.evaluation.states import States
     from grap_seq.prep.coder import Coder
     from grap_seq.prep.folder.state import State
-
-WEIGHTS = "model.safetensors"
-
-
-def save(model: SequenceModel, description: dict[str, Any], run: Path) -> None:
-    """Write model.safetensors and model.json into a run, which has its schema and vocabularies.
-
-    Raises:
-        ValueError: a parameter is not finite.
-    """
-    from grap_seq.prep.folder.state import State
-
-    made = {"weights": write(model, run, WEIGHTS), "codes": State.load(run).codes}
-    seal.write_json(run, "model.json", description | made)
-
-
-def load(
-    run: str | PathLike[str],
-    allow_classes: Iterable[str] = (),
-    *,
-    device: str | torch.device = AUTO,
-    revision: str | None = None,
-    warm: bool = True,
-) -> EmbeddingModel:
-    """The embedding model of a run folder, or of a repository of the Hugging Face hub.
-
-    Args:
-        run: a folder written by `grap-seq pretrain`, or "owner/name" of a model that was pushed. A
-            folder wins, and where `owner` is a folder here the hub is not asked. Both are data: no
-            code of theirs is run.
-        allow_classes: dotted paths of encoders of your own that the run may name; they stay allowed
-            in this process.
-        device: where it works: auto for a GPU where there is one, cpu, cuda, cuda:1, ...
-        revision: of a repository: a branch, tag or commit; None: the newest.
-        warm: whether to get ready for raw events now, which takes half a second; otherwise the
-            first `embed` does.
-
-    Raises:
-        ConnectionError: the hub cannot be reached, and the model is not in its cache.
-        FileNotFoundError: the folder holds no finished run, or the repository no model.
-        ValueError: a file of the run is damaged or of another run, another version made it, it
-            names a class that is not allowed, a parameter is not finite, or there is no such
-            device.
-    """
-    allow(*allow_classes)
-    place = device_of(device)
-    folder = Path(run)
-    if isinstance(run, str) and is_repository(run):
-        from grap_seq.hub.fetch import fetch
-
-        folder = fetch(run, revision)
-    for name in (WEIGHTS, "model.json"):
-        if not (folder / name).is_file():
-            raise FileNotFoundError(
-                f"{folder} holds no finished run (no {name}); make it with"
-                " `grap-seq pretrain run=...`, or continue an interrupted one with resume=true"
-            )
-    model = EmbeddingModel(folder, place)
-    if warm:
-        model.warm()
-    return model
 
 
 class EmbeddingModel:
@@ -418,9 +354,3 @@ class EmbeddingModel:
         if state.codes != self.description["codes"]:
             raise ValueError(f"{self.run}/vocab.json is not the one of the model; {REMEDY}")
         return state
-
-
-def set_threads(threads: int | None) -> None:
-    """Use this many CPU threads; None leaves PyTorch's choice."""
-    if threads is not None:
-        torch.set_num_threads(threads)

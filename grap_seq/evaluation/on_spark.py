@@ -9,8 +9,9 @@ from typing import Any
 import pyarrow as pa
 
 from grap_seq.classes import allow, allowed
+from grap_seq.device import set_threads
 from grap_seq.evaluation.embed_folder import embed_folder
-from grap_seq.evaluation.model import EmbeddingModel, set_threads
+from grap_seq.evaluation.model import EmbeddingModel
 from grap_seq.evaluation.shards import Shard
 from grap_seq.prep.engines.connect import connect
 

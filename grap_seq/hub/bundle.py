@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 from grap_seq import seal
-from grap_seq.evaluation.model import WEIGHTS
 from grap_seq.evaluation.origin import REMEDY
+from grap_seq.evaluation.save import WEIGHTS
 from grap_seq.evaluation.stored_head import HEAD
 from grap_seq.evaluation.stored_trees import CLASSIFIER
 

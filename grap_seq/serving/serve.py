@@ -6,7 +6,8 @@ import socket
 import warnings
 from pathlib import Path
 
-from grap_seq.evaluation.model import load, set_threads
+from grap_seq.device import set_threads
+from grap_seq.evaluation.load import load
 from grap_seq.prep.drift import DriftWarning
 from grap_seq.terminal import say
 

@@ -13,7 +13,8 @@ from grap_seq import overrides, seal, settings, trackers
 from grap_seq.data.crops import CropPolicy
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.leak import LabelsUsed
-from grap_seq.evaluation.model import load, save
+from grap_seq.evaluation.load import load
+from grap_seq.evaluation.save import save
 from grap_seq.evaluation.stored_head import write_head
 from grap_seq.evaluation.usual import usual
 from grap_seq.nn.build import build_model

@@ -15,7 +15,7 @@ from grap_seq.data.gaps import gaps_of
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.boosting import Boosting
 from grap_seq.evaluation.leak import LabelsUsed, Part
-from grap_seq.evaluation.model import save
+from grap_seq.evaluation.save import save
 from grap_seq.evaluation.usual import usual
 from grap_seq.nn.build import build, build_model
 from grap_seq.nn.event_embedding import Number

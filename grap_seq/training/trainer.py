@@ -16,8 +16,8 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.strategies import DDPStrategy
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
+from grap_seq.device import set_threads
 from grap_seq.distributed import rank
-from grap_seq.evaluation.model import set_threads
 from grap_seq.memory import is_out_of_memory
 from grap_seq.nn.encoder import Encoder
 from grap_seq.terminal import say

@@ -16,7 +16,9 @@ from grap_seq import config as configs
 from grap_seq import seal
 from grap_seq.evaluation.embed import CHUNK_ROWS
 from grap_seq.evaluation.events_on_spark import embed_events
-from grap_seq.evaluation.model import EmbeddingModel, load, save
+from grap_seq.evaluation.load import load
+from grap_seq.evaluation.model import EmbeddingModel
+from grap_seq.evaluation.save import save
 from grap_seq.prep.engines import spark as spark_engine
 from grap_seq.prep.engines.connect import connect
 from grap_seq.schema import Schema

@@ -20,10 +20,11 @@ from grap_seq.evaluation.embed import embed_rows, label_tables
 from grap_seq.evaluation.embed_folder import embed_folder
 from grap_seq.evaluation.labelled import load
 from grap_seq.evaluation.leak import LabelsUsed
-from grap_seq.evaluation.model import EmbeddingModel, save
+from grap_seq.evaluation.model import EmbeddingModel
 from grap_seq.evaluation.outcome import held_out
 from grap_seq.evaluation.plan import make_plan
 from grap_seq.evaluation.protocol import evaluate
+from grap_seq.evaluation.save import save
 from grap_seq.nn.build import build_model
 from grap_seq.nn.sequence_model import SequenceModel
 from grap_seq.schema import Label, Schema

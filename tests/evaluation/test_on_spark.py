@@ -10,8 +10,9 @@ import pytest
 from grap_seq import config as configs
 from grap_seq import seal
 from grap_seq.evaluation.embed_folder import embed_folder, join_shards
-from grap_seq.evaluation.model import load, save
+from grap_seq.evaluation.load import load
 from grap_seq.evaluation.on_spark import embed_on_spark
+from grap_seq.evaluation.save import save
 from grap_seq.training.pretrain import build_module
 from tests.data.toy import SCHEMA, random_rows, write_prepared
 from tests.evaluation.test_shards import content

@@ -14,7 +14,8 @@ from grap_seq import seal
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
 from grap_seq.evaluation.embed_folder import embed_folder
-from grap_seq.evaluation.model import EmbeddingModel, save
+from grap_seq.evaluation.model import EmbeddingModel
+from grap_seq.evaluation.save import save
 from grap_seq.training.pretrain import build_module
 from tests.data.toy import SCHEMA, random_rows, write_prepared
 
