@@ -68,7 +68,7 @@ _PLACES = {
         ),
     ),
     "grap_seq.api.results": ("Evaluation", "Prepared", "Report", "Run"),
-    "grap_seq.evaluation.model": ("load",),
+    "grap_seq.evaluation.load": ("load",),
     "grap_seq.evaluation.states": ("States",),
 }
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -185,27 +186,36 @@ def test_predictions_are_those_of_the_model(
 def test_a_process_answers_what_has_come_and_ends(
     shop_run: Path, events: Callable[[int, int], Events]
 ) -> None:
-    words = ["serve", f"run={shop_run}", "port=0"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "grap_seq", *words],
+        [sys.executable, "-m", "grap_seq", "serve", f"run={shop_run}", "port=0"],
         cwd=ROOT,
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
     )
+    body = json.dumps({"events": events(0, 299)}).encode()
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith(f"Serving {shop_run} at http://127.0.0.1:"), line
-        client = Client(int(line.partition("127.0.0.1:")[2].partition(";")[0]))
-        with ThreadPoolExecutor(50) as pool:
-            jobs = [pool.submit(client.post, "/embed", events=events(n, n)) for n in range(50)]
-            jobs[0].result()
-            process.send_signal(signal.SIGTERM)
-            # Others came after the signal.
-            answers = [job.result() for job in jobs if job.exception() is None]
-        assert [status for status, _ in answers] == [200] * len(answers)
-        assert process.wait(30) in (0, 143, -signal.SIGTERM)
+        port = int(line.partition("127.0.0.1:")[2].partition(";")[0])
+        connections = [HTTPConnection("127.0.0.1", port, timeout=60) for _ in range(20)]
+        for connection in connections:
+            # The server has taken the connection when it has answered on it.
+            connection.request("GET", "/healthz")
+            assert connection.getresponse().read()
+        for connection in connections:
+            connection.request("POST", "/embed", body)
+        # What has been sent has been read when the first answer is there.
+        answers = [connections[0].getresponse()]
+        process.send_signal(signal.SIGTERM)
+        answers += [connection.getresponse() for connection in connections[1:]]
+        assert [answer.status for answer in answers] == [200] * len(connections)
+        assert all(len(json.loads(answer.read())["ids"]) == 300 for answer in answers)
+        # By the signal itself, which a shell calls 143.
+        assert process.wait(30) == -signal.SIGTERM
+        with pytest.raises(ConnectionRefusedError):
+            Client(port).send("GET", "/healthz")
     finally:
         process.kill()
         process.communicate()
