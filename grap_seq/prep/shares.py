@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,11 +79,11 @@ class Counter:
     def __init__(self, state: State) -> None:
         self._tests: dict[Name, tuple[str | None, Callable[[Array, Array | None], Array]]] = {}
         for name, values in (state.categorical | state.static_categorical).items():
-            self._tests[name, "rare"] = None, _is(len(values) + 1)
+            self._tests[name, "rare"] = None, partial(_is, len(values) + 1)
             if None in values:
-                self._tests[name, "missing"] = None, _is(values.index(None) + 1)
+                self._tests[name, "missing"] = None, partial(_is, values.index(None) + 1)
         for name, scaler in (state.numerical | state.static_numerical).items():
-            self._tests[name, "missing"] = None, lambda numbers, by: np.isnan(numbers)
+            self._tests[name, "missing"] = None, _is_missing
             self._tests[name, "clipped"] = scaler.by, _at_an_end(scaler)
 
     def count(self, rows: Iterable[pa.RecordBatch]) -> dict[Name, Count]:
@@ -121,8 +122,16 @@ def _sums(hits: Array, sizes: Array) -> Count:
     )
 
 
-def _is(code: int) -> Callable[[Array, Array | None], Array]:
-    return lambda codes, by: codes == code
+def _is(code: int, codes: Array, by: Array | None) -> Array:
+    del by
+    found: Array = codes == code
+    return found
+
+
+def _is_missing(numbers: Array, by: Array | None) -> Array:
+    del by
+    found: Array = np.isnan(numbers)
+    return found
 
 
 def _at_an_end(scaler: Scaler) -> Callable[[Array, Array | None], Array]:
@@ -132,13 +141,13 @@ def _at_an_end(scaler: Scaler) -> Callable[[Array, Array | None], Array]:
         scaled(pa.array(np.full(len(places), end)), scaler, places if scaler.by else None)
         for end in (-HUGE, HUGE)
     )
+    return partial(_is_one_of, low, high)
 
-    def test(numbers: Array, by: Array | None) -> Array:
-        place = 0 if by is None else by - 1
-        at_end: Array = (numbers == low[place]) | (numbers == high[place])
-        return at_end
 
-    return test
+def _is_one_of(low: Array, high: Array, numbers: Array, by: Array | None) -> Array:
+    place = 0 if by is None else by - 1
+    found: Array = (numbers == low[place]) | (numbers == high[place])
+    return found
 
 
 def to_dict(counts: Mapping[Name, Count]) -> dict[str, dict[str, Sequence[float]]]:

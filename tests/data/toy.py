@@ -182,7 +182,12 @@ def state_of(schema: Schema) -> State:
         return {name: tuple(map(chr, range(97, 97 + size))) for name, size in sizes.items()}
 
     def scalers(fields: Sequence[Field]) -> dict[str, Scaler]:
-        return {f.name: Scaler(False, f.by, plain) for f in fields if f.kind == "numerical"}
+        found = {}
+        for field in fields:
+            if field.kind == "numerical":
+                groups = (None,) * len(codes(fields)[field.by]) if field.by else ()
+                found[field.name] = Scaler(False, field.by, plain, groups)
+        return found
 
     return State(
         spec=DatasetSpec(
