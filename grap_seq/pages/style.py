@@ -127,7 +127,7 @@ def fitting(name: str, inches: float) -> str:
 
 def _inches(text: str) -> float:
     font = FontProperties(family=_STYLE["font.family"], size=_STYLE["font.size"])
-    return float(text_to_path.get_text_width_height_descent(text, font, False)[0]) / 72
+    return float(text_to_path.get_text_width_height_descent(visible(text), font, False)[0]) / 72
 
 
 def svg(figure: Figure) -> str:
