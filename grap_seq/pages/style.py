@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
@@ -56,9 +57,13 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def styled() -> AbstractContextManager[None]:
+@contextmanager
+def styled() -> Iterator[None]:
     """Within this context, figures have the report's look."""
-    return matplotlib.rc_context(_STYLE)
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # A name in any script is text in the SVG, which the reader's own fonts draw.
+        warnings.filterwarnings("ignore", "Glyph")
+        yield
 
 
 def spread(
