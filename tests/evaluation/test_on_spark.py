@@ -57,6 +57,7 @@ def test_tasks_of_a_cluster_make_what_one_process_makes(
         spark={"master": cluster.address, **settings, "log.level": "ERROR"},
     )
     assert made == SHARDS
-    assert all(cluster.tasks(worker) for worker in cluster.workers)
+    # Which of them is up first, and takes them all, is chance.
+    assert sum(map(cluster.tasks, cluster.workers)) >= SHARDS
     join_shards(model, prepared, SHARDS)
     assert content(run / "embeddings") == expected
