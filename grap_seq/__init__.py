@@ -51,33 +51,21 @@ if TYPE_CHECKING:
     from grap_seq.evaluation.load import load
     from grap_seq.evaluation.states import States
 
-# PyTorch takes seconds to import: everything waits until someone asks for it.
-_PLACES = {
-    "grap_seq.api.embedder": ("EventEmbedder", "nest"),
-    "grap_seq.api.functions": (
-        *(
-            "embed",
-            "evaluate",
-            "finetune",
-            "predict",
-            "prepare",
-            "pretrain",
-            "report",
-            "suggest",
-            "tune",
-        ),
-    ),
-    "grap_seq.api.results": ("Evaluation", "Prepared", "Report", "Run"),
-    "grap_seq.evaluation.load": ("load",),
-    "grap_seq.evaluation.states": ("States",),
+# PyTorch takes seconds to import: everything waits until someone asks for it. What is not named
+# here is a function of the API.
+_ELSEWHERE = {
+    "EventEmbedder": "grap_seq.api.embedder",
+    "nest": "grap_seq.api.embedder",
+    **dict.fromkeys(("Evaluation", "Prepared", "Report", "Run"), "grap_seq.api.results"),
+    "load": "grap_seq.evaluation.load",
+    "States": "grap_seq.evaluation.states",
 }
 
 
 def __getattr__(name: str) -> Any:
-    for place, names in _PLACES.items():
-        if name in names:
-            return getattr(import_module(place), name)
-    raise AttributeError(f"module 'grap_seq' has no attribute {name!r}")
+    if name not in __all__:
+        raise AttributeError(f"module 'grap_seq' has no attribute {name!r}")
+    return getattr(import_module(_ELSEWHERE.get(name, "grap_seq.api.functions")), name)
 
 
 def __dir__() -> list[str]:

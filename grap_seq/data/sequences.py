@@ -32,6 +32,7 @@ class Sequences:
 
     Attributes:
         schema: the folder's schema.
+        batches: the rows as they are stored.
         lengths: events of each row, shape (rows,).
         label: the label, where there is one.
         labels: its code in each row (see `Label`), -1 where there is no label, shape (rows,).
@@ -64,7 +65,7 @@ class Sequences:
         self._dtypes: dict[str, Any] = {TIME: np.float64}
         self._dtypes |= {field.name: _dtype(field) for field in schema.fields}
         self._map(batches)
-        counts = [len(batch) for batch in self._batches]
+        counts = [len(batch) for batch in self.batches]
         self._first_row = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         self.lengths = self._per_row(lambda batch: np.diff(batch.column(TIME).offsets))
         # Of every row, in the values of its record batch.
@@ -72,7 +73,7 @@ class Sequences:
         column = LABEL if self.label is None else schema.label_column(self.label)
         dtype = np.dtype("int64" if self.label is None else self.label.dtype)
         self.labels = self._per_row(lambda batch: _labels(batch, column, self._missing), dtype)
-        self.local = LocalLabels.read(self._batches, dtype) if schema.local_labels else None
+        self.local = LocalLabels.read(self.batches, dtype) if schema.local_labels else None
         self.static: dict[str, Array] = {
             field.name: self._per_row(itemgetter(field.name), _dtype(field))
             for field in schema.static
@@ -89,7 +90,7 @@ class Sequences:
         return [reader.get_batch(index) for index in range(reader.num_record_batches)]
 
     def _map(self, batches: list[pa.RecordBatch]) -> None:
-        self._batches = batches
+        self.batches = batches
         # By field and record batch: the values of all its rows, one behind the other.
         self._columns: dict[str, list[Array]] = {
             name: [batch.column(name).flatten().to_numpy(zero_copy_only=True) for batch in batches]
@@ -97,13 +98,8 @@ class Sequences:
         }
 
     def _per_row(self, values: Any, dtype: Any = np.int64) -> Array:
-        parts = [np.asarray(values(batch), dtype) for batch in self._batches]
+        parts = [np.asarray(values(batch), dtype) for batch in self.batches]
         return np.concatenate([np.zeros(0, dtype), *parts])
-
-    @property
-    def batches(self) -> list[pa.RecordBatch]:
-        """The rows as they are stored."""
-        return self._batches
 
     @property
     def _missing(self) -> float:
@@ -129,8 +125,8 @@ class Sequences:
 
     def __getstate__(self) -> dict[str, Any]:
         # A loader's worker process maps the file itself instead of receiving its contents.
-        assert self._file is not None or not self._batches, "rows in memory cannot be sent"
-        return {k: v for k, v in self.__dict__.items() if k not in ("_batches", "_columns")}
+        assert self._file is not None or not self.batches, "rows in memory cannot be sent"
+        return {k: v for k, v in self.__dict__.items() if k not in ("batches", "_columns")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -138,7 +134,7 @@ class Sequences:
 
     def ids(self, start: int, stop: int) -> pa.Array:
         """Sequence ids of the rows start..stop (not of an empty split)."""
-        tables = pa.Table.from_batches(self._batches).slice(start, stop - start)
+        tables = pa.Table.from_batches(self.batches).slice(start, stop - start)
         return tables.column(self.schema.id).combine_chunks()
 
     def with_labels(self, fraction: float) -> Sequences:

@@ -144,7 +144,7 @@ def _untrained(model: EmbeddingModel) -> SequenceModel:
 
 
 def _metadata(model: EmbeddingModel, data: str) -> dict[str, str]:
-    """What a file of embeddings says about itmodel."""
+    """What a file of embeddings says about itself."""
     return {
         "parts": json.dumps(model.model.parts),
         "eval_length": str(model.eval_length),
