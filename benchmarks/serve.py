@@ -1,25 +1,25 @@
 """Requests per second and latency of `grap-seq serve` at several numbers of clients.
 
-python benchmarks/serve.py RUN EVENTS.csv [--clients 1 50 200] [--seconds 10]
+python benchmarks/serve.py [--clients 1 50 200] [--seconds 10]
 
-Each client asks for one customer after the other over a connection of its own. Clients are one
-process beside the server's, and share the machine's cores with it.
+The run is of a random table with two fields, and customers have 21 events. Each client asks for one
+customer after the other over a connection of its own. Clients are one process beside the server's,
+and share the machine's cores with it.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from grap_seq.schema import Schema
+from benchmarks.small_run import random_events, small_run
 
 
 class Client:
@@ -67,35 +67,28 @@ async def measured(port: int, bodies: list[bytes], clients: int, seconds: float)
     )
 
 
-def requests(run: Path, table: Path) -> list[bytes]:
-    """Bodies, one a customer."""
-    schema = Schema.load(run)
-    read = pd.read_csv if table.suffix == ".csv" else pd.read_parquet
-    described = json.loads((run / "vocab.json").read_text("utf-8"))["spec"]
-    columns = [schema.id, described["time"], *(field.name for field in schema.fields)]
-    events = read(table)[columns]
-    parts = (part.to_json(orient="records") for _, part in events.groupby(schema.id))
-    return [f'{{"events": {part}}}'.encode() for part in parts]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("events", type=Path, help="a parquet or CSV file with the run's columns")
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 50, 200])
     parser.add_argument("--seconds", type=float, default=10)
     options = parser.parse_args()
-    bodies = requests(options.run, options.events)
-    words = ["serve", f"run={options.run}", "port=0"]
-    command = [sys.executable, "-u", "-m", "grap_seq", *words]
+    with tempfile.TemporaryDirectory() as name:
+        serve(Path(small_run(Path(name))), options.clients, options.seconds)
+
+
+def serve(run: Path, clients: Sequence[int], seconds: float) -> None:
+    """Start a server, and print a row for each number of clients."""
+    parts = random_events(300, 21).groupby("customer")
+    bodies = [f'{{"events": {part.to_json(orient="records")}}}'.encode() for _, part in parts]
+    command = [sys.executable, "-u", "-m", "grap_seq", "serve", f"run={run}", "port=0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
         line = server.stdout.readline()
         port = int(line.partition("127.0.0.1:")[2].partition(";")[0])
         asyncio.run(measured(port, bodies, 1, 1))
-        for clients in options.clients:
-            print(asyncio.run(measured(port, bodies, clients, options.seconds)), flush=True)
+        for number in clients:
+            print(asyncio.run(measured(port, bodies, number, seconds)), flush=True)
     finally:
         server.terminate()
         server.wait()

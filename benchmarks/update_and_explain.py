@@ -12,25 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 
 import grap_seq
+from benchmarks.small_run import random_events, small_run
 
 SEQUENCES, EVENTS = 1000, 300
-
-
-def events(sequences: int, length: int) -> pd.DataFrame:
-    """A random table: an event a day."""
-    rng, rows = np.random.default_rng(0), sequences * length
-    return pd.DataFrame(
-        {
-            "customer": np.repeat(np.arange(sequences), length),
-            "when": np.tile(np.arange(length), sequences) + rng.random(rows) / 2,
-            "kind": rng.choice(list("abcdefgh"), rows),
-            "amount": rng.normal(size=rows),
-        }
-    )
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -47,19 +34,8 @@ def main() -> None:
     # Threads that wait for work count as CPU time.
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prepared = grap_seq.prepare(
-            events(200, 50),
-            folder / "prepared",
-            id="customer",
-            time="when",
-            time_unit="day",
-            categorical=["kind"],
-            numerical=["amount"],
-        )
-        small: dict[str, Any] = {"epochs": 1, "encoder": {"hidden": 128}, "trainer": {"threads": 1}}
-        model = grap_seq.load(grap_seq.pretrain(prepared, run=folder / "run", **small))
-        table = events(SEQUENCES, EVENTS)
+        model = grap_seq.load(small_run(Path(name)))
+        table = random_events(SEQUENCES, EVENTS)
         new = table["when"] >= EVENTS - 1
         states = model.start(table[~new])
         updated, whole = model.update(states, table[new]).embeddings, model.embed(table)
