@@ -73,8 +73,12 @@ def listening(host: str, port: int) -> socket.socket:
     """A socket that waits for connections; raises as `serve`."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
         raise OSError(
             error.errno, f"{host}:{port}: {error.strerror}; name another with host= or port="
         ) from error
+    # Connections inherit it; asyncio does not see that they are TCP. The second half of an answer
+    # would wait 40 ms for the client's word that it has the first.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
