@@ -60,6 +60,12 @@ class SequenceModel(nn.Module):
         parts = widths(self.pooling, self.output_size, self.embedding.inputs)
         return parts if self.recency is None else {**parts, "recency": RECENCY}
 
+    def cells(self, batch: Batch) -> int:
+        """Cells that hold a batch's events in the encoder, the padding of rectangles included."""
+        if not getattr(self.encoder, "reads_rectangles", True):
+            return batch.events
+        return batch.layout.rectangles.size
+
     def forward(self, batch: Batch) -> Encoded:
         """States of every event."""
         vectors = self.embedding(batch)

@@ -51,6 +51,9 @@ class TrainingModule(lightning.LightningModule):
         batch_number: its number in the epoch.
     """
 
+    # What `batch.events` counts.
+    unit = "events"
+
     def __init__(
         self,
         seed: int,
@@ -132,6 +135,10 @@ class TrainingModule(lightning.LightningModule):
         """
         self._update.append((self.batch_number, self.batch, self.losses))
         return total * torch.where(total.detach().isfinite(), 1.0, torch.nan)
+
+    def cells(self, batch: Any) -> int:
+        """Cells that hold a batch's events, padding included."""
+        return int(batch.events)
 
     def clipped_parameters(self) -> list[nn.Parameter]:
         """Everything that learns by the losses, and that gradient clipping may scale."""

@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, distributed
 
 from grap_seq import seal
-from grap_seq.batch import Batch
 from grap_seq.distributed import world_size
+from grap_seq.layout import Layout
 from grap_seq.settings import NONFINITE
 
 # Sequences that a message names.
@@ -130,13 +130,15 @@ class Refusal:
             save_file(tensors, temporary, metadata)
 
 
-def tensors_of(batch: Batch) -> dict[str, Tensor]:
-    """A batch's tensors by the names of its attributes; `sizes` are its rows' lengths."""
-    found = {"sizes": torch.from_numpy(batch.layout.sizes)}
+def tensors_of(batch: Any) -> dict[str, Tensor]:
+    """A batch's tensors by the names of its attributes; `sizes` are the lengths of sequences."""
+    found = {}
     for attribute in dataclasses.fields(batch):
         value = getattr(batch, attribute.name)
         if isinstance(value, Tensor):
             found[attribute.name] = value
+        elif isinstance(value, Layout):
+            found["sizes"] = torch.from_numpy(value.sizes)
         elif isinstance(value, dict):
             found |= {f"{attribute.name}/{name}": tensor for name, tensor in value.items()}
     # Their own memory, as the format wants it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -132,15 +132,31 @@ def compile_module(module: Any, **options: Any) -> None:
         module.objective.compile_parts(dynamic=True, **options)
 
 
-def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: Start) -> Any:
+def fit(
+    trainer: lightning.Trainer,
+    module: Any,
+    data: Any,
+    run: Path,
+    start: Start,
+    too_large: Callable[[lightning.Trainer, Any], str] | None = None,
+) -> Any:
     """Train; an error of another process is raised here, as it was raised there.
+
+    Args:
+        trainer: what `build_trainer` made.
+        module: what is trained.
+        data: Lightning's view of the data.
+        run: the run folder.
+        start: where the run begins.
+        too_large: says what to do about a batch of the module's that does not fit into memory;
+            None: it is one of sequences.
 
     Returns:
         Content of the last checkpoint; None in all processes but the first.
 
     Raises:
         ValueError, FloatingPointError: as in training with one process.
-        ValueError: memory is not enough for a batch; names its longest sequence.
+        ValueError: memory is not enough for a batch; says what would be.
         ProcessRaisedException: another error; its message has that process's traceback.
         SystemExit: the run was told to stop, and has written a checkpoint.
     """
@@ -161,7 +177,7 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: St
         raise
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error) and module.batch is not None:
-            raise ValueError(_too_large(trainer, module)) from error
+            raise ValueError((too_large or _too_large)(trainer, module)) from error
         raise
     if rank() > 0:
         return None
