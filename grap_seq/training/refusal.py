@@ -23,7 +23,9 @@ from torch import Tensor, distributed
 from grap_seq import seal
 from grap_seq.batch import Batch
 from grap_seq.distributed import world_size
+from grap_seq.layout import Layout
 from grap_seq.settings import NONFINITE
+from grap_seq.vision.batch import ImageBatch
 
 # Sequences that a message names.
 NAMED = 5
@@ -130,12 +132,14 @@ class Refusal:
             save_file(tensors, temporary, metadata)
 
 
-def tensors_of(batch: Batch) -> dict[str, Tensor]:
+def tensors_of(batch: Batch | ImageBatch) -> dict[str, Tensor]:
     """A batch's tensors by the names of its attributes; `sizes` are its rows' lengths."""
-    found = {"sizes": torch.from_numpy(batch.layout.sizes)}
+    found = {}
     for attribute in dataclasses.fields(batch):
         value = getattr(batch, attribute.name)
-        if isinstance(value, Tensor):
+        if isinstance(value, Layout):
+            found["sizes"] = torch.from_numpy(value.sizes)
+        elif isinstance(value, Tensor):
             found[attribute.name] = value
         elif isinstance(value, dict):
             found |= {f"{attribute.name}/{name}": tensor for name, tensor in value.items()}
