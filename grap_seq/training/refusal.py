@@ -24,6 +24,7 @@ from grap_seq import seal
 from grap_seq.distributed import world_size
 from grap_seq.layout import Layout
 from grap_seq.settings import NONFINITE
+from grap_seq.vision.batch import ImageBatch
 
 # Sequences that a message names.
 NAMED = 5
@@ -135,7 +136,9 @@ def tensors_of(batch: Any) -> dict[str, Tensor]:
     found = {}
     for attribute in dataclasses.fields(batch):
         value = getattr(batch, attribute.name)
-        if isinstance(value, Tensor):
+        if isinstance(value, Layout):
+            found["sizes"] = torch.from_numpy(value.sizes)
+        elif isinstance(value, Tensor):
             found[attribute.name] = value
         elif isinstance(value, Layout):
             found["sizes"] = torch.from_numpy(value.sizes)
