@@ -24,7 +24,6 @@ from grap_seq import seal
 from grap_seq.distributed import world_size
 from grap_seq.layout import Layout
 from grap_seq.settings import NONFINITE
-from grap_seq.vision.batch import ImageBatch
 
 # Sequences that a message names.
 NAMED = 5
@@ -140,8 +139,6 @@ def tensors_of(batch: Any) -> dict[str, Tensor]:
             found["sizes"] = torch.from_numpy(value.sizes)
         elif isinstance(value, Tensor):
             found[attribute.name] = value
-        elif isinstance(value, Layout):
-            found["sizes"] = torch.from_numpy(value.sizes)
         elif isinstance(value, dict):
             found |= {f"{attribute.name}/{name}": tensor for name, tensor in value.items()}
     # Their own memory, as the format wants it.

@@ -105,7 +105,7 @@ class VisionModule(WeighedModule):
         # One view after the other: a batch norm is to see one kind of views at a time.
         features = torch.stack([self.backbone(view) for view in views])
         keys = torch.stack([self.momentum(view) for view in views])
-        losses = self.objective(features, keys, batch.labels)
+        losses: dict[str, Tensor] = self.objective(features, keys, batch.labels)
         self._keys.append(keys[0])
         self._note(losses, len(batch))
         return losses
