@@ -10,6 +10,7 @@ import yaml
 
 from grap_seq import choices, resources
 from grap_seq.files import file_name
+from grap_seq.names import nearest
 from grap_seq.terminal import say
 
 TABLE = "table"
@@ -93,5 +94,16 @@ def with_backbone(arguments: Sequence[str]) -> list[str]:
     typed = dict(argument.partition("=")[::2] for argument in arguments)
     if typed.keys() & {"backbone", "configs"} or typed.get("data") not in choices.names("data"):
         return list(arguments)
-    path = resources.folder("configs") / "data" / f"{typed['data']}.yaml"
-    return [*arguments, f"backbone={yaml.safe_load(path.read_text('utf-8'))['backbone']}"]
+    return [*arguments, f"backbone={backbone_of(typed['data'])}"]
+
+
+def backbone_of(data: str) -> str:
+    """The backbone that the config of images names.
+
+    Raises:
+        ValueError: there is no such config.
+    """
+    if data not in choices.names("data"):
+        raise ValueError(f"data={data}: {nearest(data, choices.names('data'))}")
+    path = resources.folder("configs") / "data" / f"{data}.yaml"
+    return str(yaml.safe_load(path.read_text("utf-8"))["backbone"])

@@ -249,7 +249,7 @@ KINDS: dict[str, Kind] = {
         lambda value: str(value) in TABLES,
         as_typed="|".join(TABLES),
     ),
-    **dict.fromkeys(("datasets", "encoders"), each(TEXT)),
+    **dict.fromkeys(("datasets", "encoders"), each(TEXT).or_null()),
     "methods": each(TEXT).or_null(),
     "budget": choice(*BUDGETS),
     **dict.fromkeys(("data", "beside"), FOLDER),

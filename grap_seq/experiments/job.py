@@ -14,19 +14,21 @@ class Job:
         name: of its folder, another one for other settings.
         title: for people.
         alike: what it shares with runs that take about as long.
-        settings: of `pretrain`, or of `finetune` where there is a `base`, without folders and
-            threads.
-        prepared: the prepared folder; None: `settings` name it, or `base` does.
+        settings: of the command, without folders and threads.
+        command: what trains: pretrain, finetune, or vision.
+        prepared: the prepared folder, of `vision` the place of the images; None: `settings` name
+            it, or `base` does.
         threads: of the run; 1 makes it bit-reproducible.
         evaluation: settings of `evaluate`, without folders and threads; None: the run is not
             evaluated.
-        base: the run that is fine-tuned.
+        base: the run that is fine-tuned, or whose median weights are taken.
     """
 
     name: str
     title: str
     alike: str
     settings: tuple[str, ...]
+    command: str = "pretrain"
     prepared: Path | None = None
     threads: int = 1
     evaluation: tuple[str, ...] | None = None

@@ -16,7 +16,8 @@ class Method:
     Args:
         title: in tables.
         settings: of `pretrain`.
-        base: a method whose run of the same seed is fine-tuned instead.
+        base: a method whose run of the same seed comes first: it is fine-tuned, or where there are
+            settings its median weights are the constant ones.
         published: its name in the paper's tables; None: it is not in them.
         drops_of: a method whose runs come first; the losses that they drop are left out.
     """
@@ -30,12 +31,18 @@ class Method:
     @property
     def learns_labels(self) -> bool:
         """Whether labels train its encoder."""
-        return self.base is not None or any(word.startswith("mode=") for word in self.settings)
+        return self.fine_tunes or any(word.startswith("mode=") for word in self.settings)
+
+    @property
+    def fine_tunes(self) -> bool:
+        """Whether it goes on with the run of its base."""
+        return self.base is not None and not self.settings
 
     @property
     def weighting(self) -> str:
         """Name of its weighting; that of the run it goes out from, where it fine-tunes one."""
-        if self.base is not None:
+        if self.fine_tunes:
+            assert self.base is not None
             return METHODS[self.base].weighting
         words = dict(word.split("=", 1) for word in self.settings)
         # Those modes have a weighting of their own, of the same name.
@@ -67,6 +74,20 @@ METHODS: dict[str, Method] = {
         "equal weights, fine-tuned", base="equal", published="Equal Weights Tuned"
     ),
     "grap_tuned": Method("GraP, fine-tuned", base="grap", published="GraP Tuned"),
+    "default": Method(
+        "All4One's own weights", ("weighting=default",), published="All4One (default)"
+    ),
+    "without_attention": Method(
+        "All4One's own weights, without Attn-NNCLR",
+        ("weighting=default", "weighting.weights.att_nnclr=0"),
+        published="All4One W/O Attn-NNCLR",
+    ),
+    "grap_medians": Method(
+        "medians of GraP's weights, constant",
+        ("weighting=fixed",),
+        base="grap",
+        published="GraP Tuned",
+    ),
     "ntp_equal": Method("equal weights", ("objective=ntp", "weighting=equal")),
     "ntp_searched": Method(
         "searched weights", ("objective=ntp", "weighting=searched"), published="Optuna"

@@ -12,11 +12,23 @@ from typing import Any
 from grap_seq import config as configs
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.methods import METHODS, method
-from grap_seq.experiments.tables import BUDGETS, TABLES
+from grap_seq.experiments.tables import BUDGETS, IMAGE_BUDGETS, IMAGES, TABLES
+from grap_seq.prepared_settings import backbone_of
 
+VISION = "vision"
 # What a run is called after, or what goes on with it.
 SET_HERE = (
-    *("dataset", "encoder", "weighting", "mode", "seed", "labels.fraction"),
+    *(
+        "dataset",
+        "encoder",
+        "data",
+        "backbone",
+        "source",
+        "weighting",
+        "mode",
+        "seed",
+        "labels.fraction",
+    ),
     *("run", "prepared", "resume", "overwrite", "experiment", "configs", "trainer.threads"),
 )
 
@@ -61,6 +73,7 @@ class Experiment:
         settings: further settings of `pretrain`, the user's.
         options: those of the method that differ from `METHODS`, such as what a search has found.
         folds: of the evaluation; 0: the dataset's own split.
+        command: what trains: pretrain, or vision, whose encoders are backbones.
     """
 
     dataset: str
@@ -71,10 +84,11 @@ class Experiment:
     settings: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     folds: int = 0
+    command: str = "pretrain"
 
     @property
     def base(self) -> Experiment | None:
-        """The run that is fine-tuned, where the method does that."""
+        """The run that the method goes out from, where it does."""
         base = METHODS[self.method].base
         if base is None:
             return None
@@ -82,8 +96,11 @@ class Experiment:
 
     @property
     def training(self) -> list[str]:
-        """Settings of `pretrain`, without folders and threads."""
+        """Settings of the command, without folders and threads."""
         more = [*METHODS[self.method].settings, *self.options]
+        if self.command == VISION:
+            chosen = [f"data={self.dataset}", f"backbone={self.encoder}", *more]
+            return [*chosen, f"seed={self.seed}", *IMAGE_BUDGETS[self.budget], *self.settings]
         return training(self.dataset, self.encoder, more, self.seed, self.budget, self.settings)
 
     @property
@@ -104,17 +121,20 @@ class Experiment:
         return f"{self.dataset}_{self.encoder}_{self.method}_{self.seed}_{digest}"
 
     def job(self, data: Path, threads: int) -> Job:
-        """What is done; `data` is the folder of prepared folders."""
-        base = None if self.base is None else self.base.job(data, threads)
+        """What is done; `data` is the folder of prepared folders, or of images."""
+        goes_on = METHODS[self.method].fine_tunes
+        place = data / self.dataset
+        with_package = self.command == VISION and not place.exists()
         return Job(
             name=self.name,
             title=self.title,
             alike=f"{self.dataset}, {self.encoder}",
-            settings=tuple(self.training) if base is None else (f"seed={self.seed}",),
-            prepared=data / self.dataset if base is None else None,
+            settings=(f"seed={self.seed}",) if goes_on else tuple(self.training),
+            command="finetune" if goes_on else self.command,
+            prepared=None if goes_on or with_package else place,
             threads=threads,
-            evaluation=tuple(self.evaluation),
-            base=base,
+            evaluation=None if self.command == VISION else tuple(self.evaluation),
+            base=None if self.base is None else self.base.job(data, threads),
         )
 
 
@@ -134,6 +154,7 @@ def plan(
     runs when it is known.
 
     Args:
+        encoders: none: of images, the backbone of each dataset's config.
         methods: some of the table's; None: all.
         folds: of the evaluation; 0: the dataset's own split.
 
@@ -164,11 +185,12 @@ def plan(
             f"{', '.join(trained)}, which folds would score on them; use folds=0, or leave "
             f"{'it' if len(trained) == 1 else 'them'} out of methods="
         )
+    command = VISION if table == IMAGES else "pretrain"
     return [
-        Experiment(dataset, encoder, name, seed, budget, tuple(settings), folds=folds)
+        Experiment(dataset, encoder, name, seed, budget, tuple(settings), (), folds, command)
         for seed in range(seeds)
         for dataset in datasets
-        for encoder in encoders
+        for encoder in encoders or [backbone_of(dataset)]
         for name in chosen
         if METHODS[name].drops_of is None
     ]
@@ -195,7 +217,7 @@ def check_settings(experiments: Sequence[Experiment]) -> None:
         check_free(experiment.settings, METHODS[experiment.method].settings)
         if experiment.seed or experiment.base is not None:
             continue
-        weighting = configs.compose("pretrain", experiment.training).weighting
+        weighting = configs.compose(experiment.command, experiment.training).weighting
         if weighting.name == "searched" and not weighting.weights:
             name = experiment.dataset
             raise ValueError(

@@ -11,6 +11,7 @@ from rich.table import Table
 from grap_seq.experiments.cost import cost_sheet, costs
 from grap_seq.experiments.dropped import dropped_sheet, without
 from grap_seq.experiments.estimate import as_time, expected
+from grap_seq.experiments.images import check_images, on_disk
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.pictures import pictures
@@ -23,10 +24,17 @@ from grap_seq.experiments.plan import (
     with_bases,
 )
 from grap_seq.experiments.runs import Outcome, outcome
-from grap_seq.experiments.score_sheet import numbers, score_sheet, weight_sheet
+from grap_seq.experiments.score_sheet import (
+    IMAGE_NOTE,
+    NOTE,
+    numbers,
+    score_sheet,
+    untrained_sheet,
+    weight_sheet,
+)
 from grap_seq.experiments.scores import cells, raw
 from grap_seq.experiments.search import Found
-from grap_seq.experiments.tables import TABLES
+from grap_seq.experiments.tables import IMAGES, TABLES
 from grap_seq.experiments.tuned import (
     Cell,
     found_before,
@@ -44,6 +52,7 @@ from grap_seq.settings import AUTO
 TITLES = {
     "1": "Table 1: methods",
     "2": "Table 2: without the contrastive loss",
+    "3": "Table 3: images",
     "4": "Table 4: shares of the labels that the weights learn from",
     "5": "Table 5: normalization of the weights",
     "6": "Table 6: labels in training",
@@ -71,8 +80,12 @@ def reproduce(settings: Any, command: str) -> list[Path]:
     """
     table, output, data = str(settings.table), Path(settings.output), Path(settings.data)
     experiments, methods = planned(settings), methods_of(settings)
-    for dataset in dict.fromkeys(experiment.dataset for experiment in experiments):
-        check_prepared(dataset, data / dataset)
+    datasets = list(dict.fromkeys(experiment.dataset for experiment in experiments))
+    if table == IMAGES:
+        check_images(datasets, data)
+    else:
+        for dataset in datasets:
+            check_prepared(dataset, data / dataset)
     found: dict[Cell, Found] = {}
     if settings.tuned:
         found = search_all(searches(experiments, methods, settings), settings.workers)
@@ -92,7 +105,9 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         scored = cells(frame, table)
         more = [weight_sheet(frame, WEIGHED[table])] if table in WEIGHED else []
         more += [dropped_sheet(frame, methods), tuned_sheet(found) if found else None]
-        sheets, values = [score_sheet(scored), *filter(None, more)], numbers(scored)
+        more += [untrained_sheet(frame)] if table == IMAGES else []
+        note = IMAGE_NOTE if table == IMAGES else NOTE
+        sheets, values = [score_sheet(scored, note), *filter(None, more)], numbers(scored)
     drawn = pictures(frame, table, output / "runs")
     return [*write(output, name, TITLES[table], command, sheets, values, drawn), path]
 
@@ -120,10 +135,14 @@ def planned(settings: Any) -> list[Experiment]:
         raise ValueError(
             "tuned= searches by the validation split, which folds do not keep apart: use folds=0"
         )
+    images = str(settings.table) == IMAGES
+    if images and (settings.folds or settings.tuned):
+        raise ValueError("table=3 is of images, which have neither folds= nor tuned=: leave it out")
+    datasets = on_disk(Path(settings.data)) if images else ["flights"]
     experiments = plan(
         str(settings.table),
-        list(settings.datasets),
-        list(settings.encoders),
+        datasets if settings.datasets is None else list(settings.datasets),
+        _encoders(settings, images),
         None if settings.methods is None else list(settings.methods),
         settings.seeds,
         settings.budget,
@@ -166,3 +185,9 @@ def listed(settings: Any) -> Table:
         )
     table.caption = f"{left.text(settings.workers)} with {settings.workers} at work{later}"
     return table
+
+
+def _encoders(settings: Any, images: bool) -> list[str]:
+    if settings.encoders is not None:
+        return list(settings.encoders)
+    return [] if images else ["gru"]

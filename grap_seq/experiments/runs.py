@@ -20,7 +20,7 @@ from grap_seq.experiments.job import Job
 from grap_seq.files import write_json
 from grap_seq.weighting.fixed import medians
 
-OUTCOME, LOG, TRAINED = "outcome.json", "log.txt", "run"
+OUTCOME, LOG, TRAINED, PROBE = "outcome.json", "log.txt", "run", "probe.json"
 # How often a run may take its process with it before it counts as failed.
 ATTEMPTS = 2
 PACKAGES = ("grap-seq", "torch", "pytorch-lifestream", "lightning", "lightgbm", "numpy")
@@ -152,6 +152,10 @@ def _stages(
         _train(job, root, run)
     cost = _cost(run, time.perf_counter() - started)
     weights = medians(run) if (run / "weights.parquet").is_file() else None
+    if (run / PROBE).is_file():
+        probed = json.loads((run / PROBE).read_text("utf-8"))
+        test = {"embedding": probed["accuracy"], "untrained": probed["untrained"]}
+        return {"metric": "accuracy", "test": test, "validation": None}, cost, weights
     if job.evaluation is None:
         return None, cost, weights
     # All of them, also where some are there: it may have been stopped between two files.
@@ -163,11 +167,14 @@ def _stages(
 def _train(job: Job, root: Path, run: Path) -> None:
     settings = [*job.settings, "resume=true", f"trainer.threads={job.threads}"]
     if job.prepared is not None:
-        settings.append(f"prepared={job.prepared}")
-    if job.base is None:
-        commands.pretrain([*settings, f"run={run}"])
-    else:
-        commands.finetune([*settings, f"run={root / job.base.name / TRAINED}", f"output={run}"])
+        settings.append(f"{'source' if job.command == 'vision' else 'prepared'}={job.prepared}")
+    base = None if job.base is None else root / job.base.name / TRAINED
+    if job.command == "finetune":
+        commands.finetune([*settings, f"run={base}", f"output={run}"])
+        return
+    if base is not None:
+        settings.append(f"weighting.weights={base}")
+    commands.COMMANDS[job.command]([*settings, f"run={run}"])
 
 
 def _cost(run: Path, seconds: float) -> dict[str, float]:

@@ -17,6 +17,13 @@ NOTE = (
     " at 5 %; with fewer than two seeds only the highest. In brackets what the paper has. *: runs"
     " of several versions of the code or of its packages."
 )
+IMAGE_NOTE = (
+    "Accuracy of a linear classifier on frozen features, on validation images, mean ± standard"
+    " deviation over seeds (number of seeds). Bold: the best of a column, and what a paired t test"
+    " over seeds cannot tell from it at 5 %; with fewer than two seeds only the highest. In"
+    " brackets what the paper has, of the online classifier, after all epochs of the configs."
+    " *: runs of several versions of the code or of its packages."
+)
 WEIGHTS = (
     "Median weight over a run of the losses that were scaled or are noise, and of the others,"
     " divided by the mean of all losses' medians: mean over seeds, and the lowest and highest."
@@ -34,7 +41,7 @@ def text_of(cell: Cell) -> str:
     return f"{cell.mean:.4f}{spread}{mixed} ({len(cell.scores)}{failed}){paper}"
 
 
-def score_sheet(cells: Sequence[Cell]) -> Sheet:
+def score_sheet(cells: Sequence[Cell], note: str = NOTE) -> Sheet:
     """A row a method, a column for every dataset and encoder."""
     columns = list(dict.fromkeys((cell.dataset, cell.encoder, cell.metric) for cell in cells))
     several = len({encoder for _, encoder, _ in columns}) > 1
@@ -51,7 +58,7 @@ def score_sheet(cells: Sequence[Cell]) -> Sheet:
             strong = cell is not None and (cell.best or cell.tied is True)
             row.append(Text("" if cell is None else text_of(cell), strong))
         rows.append(row)
-    return Sheet(["method", *names], rows, NOTE)
+    return Sheet(["method", *names], rows, note)
 
 
 def weight_sheet(frame: pd.DataFrame, prefix: str) -> Sheet | None:
@@ -76,6 +83,17 @@ def weight_sheet(frame: pd.DataFrame, prefix: str) -> Sheet | None:
             rows.append([Text(str(text)) for text in texts])
     columns = ["dataset", "encoder", "method", prefix, "the others"]
     return Sheet(columns, rows, WEIGHTS) if rows else None
+
+
+def untrained_sheet(frame: pd.DataFrame) -> Sheet:
+    """What backbones score before they are trained: by the seed alone, whatever the method."""
+    rows = []
+    for (dataset, encoder), part in frame.groupby(["dataset", "encoder"], sort=False):
+        scores = part.groupby("seed")["test_untrained"].first().astype(float)
+        spread = f" ± {scores.std():.4f}" if scores.count() > 1 else ""
+        text = f"{scores.mean():.4f}{spread} ({scores.count()})" if scores.count() else ""
+        rows.append([Text(str(dataset)), Text(str(encoder)), Text(text)])
+    return Sheet(["dataset", "backbone", "untrained"], rows, "The same before training.")
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -17,10 +17,12 @@ from scipy import stats
 from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.plan import Experiment
 from grap_seq.experiments.runs import Outcome
+from grap_seq.experiments.tables import IMAGES
 
 PAPER = Path(__file__).with_name("paper.yaml")
-# Columns of `PAPER`.
+# Columns of `PAPER`, of event sequences and of images.
 PAPER_DATASETS = ("churn", "agepred", "alfabattle", "mimic3", "taobao")
+PAPER_IMAGES = ("cifar10", "cifar100", "imagenet100")
 LEVEL = 0.05
 FEATURES = ("embedding", "aggregates", "both", "untrained")
 
@@ -145,9 +147,10 @@ def tied(scores: Mapping[int, float], best: Mapping[int, float]) -> bool | None:
 
 def published(table: str, encoder: str, method: str, dataset: str) -> tuple[float, float] | None:
     """Mean and deviation in the paper, as shares of one; None where it has none."""
-    if dataset not in PAPER_DATASETS:
+    columns = PAPER_IMAGES if table == IMAGES else PAPER_DATASETS
+    if dataset not in columns:
         return None
     rows = yaml.safe_load(PAPER.read_text("utf-8")).get(table, {}).get(encoder, {})
     values = rows.get(METHODS[method].published)
-    value = None if values is None else values[PAPER_DATASETS.index(dataset)]
+    value = None if values is None else values[columns.index(dataset)]
     return None if value is None else (value[0] / 100, value[1] / 100)

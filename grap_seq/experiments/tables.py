@@ -12,6 +12,7 @@ WEIGHTINGS = ("equal", "gradnorm", "dwa", "mgda", "pcgrad", "grap")
 TABLES: dict[str, tuple[str, ...]] = {
     "1": ("supervised", *WEIGHTINGS),
     "2": ("ntp_equal", "ntp_searched", "ntp_grap"),
+    "3": ("default", "without_attention", *WEIGHTINGS, "grap_medians"),
     "4": ("grap_5", "grap_10", "grap_20", "grap_50", "grap"),
     "5": ("grap_none", "grap_sum", "grap"),
     "6": ("supervised", "auxiliary", "equal", "equal_tuned", "grap", "grap_tuned"),
@@ -27,6 +28,14 @@ TABLES: dict[str, tuple[str, ...]] = {
         for name in ("equal", "gradnorm", "grap")
         for scale in ("", *(f"_coles{factor}" for factor in SCALES))
     ),
+}
+# The table of images.
+IMAGES = "3"
+# Settings of `vision` by the time that there is.
+IMAGE_BUDGETS: dict[str, tuple[str, ...]] = {
+    "full": (),
+    "small": ("epochs=10",),
+    "smoke": ("epochs=1", "trainer.max_steps=2", "batch_size=16", "heads.queue=64"),
 }
 # Settings of `pretrain` and of LightGBM by the time that there is.
 BUDGETS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
