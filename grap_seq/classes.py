@@ -72,7 +72,8 @@ def find(path: str) -> Any:
 def _shipped() -> frozenset[str]:
     """Classes of the package's own configs: a new config is all that a new class needs."""
     folder = resources.folder("configs")
-    files = (path for group in ("encoder", "weighting") for path in folder.glob(f"{group}/*.yaml"))
+    groups = ("backbone", "encoder", "weighting")
+    files = (path for group in groups for path in folder.glob(f"{group}/*.yaml"))
     return frozenset(yaml.safe_load(path.read_text("utf-8"))["class"] for path in files)
 
 

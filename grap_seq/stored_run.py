@@ -15,7 +15,7 @@ from grap_seq import config, overrides, seal
 
 REMEDY = "restore it from a copy, or train the run again"
 # Settings that name folders.
-FOLDERS = ("prepared", "pretrained")
+FOLDERS = ("prepared", "pretrained", "source")
 
 
 def for_storage(content: Mapping[str, Any], run: Path) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def config_of(run: Path, remedy: str = REMEDY) -> dict[str, Any]:
         )
     seal.check(run, path.name, remedy)
     stored = config.load(path)
-    here = {key: os.path.normpath(run / stored[key]) for key in FOLDERS if key in stored}
+    here = {key: os.path.normpath(run / stored[key]) for key in FOLDERS if stored.get(key)}
     return {**stored, **here, "run": str(run)}
 
 

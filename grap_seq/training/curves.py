@@ -42,6 +42,7 @@ class Curves(Callback):
         self.run, self.log_every = run, log_every
         self.metrics: list[Row] = []
         self.step = 0
+        self.unit = TrainingModule.unit
         # Sum of the losses of the run's first batch.
         self.first: float | None = None
         self._start()
@@ -95,7 +96,8 @@ class Curves(Callback):
         updates = torch.full_like(norm, self.updated(trainer) / trainer.world_size)
         values |= {"gradient_norm": norm, "skipped": 1.0 - norm.isfinite().to(norm)}
         counts |= {"gradient_norm": updates, "skipped": updates}
-        for name, size in (("events", batch.events), ("cells", _cells(pl_module, batch))):
+        self.unit = pl_module.unit
+        for name, size in (("events", batch.events), ("cells", pl_module.cells(batch))):
             values[name] = torch.full_like(norm, size, dtype=torch.float64)
             counts[name] = torch.ones_like(norm)
         self._means.add(values, counts)
@@ -132,7 +134,7 @@ class Curves(Callback):
             "skipped_updates": round(totals["skipped"]),
             "padding": 1 - totals["events"] / totals["cells"],
             "seconds": seconds,
-            "events_per_second": totals["events"] / seconds,
+            f"{self.unit}_per_second": totals["events"] / seconds,
             "peak_memory_mib": peak_memory.peak(trainer.strategy.root_device),
             **scores,
         }
@@ -149,7 +151,7 @@ class Curves(Callback):
             left = 0 if inside_epoch(trainer) else trainer.max_epochs - len(rows)
             mean = sum(row["seconds"] for row in rows) / len(rows)
             told = f"epoch {len(rows)}/{trainer.max_epochs}"
-            _tell(told, row, scores, left * mean, self._times_the_first(row))
+            _tell(told, row, self.unit, scores, left * mean, self._times_the_first(row))
         if min(map(self._times_the_first, rows)) > DIVERGED:
             raise FloatingPointError(
                 f"the losses of epoch {len(rows)} are {self._times_the_first(row):,.0f} times those"
@@ -180,24 +182,17 @@ def over_processes(trainer: lightning.Trainer, row: Row) -> Row:
     return dict(zip(row, means.tolist(), strict=True))
 
 
-def _cells(module: Any, batch: Batch) -> int:
-    """Cells that hold the events where the encoder reads rectangles, padding included."""
-    if not getattr(module.model.encoder, "reads_rectangles", True):
-        return batch.events
-    return batch.layout.rectangles.size
-
-
 def _total(means: Row) -> float:
     """Sum of the losses; one without an entry has no mean, and counts for nothing."""
     return sum(v for name, v in means.items() if name.startswith("loss/") and v == v)
 
 
-def _tell(epoch: str, row: Row, scores: Row, left: float, times: float) -> None:
+def _tell(epoch: str, row: Row, unit: str, scores: Row, left: float, times: float) -> None:
     shown = "".join(f"  {name} {value:.4f}" for name, value in scores.items())
     skipped = row["skipped_updates"]
     warned = f"  {skipped} updates skipped: gradients were not finite" if skipped else ""
     if times > WORSE:
         warned += f"  The losses are {times:,.0f} times those of the first batch: lower lr."
-    speed = f"  {row['events_per_second']:,.0f} events/s  {row['seconds']:.0f} s"
+    speed = f"  {row[f'{unit}_per_second']:,.0f} {unit}/s  {row['seconds']:.0f} s"
     rest = f", {spoken(left)} left" if left else ""
     say(f"{epoch}{shown}{speed}{rest}{warned}")

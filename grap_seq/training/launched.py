@@ -24,7 +24,8 @@ from torch.distributed.rendezvous import rendezvous
 from grap_seq.distributed import leave
 from grap_seq.terminal import say
 from grap_seq.training.heartbeat import Heartbeat
-from grap_seq.training.same_run import alike, data_of
+from grap_seq.training.made_from import MadeFrom, Source, prepared_folder
+from grap_seq.training.same_run import alike
 
 # How long processes wait for each other as they begin: machines and file systems differ.
 MEETING = timedelta(minutes=5)
@@ -60,13 +61,14 @@ def backend(accelerator: str) -> str:
 
 
 @contextmanager
-def joined(config: Any) -> Iterator[None]:
+def joined(config: Any, source: Source = prepared_folder) -> Iterator[None]:
     """Train with the other processes, if there are any; all but the first are silent.
 
     An error in one of them ends all of them, with its message.
 
     Args:
         config: of the run.
+        source: what it is made from.
 
     Raises:
         ValueError: another number of processes was started than the config says, one of them has
@@ -95,7 +97,7 @@ def joined(config: Any) -> Iterator[None]:
             silence = opened.enter_context(open(os.devnull, "w", encoding="utf-8"))
             opened.enter_context(redirect_stdout(silence))
         try:
-            _meet(store, heartbeat, world, _facts(config))
+            _meet(store, heartbeat, world, _facts(config, source(config)))
             dist.init_process_group(
                 backend(config.trainer.accelerator),
                 store=PrefixStore("group", store),
@@ -124,15 +126,15 @@ def _check_number(trainer: Any, started: ClusterEnvironment) -> None:
         )
 
 
-def _facts(config: Any) -> dict[str, Any]:
+def _facts(config: Any, made: MadeFrom) -> dict[str, Any]:
     """What has to be the same everywhere."""
     return {
         "versions": {
             "Python": ".".join(map(str, sys.version_info[:2])),
             **{name: metadata.version(name) for name in PACKAGES},
         },
-        "data": data_of(config),
-        "prepared": str(config.prepared),
+        "data": made.data,
+        "place": made.place,
         "settings": alike(config),
     }
 
@@ -165,8 +167,8 @@ def _compare(first: Mapping[str, Any], other: Mapping[str, Any]) -> None:
             )
     if other["data"] != first["data"]:
         raise ValueError(
-            f"{other['name']} has other data in {other['prepared']} than {first['name']} in"
-            f" {first['prepared']}: copy the folder from there, or name the same one with prepared="
+            f"{other['name']} has other data in {other['place']} than {first['name']} in"
+            f" {first['place']}: copy the data from there, or name the same ones"
         )
     for key in sorted(first["settings"].keys() | other["settings"].keys()):
         values = first["settings"].get(key), other["settings"].get(key)

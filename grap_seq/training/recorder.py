@@ -11,8 +11,8 @@ from grap_seq.batch import Batch
 from grap_seq.training.base import TrainingModule
 from grap_seq.training.curves import Curves, Row, entries, over_processes
 from grap_seq.training.epoch_means import EpochMeans
-from grap_seq.training.module import PretrainModule
 from grap_seq.training.trajectory import append
+from grap_seq.training.weighed import WeighedModule
 
 
 class Recorder(Curves):
@@ -52,9 +52,9 @@ class Recorder(Curves):
         batch_idx: int,
     ) -> None:
         super().on_train_batch_start(trainer, pl_module, batch, batch_idx)
-        assert isinstance(pl_module, PretrainModule)
+        assert isinstance(pl_module, WeighedModule)
         # Methods without a Gram matrix form one for the log alone.
-        pl_module.objective.weighting.watching = self.logged(trainer.global_step + 1)
+        pl_module.weighting.watching = self.logged(trainer.global_step + 1)
 
     def on_train_batch_end(
         self,
@@ -65,10 +65,10 @@ class Recorder(Curves):
         batch_idx: int,
     ) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        assert isinstance(pl_module, PretrainModule)
+        assert isinstance(pl_module, WeighedModule)
         if self.updated(trainer) and self.logged(trainer.global_step):
             now = {"step": trainer.global_step, "epoch": trainer.current_epoch}
-            logged = pl_module.objective.weighting.log()
+            logged = pl_module.weighting.log()
             # The weighting knows this process's share of a loss alone.
             whole = {k: v for k, v in logged.items() if k.startswith("loss/")}
             self._rows.append({**now, **logged, **over_processes(trainer, whole)})
@@ -90,7 +90,7 @@ class Recorder(Curves):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        assert isinstance(pl_module, PretrainModule)
+        assert isinstance(pl_module, WeighedModule)
         self._validation.add(*entries(pl_module))
 
     def validation_losses(self) -> Row:

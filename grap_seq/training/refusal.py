@@ -21,11 +21,9 @@ from safetensors.torch import save_file
 from torch import Tensor, distributed
 
 from grap_seq import seal
-from grap_seq.batch import Batch
 from grap_seq.distributed import world_size
 from grap_seq.layout import Layout
 from grap_seq.settings import NONFINITE
-from grap_seq.vision.batch import ImageBatch
 
 # Sequences that a message names.
 NAMED = 5
@@ -132,8 +130,8 @@ class Refusal:
             save_file(tensors, temporary, metadata)
 
 
-def tensors_of(batch: Batch | ImageBatch) -> dict[str, Tensor]:
-    """A batch's tensors by the names of its attributes; `sizes` are its rows' lengths."""
+def tensors_of(batch: Any) -> dict[str, Tensor]:
+    """A batch's tensors by the names of its attributes; `sizes` are the lengths of sequences."""
     found = {}
     for attribute in dataclasses.fields(batch):
         value = getattr(batch, attribute.name)

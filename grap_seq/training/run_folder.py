@@ -1,6 +1,6 @@
 """The folder of a run: created, continued or replaced by one process at a time.
 
-config.yaml, environment.json, schema.yaml, vocab.json    written when the run begins
+config.yaml, environment.json, a description of the data    written when the run begins
 checkpoints/, metrics.csv, weights.parquet, log.txt       while it trains
 model.safetensors, model.json                             when it ends
 NAME.previous                                             the run that it replaces, until it ends
@@ -32,7 +32,8 @@ from grap_seq.log_file import keep_in
 from grap_seq.stored_run import config_of, for_storage
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import newest
-from grap_seq.training.same_run import RESTORE, check_data, check_same, data_of, settings_of
+from grap_seq.training.made_from import MadeFrom, Source, prepared_folder
+from grap_seq.training.same_run import RESTORE, check_data, check_same, settings_of
 
 PACKAGES = (
     "grap-seq",
@@ -63,10 +64,15 @@ class Start:
 
 
 @contextmanager
-def opened(run: Path, config: Any) -> Iterator[Start]:
+def opened(run: Path, config: Any, source: Source = prepared_folder) -> Iterator[Start]:
     """Hold a run folder while its run goes on; what it replaces is removed after its success.
 
     The first of several processes does, and tells the others where to begin.
+
+    Args:
+        run: its folder.
+        config: of the run.
+        source: what it is made from.
 
     Raises:
         FileExistsError: the folder exists and neither `overwrite` nor `resume` is set, it is
@@ -88,12 +94,12 @@ def opened(run: Path, config: Any) -> Iterator[Start]:
     with ExitStack() as held:
         held.enter_context(locked(run))
         if config.resume and _contents(run):
-            start = _resumed(run, config)
+            start = _resumed(run, config, source(config))
         else:
             replaced = _make_room(run, config) if _contents(run) else None
             if replaced:
                 held.enter_context(locked(run))
-            start = _created(run, config, replaced)
+            start = _created(run, config, replaced, source(config))
         keep_in(run)
         yield from_first(start)
         _remove_replaced(run)
@@ -106,28 +112,27 @@ def _contents(run: Path) -> list[Path]:
     return [path for path in entries if path.name not in own and ".tmp-" not in path.name]
 
 
-def _created(run: Path, config: Any, replaced: str | None) -> Start:
-    prepared = Path(config.prepared)
+def _created(run: Path, config: Any, replaced: str | None, made: MadeFrom) -> Start:
     if config.resume:
         say(f"There is no {run} to go on with: it begins now.")
     given: Any = OmegaConf.to_container(config, resolve=True)
     _write_config(run, given, replaced)
-    for name in ("schema.yaml", "vocab.json"):
-        seal.write_text(run, name, (prepared / name).read_text("utf-8"))
+    for name, text in made.files.items():
+        seal.write_text(run, name, text)
     # Not from the seed: every run has its own.
-    own = {"id": uuid.uuid4().hex, "data": data_of(config)}
+    own = {"id": uuid.uuid4().hex, "data": made.data}
     about = environment(config.seed) | own
     seal.write_json(run, "environment.json", about)
     return Start(settings_of(given))
 
 
-def _resumed(run: Path, config: Any) -> Start:
+def _resumed(run: Path, config: Any, made: MadeFrom) -> Start:
     stored = config_of(run, RESTORE)
     check_same(run, stored, config)
     if not (run / "environment.json").is_file():
         # Killed as it began.
-        return _created(run, config, None)
-    about = check_data(run, config)
+        return _created(run, config, None, made)
+    about = check_data(run, made)
     again = [*about.get("resumed", []), environment(config.seed)]
     settings = settings_of(stored)
     record = newest(run, settings)

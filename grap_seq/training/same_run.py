@@ -11,13 +11,12 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from grap_seq import seal
-from grap_seq.files import sha256
-from grap_seq.prep.folder.verify import verify
+from grap_seq.training.made_from import MadeFrom
 from grap_seq.training.trajectory import FILE
 
 # Settings that may differ: where things are, how far to train, what to do when it is disturbed.
 FREE = (
-    *("run", "prepared", "pretrained", "output", "resume", "overwrite"),
+    *("run", "prepared", "pretrained", "source", "output", "resume", "overwrite"),
     *("epochs", "checkpoint_every", "nonfinite", "tracker"),
 )
 # Settings of `trainer` that change what comes out by more than the order of sums does, where the
@@ -25,7 +24,7 @@ FREE = (
 OF_THE_DEVICE = ("trainer.precision", "trainer.compile")
 # Settings of which each of several machines may have its own.
 OWN = (
-    *("run", "prepared", "pretrained", "output", "resume", "overwrite"),
+    *("run", "prepared", "pretrained", "source", "output", "resume", "overwrite"),
     *("trainer.threads", "trainer.workers"),
 )
 # One batch, whoever shares it.
@@ -94,15 +93,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def data_of(config: Any) -> str:
-    """Hash of what a run is made from: a prepared folder, and the run that is fine-tuned."""
-    parts = [verify(Path(config.prepared)).data]
-    if "pretrained" in config:
-        parts.append(sha256(Path(config.pretrained) / "model.safetensors"))
-    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
-
-
-def check_data(run: Path, config: Any) -> dict[str, Any]:
+def check_data(run: Path, made: MadeFrom) -> dict[str, Any]:
     """Refuse other data than a run was begun with.
 
     Returns:
@@ -111,14 +102,14 @@ def check_data(run: Path, config: Any) -> dict[str, Any]:
     Raises:
         ValueError: other data, or a damaged file of the run.
     """
-    for name in ("schema.yaml", "vocab.json", *([FILE] if (run / FILE).is_file() else [])):
+    for name in (*made.files, *([FILE] if (run / FILE).is_file() else [])):
         seal.check(run, name, RESTORE)
     path = seal.check(run, "environment.json", RESTORE)
     about: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    if about["data"] != data_of(config):
+    if about["data"] != made.data:
         raise ValueError(
-            f"resume=true, but {config.prepared} holds other data than {run} was begun with (or the"
-            " fine-tuned run has changed); name that folder with prepared=, or start anew with"
+            f"resume=true, but {made.place} holds other data than {run} was begun with (or the"
+            " fine-tuned run has changed); name the original data, or start anew with"
             " overwrite=true"
         )
     return about

@@ -77,6 +77,12 @@ class SupervisedModule(TrainingModule):
             ):
                 part.training = False
 
+    def compile_parts(self, **options: Any) -> None:
+        self.model.compile_parts(**options)
+
+    def cells(self, batch: Batch) -> int:
+        return self.model.cells(batch)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         vectors = self.model.embed(batch)
         ((loss, entries),) = means(label_sum(self.label, self.head(vectors), batch.labels))

@@ -67,7 +67,7 @@ class Tracking(Callback):
         due = self.curves.updated(trainer) and self.curves.logged(trainer.global_step)
         if not (self.names and due):
             return
-        speed = {"events_per_second": self._events / (perf_counter() - self._since)}
+        speed = {f"{pl_module.unit}_per_second": self._events / (perf_counter() - self._since)}
         speed = {k: v * trainer.world_size for k, v in over_processes(trainer, speed).items()}
         row = {
             **self.curves.step_row(trainer, pl_module),

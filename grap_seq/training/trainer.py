@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,13 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from grap_seq.device import set_threads
 from grap_seq.distributed import rank
 from grap_seq.memory import is_out_of_memory
-from grap_seq.nn.encoder import Encoder
 from grap_seq.terminal import say
+from grap_seq.training.base import TrainingModule
 from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
 from grap_seq.training.data import PretrainData
 from grap_seq.training.fits import before_training, remedies
 from grap_seq.training.launched import backend, environment
 from grap_seq.training.memory_estimate import Sizes
-from grap_seq.training.module import PretrainModule
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
@@ -114,33 +113,45 @@ class EachProcess(Callback):
                 f" float32{', their products in TF32' if tf32 else ''}."
             )
         if self.compile:
+            assert isinstance(pl_module, TrainingModule)
             compile_module(pl_module)
 
 
-def compile_module(module: Any, **options: Any) -> None:
+def compile_module(module: TrainingModule, **options: Any) -> None:
     """Compile encoder and heads in place: batches differ in shape, one program is for all of them.
 
     Args:
-        module: as it is trained. Of an encoder of the toolkit's parts are compiled, any other one
-            is as a whole.
+        module: as it is trained.
         options: of `torch.compile`.
     """
-    encoder = module.model.encoder
-    change = encoder.compile_parts if isinstance(encoder, Encoder) else encoder.compile
-    change(dynamic=True, **options)
-    if isinstance(module, PretrainModule):
-        module.objective.compile_parts(dynamic=True, **options)
+    module.compile_parts(dynamic=True, **options)
 
 
-def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: Start) -> Any:
+def fit(
+    trainer: lightning.Trainer,
+    module: Any,
+    data: Any,
+    run: Path,
+    start: Start,
+    too_large: Callable[[lightning.Trainer, Any], str] | None = None,
+) -> Any:
     """Train; an error of another process is raised here, as it was raised there.
+
+    Args:
+        trainer: what `build_trainer` made.
+        module: what is trained.
+        data: Lightning's view of the data.
+        run: the run folder.
+        start: where the run begins.
+        too_large: says what to do about a batch of the module's that does not fit into memory;
+            None: it is one of sequences.
 
     Returns:
         Content of the last checkpoint; None in all processes but the first.
 
     Raises:
         ValueError, FloatingPointError: as in training with one process.
-        ValueError: memory is not enough for a batch; names its longest sequence.
+        ValueError: memory is not enough for a batch; says what would be.
         ProcessRaisedException: another error; its message has that process's traceback.
         SystemExit: the run was told to stop, and has written a checkpoint.
     """
@@ -161,7 +172,7 @@ def fit(trainer: lightning.Trainer, module: Any, data: Any, run: Path, start: St
         raise
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error) and module.batch is not None:
-            raise ValueError(_too_large(trainer, module)) from error
+            raise ValueError((too_large or _too_large)(trainer, module)) from error
         raise
     if rank() > 0:
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -75,6 +75,14 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def part(self, rows: NDArray[np.int64]) -> Images:
+        """Some of them."""
+        pixels = self.pixels
+        if isinstance(pixels, Files):
+            names = [pixels.names[row] for row in rows]
+            return Images(replace(pixels, names=names), self.labels[rows], self.classes)
+        return Images(pixels[rows], self.labels[rows], self.classes)
 
     def __getitem__(self, row: int) -> Tensor:
         """One image, uint8, shape (C, H, W); raises as `Files` does."""

@@ -191,7 +191,7 @@ def test_other_data_on_one_machine(
         (line,) = text.splitlines()
         assert re.search(
             rf"rank 1 on {HERE} has other data in {folders[1]} than rank 0 on {HERE} in {shop}:"
-            " copy the folder",
+            " copy the data",
             line,
         )
     assert not (tmp_path / "run").exists()
