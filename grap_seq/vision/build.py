@@ -59,7 +59,7 @@ def centre_of(data: Any) -> Centre:
 
 def colours_of(data: Any) -> Colours:
     """What is done to views on the device."""
-    return Colours(plain(data.views), data.size, list(data.mean), list(data.std))
+    return Colours(plain(data.views), list(data.mean), list(data.std))
 
 
 def fresh_backbone(config: Any) -> tuple[nn.Module, int]:

@@ -7,8 +7,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from grap_seq.vision.images import Images
-from grap_seq.vision.views import resampled
+from grap_seq.vision.images import Images, resampled
 
 # Of all images, for validation.
 HELD_OUT = 0.2

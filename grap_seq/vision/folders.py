@@ -25,12 +25,12 @@ def read(source: Path, channels: int = 3, strict: bool = True) -> tuple[Images, 
         FileNotFoundError: a split is missing.
         ValueError: a split without images, or with a class that training has not.
     """
-    folder = source / ("test" if not (source / "val").is_dir() else "val")
+    folder = source / ("val" if (source / "val").is_dir() else "test")
     for wanted in (source / "train", folder):
         if not wanted.is_dir():
             raise FileNotFoundError(
-                f"{source} needs the folders train and val (or test), with a folder of images for"
-                f" each class in them; there is no {wanted.name}"
+                f"{wanted} is missing: {source} needs the folders train and val (or test), with a"
+                " folder of images for each class in them"
             )
     classes = _classes(source / "train")
     if strange := set(_classes(folder)) - set(classes):

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 # What pillow raises for a file that is damaged, no image, or larger than any picture.
 DAMAGED = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -128,3 +129,10 @@ def pixels_of(image: Image.Image, channels: int) -> Tensor:
     """An open image as uint8, shape (C, H, W)."""
     values = np.array(image.convert("RGB" if channels == 3 else "L"))
     return torch.from_numpy(values.reshape(*values.shape[:2], channels).transpose(2, 0, 1).copy())
+
+
+def resampled(image: Tensor, size: Sequence[int]) -> Tensor:
+    """An image of uint8 in another size, as pillow's bicubic filter has it."""
+    if tuple(image.shape[1:]) == tuple(size):
+        return image
+    return F.interpolate(image[None], list(size), mode="bicubic", antialias=True)[0]

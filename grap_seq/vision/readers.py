@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,9 @@ def read(name: str, source: str | None = None, **options: Any) -> tuple[Images, 
         options: the reader's own.
 
     Raises:
-        ValueError: another name, packages of [vision] are not installed, no source or one too many,
-            fewer than two classes, or as the reader says.
+        ValueError: another name, no source or one too many, a single class, or as the reader says.
         FileNotFoundError: no such source, or not all of it.
     """
-    if find_spec("kornia") is None:
-        raise ValueError("images need kornia; run `pip install 'grap-seq[vision]'`")
     if name in BUILT_IN:
         if source is not None:
             raise ValueError(f"{name} comes with scikit-learn; take source={source} away")

@@ -11,14 +11,21 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from kornia import augmentation
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from grap_seq.vision.images import resampled
+
+try:
+    from kornia import augmentation
+except ImportError as error:
+    raise ValueError("views need kornia; run `pip install 'grap-seq[vision]'`") from error
 
 # Of an image in training.
 VIEWS = 2
 # Standard deviation of a blur, smallest and largest, in pixels.
 BLUR = (0.1, 2.0)
+# Three of the largest to each side; pillow, which the reference uses, has no end.
+KERNEL = (13, 13)
 
 
 class Crops:
@@ -97,13 +104,6 @@ class Centre:
         return image[:, top : top + self.size, left : left + self.size]
 
 
-def resampled(image: Tensor, size: Sequence[int]) -> Tensor:
-    """An image of uint8 in another size, as pillow's bicubic filter has it."""
-    if tuple(image.shape[1:]) == tuple(size):
-        return image
-    return F.interpolate(image[None], list(size), mode="bicubic", antialias=True)[0]
-
-
 class Colours(nn.Module):
     """What makes views of an image differ besides where they are cut, and their normalisation.
 
@@ -114,7 +114,6 @@ class Colours(nn.Module):
             hue; shares of images: `jitter_p`, `grey_p`, `flip_p`, and as lists with that of each
             view `blur_p` and `solarise_p`. Of the kind "strokes", whose meaning colours, negatives
             and mirrors would change, `noise`: standard deviation of what is added to a pixel.
-        size: S, pixels of a view, both ways.
         mean: mean of each channel, C numbers.
         std: standard deviation of each.
 
@@ -126,7 +125,7 @@ class Colours(nn.Module):
     std: Tensor
 
     def __init__(
-        self, options: Mapping[str, Any], size: int, mean: Sequence[float], std: Sequence[float]
+        self, options: Mapping[str, Any], mean: Sequence[float], std: Sequence[float]
     ) -> None:
         super().__init__()
         kind = options["kind"]
@@ -137,8 +136,8 @@ class Colours(nn.Module):
                 f"views.kind=colour needs red, green and blue, and images have {len(mean)} channel;"
                 " write views.kind=strokes, or channels=3"
             )
-        made = [KINDS[kind](options, size, view) for view in range(VIEWS)]
-        self.of_view = nn.ModuleList(nn.Sequential(*parts) for parts in made)
+        # Neither learned nor saved nor moved: what is drawn is drawn on the host.
+        self._of_view = [nn.Sequential(*KINDS[kind](options, view)) for view in range(VIEWS)]
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 
@@ -152,27 +151,26 @@ class Colours(nn.Module):
         # Half precision would round colours, and blur is a convolution.
         with torch.autocast(views.device.type, enabled=False):
             if self.training:
-                pairs = zip(self.of_view, views, strict=True)
+                pairs = zip(self._of_view, views, strict=True)
                 views = torch.stack([coloured(view) for coloured, view in pairs]).clamp(0, 1)
             return (views - self.mean) / self.std
 
 
-def _colour(options: Mapping[str, Any], size: int, view: int) -> Iterator[nn.Module]:
+def _colour(options: Mapping[str, Any], view: int) -> Iterator[nn.Module]:
     """What is done to the colours of one view, in this order."""
     blur, solarise = (options[name][view] for name in ("blur_p", "solarise_p"))
     yield augmentation.ColorJitter(*options["jitter"], p=options["jitter_p"])
     yield augmentation.RandomGrayscale(p=options["grey_p"])
     if blur:
-        # A tenth of the image, and odd, as SimCLR has it.
-        yield augmentation.RandomGaussianBlur((size // 10 | 1,) * 2, BLUR, p=blur)
+        yield augmentation.RandomGaussianBlur(KERNEL, BLUR, border_type="replicate", p=blur)
     if solarise:
         yield augmentation.RandomSolarize((0.5, 0.5), (0.0, 0.0), p=solarise)
     yield augmentation.RandomHorizontalFlip(p=options["flip_p"])
 
 
-def _strokes(options: Mapping[str, Any], size: int, view: int) -> Iterator[nn.Module]:
+def _strokes(options: Mapping[str, Any], view: int) -> Iterator[nn.Module]:
     """What is done to pixels that have no colour."""
-    del size, view
+    del view
     if options["noise"]:
         yield augmentation.RandomGaussianNoise(std=options["noise"], p=1.0)
 
