@@ -10,7 +10,7 @@ import yaml
 from grap_seq import resources
 from grap_seq.names import nearest
 
-GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer")
+GROUPS = ("dataset", "encoder", "objective", "weighting", "mode", "trainer", "data", "backbone")
 
 
 def names(group: str, own: Path | None = None) -> list[str]:

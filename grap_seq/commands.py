@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from grap_seq import config
-from grap_seq.prepared_settings import with_dataset, with_name
+from grap_seq.prepared_settings import with_backbone, with_dataset, with_name
 from grap_seq.stored_run import config_of, goes_on, going_on, prepared_of
 from grap_seq.usage import next_command
 
@@ -326,6 +326,19 @@ def tune(arguments: list[str]) -> dict[str, Any]:
     return asdict(found)
 
 
+def vision(arguments: list[str]) -> Path:
+    """images -> a run folder with a backbone that was trained by All4One, and its linear probe"""
+    settings = going_on(config.compose("vision", with_backbone(arguments)), arguments)
+    from grap_seq.training.launched import joined
+    from grap_seq.vision.build import source
+    from grap_seq.vision.train import train
+
+    with joined(settings, source):
+        run = train(settings)
+        _say(f"Run: {run}. Next: {next_command('report', run=run)}")
+    return run
+
+
 def cite(arguments: list[str]) -> None:
     """BibTeX of this version and of the paper"""
     if arguments:
@@ -358,6 +371,7 @@ COMMANDS: dict[str, Command] = {
     "validate": validate,
     "reproduce": reproduce,
     "tune": tune,
+    "vision": vision,
     "demo": demo,
     "cite": cite,
 }

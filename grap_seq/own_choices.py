@@ -14,7 +14,7 @@ from grap_seq import resources
 EXAMPLES = {
     **{"dataset": "table", "encoder": "gru", "objective": "ntp_coles"},
     **{"weighting": "equal", "mode": "pretrain", "trainer": "cpu"},
-    "search": "equal",
+    **{"search": "equal", "data": "digits", "backbone": "convnet"},
 }
 
 

@@ -1,4 +1,4 @@
-"""What a command need not be told, because a description or a prepared folder says it."""
+"""What a command need not be told, because a description, a config or a folder says it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from grap_seq import choices
+import yaml
+
+from grap_seq import choices, resources
 from grap_seq.files import file_name
 from grap_seq.terminal import say
 
@@ -80,3 +82,16 @@ def with_dataset(arguments: Sequence[str]) -> list[str]:
         # It is part of the run's default name.
         found.append(f"dataset.name={file_name(manifest.dataset)}")
     return found
+
+
+def with_backbone(arguments: Sequence[str]) -> list[str]:
+    """The arguments of `vision`, with the backbone that the images' config names.
+
+    Args:
+        arguments: `key=value` as typed.
+    """
+    typed = dict(argument.partition("=")[::2] for argument in arguments)
+    if typed.keys() & {"backbone", "configs"} or typed.get("data") not in choices.names("data"):
+        return list(arguments)
+    path = resources.folder("configs") / "data" / f"{typed['data']}.yaml"
+    return [*arguments, f"backbone={yaml.safe_load(path.read_text('utf-8'))['backbone']}"]

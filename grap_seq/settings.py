@@ -208,6 +208,26 @@ KINDS: dict[str, Kind] = {
     "weighting.warmup": whole(0),
     "regularization": number(0),
     "scale": POSITIVE,
+    # Images.
+    **dict.fromkeys(("size", "channels", "projection", "projector_hidden"), WIDTH),
+    "resize": WIDTH.or_null(),
+    **dict.fromkeys(("predictor_hidden", "queue", "neighbours", "probe_images"), whole(1)),
+    "kind": choice("colour", "strokes"),
+    "stem": choice("cifar", "imagenet"),
+    "padding": whole(0, 64),
+    "width": WIDTH,
+    **dict.fromkeys(("mean", "std"), each(number())),
+    "views.scale": each(number(0, 1, above=True), 2),
+    "jitter": each(number(0, 1), 4),
+    **dict.fromkeys(("jitter_p", "grey_p", "flip_p", "momentum"), SHARE),
+    **dict.fromkeys(("blur_p", "solarise_p"), each(SHARE, 2)),
+    "turn": number(0, 180),
+    "shift": PART,
+    "noise": number(0, 1),
+    **dict.fromkeys(("transformer_lr", "classifier_lr", "weight_decay"), number(0)),
+    "attention_temperature": POSITIVE,
+    "swapped_axes": SWITCH,
+    "reader.label": choice("fine", "coarse", "alphabet", "character"),
     # Evaluation.
     "folds": Kind(
         "auto, 0, or a number of folds from 2 to 1000",
@@ -299,7 +319,8 @@ def _entries(
     for name, value in values.items():
         key, default = f"{prefix}{name}", defaults.get(name)
         kind = None if own and name not in ("name", "class") else kind_of(key)
-        if kind is None:
+        # A section may be called as a setting of another command is, such as `data` and `heads`.
+        if kind is None or (isinstance(default, Mapping) and not kind.accepts(default)):
             kind = MAPPING if is_open(key) else like(default)
         found.append((key, value, kind))
         if isinstance(value, Mapping) and (kind is MAPPING or is_open(key)):

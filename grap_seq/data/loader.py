@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
 from itertools import repeat
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -21,6 +21,8 @@ from grap_seq.orphans import die_with_parent
 
 # Batches among which the largest is sought.
 PROMISING = 8
+
+Item = TypeVar("Item", covariant=True)
 
 
 class EpochBatches(Dataset[Batch]):
@@ -158,24 +160,34 @@ class EpochBatches(Dataset[Batch]):
         ]
 
 
-class Epochs(Dataset[Batch]):
+class Numbered(Protocol[Item]):
+    """Batches of one epoch by number."""
+
+    epoch: int
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, step: int) -> Item: ...
+
+
+class Epochs(Dataset[Item]):
     """Batches of any epoch by epoch and step, so that workers can stay when an epoch ends.
 
     Args:
         make: the batches of an epoch, from its number.
     """
 
-    def __init__(self, make: Callable[[int], EpochBatches]) -> None:
+    def __init__(self, make: Callable[[int], Numbered[Item]]) -> None:
         self.make = make
-        self._last: EpochBatches | None = None
+        self._last: Numbered[Item] | None = None
 
-    def of(self, epoch: int) -> EpochBatches:
+    def of(self, epoch: int) -> Numbered[Item]:
         """Those of an epoch; the last one that was asked for is kept."""
         if self._last is None or self._last.epoch != epoch:
             self._last = self.make(epoch)
         return self._last
 
-    def __getitem__(self, place: tuple[int, int]) -> Batch:
+    def __getitem__(self, place: tuple[int, int]) -> Item:
         epoch, step = place
         return self.of(epoch)[step]
 
@@ -206,12 +218,12 @@ class Places(Sampler[tuple[int, int]]):
 
 
 def loader(
-    dataset: EpochBatches | Epochs,
+    dataset: Dataset[Item],
     workers: int = 0,
     places: Places | None = None,
     *,
     pinned: bool = False,
-) -> DataLoader[Batch]:
+) -> DataLoader[Item]:
     """A DataLoader over whole batches, in order.
 
     Workers stay from epoch to epoch where batches are those of many epochs. Those of one epoch go

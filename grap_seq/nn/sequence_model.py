@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from grap_seq.batch import Batch
-from grap_seq.nn.encoder import Encoded
+from grap_seq.nn.encoder import Encoded, Encoder
 from grap_seq.nn.event_embedding import EventEmbedding
 from grap_seq.nn.pooling import POOLINGS, Events, pool, widths
 from grap_seq.nn.recency import RECENCY, recency
@@ -59,6 +59,11 @@ class SequenceModel(nn.Module):
         """Columns of every part of an embedding, in their order."""
         parts = widths(self.pooling, self.output_size, self.embedding.inputs)
         return parts if self.recency is None else {**parts, "recency": RECENCY}
+
+    def compile_parts(self, **options: Any) -> None:
+        """Of an encoder of the toolkit's, parts are compiled; any other one is as a whole."""
+        own = isinstance(self.encoder, Encoder)
+        (self.encoder.compile_parts if own else self.encoder.compile)(**options)
 
     def cells(self, batch: Batch) -> int:
         """Cells that hold a batch's events in the encoder, the padding of rectangles included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import lightning
@@ -135,6 +136,10 @@ class TrainingModule(lightning.LightningModule):
         """
         self._update.append((self.batch_number, self.batch, self.losses))
         return total * torch.where(total.detach().isfinite(), 1.0, torch.nan)
+
+    @abstractmethod
+    def compile_parts(self, **options: Any) -> None:
+        """Compile in place what takes most of the time; `options` are those of `torch.compile`."""
 
     def cells(self, batch: Any) -> int:
         """Cells that hold a batch's events, padding included."""

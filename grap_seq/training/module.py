@@ -73,6 +73,10 @@ class PretrainModule(WeighedModule):
         self.counts = dict(self.objective.counts)
         return losses
 
+    def compile_parts(self, **options: Any) -> None:
+        self.model.compile_parts(**options)
+        self.objective.compile_parts(**options)
+
     def cells(self, batch: Batch) -> int:
         return self.model.cells(batch)
 

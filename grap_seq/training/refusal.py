@@ -135,10 +135,10 @@ def tensors_of(batch: Any) -> dict[str, Tensor]:
     found = {}
     for attribute in dataclasses.fields(batch):
         value = getattr(batch, attribute.name)
-        if isinstance(value, Tensor):
-            found[attribute.name] = value
-        elif isinstance(value, Layout):
+        if isinstance(value, Layout):
             found["sizes"] = torch.from_numpy(value.sizes)
+        elif isinstance(value, Tensor):
+            found[attribute.name] = value
         elif isinstance(value, dict):
             found |= {f"{attribute.name}/{name}": tensor for name, tensor in value.items()}
     # Their own memory, as the format wants it.

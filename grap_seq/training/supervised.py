@@ -77,6 +77,9 @@ class SupervisedModule(TrainingModule):
             ):
                 part.training = False
 
+    def compile_parts(self, **options: Any) -> None:
+        self.model.compile_parts(**options)
+
     def cells(self, batch: Batch) -> int:
         return self.model.cells(batch)
 

@@ -19,14 +19,13 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from grap_seq.device import set_threads
 from grap_seq.distributed import rank
 from grap_seq.memory import is_out_of_memory
-from grap_seq.nn.encoder import Encoder
 from grap_seq.terminal import say
+from grap_seq.training.base import TrainingModule
 from grap_seq.training.checkpoint_files import CheckpointFiles, load, newest
 from grap_seq.training.data import PretrainData
 from grap_seq.training.fits import before_training, remedies
 from grap_seq.training.launched import backend, environment
 from grap_seq.training.memory_estimate import Sizes
-from grap_seq.training.module import PretrainModule
 from grap_seq.training.processes import LoopbackDDP
 from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
@@ -114,22 +113,18 @@ class EachProcess(Callback):
                 f" float32{', their products in TF32' if tf32 else ''}."
             )
         if self.compile:
+            assert isinstance(pl_module, TrainingModule)
             compile_module(pl_module)
 
 
-def compile_module(module: Any, **options: Any) -> None:
+def compile_module(module: TrainingModule, **options: Any) -> None:
     """Compile encoder and heads in place: batches differ in shape, one program is for all of them.
 
     Args:
-        module: as it is trained. Of an encoder of the toolkit's parts are compiled, any other one
-            is as a whole.
+        module: as it is trained.
         options: of `torch.compile`.
     """
-    encoder = module.model.encoder
-    change = encoder.compile_parts if isinstance(encoder, Encoder) else encoder.compile
-    change(dynamic=True, **options)
-    if isinstance(module, PretrainModule):
-        module.objective.compile_parts(dynamic=True, **options)
+    module.compile_parts(dynamic=True, **options)
 
 
 def fit(

@@ -45,7 +45,7 @@ def device() -> Iterator[Pretended]:
 class Part(PretrainData):
     """What each of several processes trains on, though its trainer knows of none but itself."""
 
-    def _processes(self) -> dict[str, int]:
+    def processes(self) -> dict[str, int]:
         return {"rank": rank(), "world": world_size()}
 
 
