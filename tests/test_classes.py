@@ -150,7 +150,7 @@ def test_what_is_allowed_is_a_path(path: str) -> None:
 
 
 def test_classes_of_every_config_are_known() -> None:
-    for group in ("encoder", "weighting"):
+    for group in ("backbone", "encoder", "weighting"):
         for name in choices.names(group):
             path = yaml.safe_load(
                 (resources.folder("configs") / group / f"{name}.yaml").read_text("utf-8")

@@ -107,6 +107,14 @@ def test_low_precision_does_not_reach_the_losses() -> None:
     assert torch.equal(exact, lowered)
 
 
+def test_inputs_of_low_precision_are_taken_as_they_are() -> None:
+    m1, z1, m2, z2 = (rows.bfloat16() for rows in draw(4))
+    lowered = torch.stack([nnclr(m1, z1, m2, z2), *feature_losses(m1, z1, m2, z2)])
+    m1, z1, m2, z2 = (rows.double() for rows in (m1, z1, m2, z2))
+    exact = torch.stack([nnclr(m1, z1, m2, z2), *feature_losses(m1, z1, m2, z2)])
+    torch.testing.assert_close(lowered.double(), exact, rtol=1e-6, atol=1e-6)
+
+
 def shares(rank: int, world: int) -> dict[str, Tensor]:
     """Losses and their gradients of a process with its part of eight rows."""
     found = {}
