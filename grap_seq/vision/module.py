@@ -116,7 +116,7 @@ class VisionModule(WeighedModule):
         keys, self._keys = self._keys, []
         if self.skipped > skipped:
             return
-        # Lightning has not counted this one yet.
+        # Lightning counts this update behind the hook.
         self.momentum.update(self.trainer.global_step, self.schedule.total)
         for rows in keys:
             self.objective.queue.enqueue(of_all(rows))
