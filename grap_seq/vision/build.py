@@ -84,7 +84,14 @@ def build_module(config: Any, classes: int, steps: int) -> VisionModule:
     weighting: Weighting = build(options, LOSSES, without=("lr", "decay"))
     objective = All4One(weighting, features, classes, **plain(config.heads))
     total = config.epochs * steps
-    images = config.batch_size * config.accumulate * config.trainer.devices * config.trainer.nodes
+    together = config.batch_size * config.trainer.devices * config.trainer.nodes
+    if config.heads.queue < max(together, config.heads.neighbours):
+        raise ValueError(
+            f"heads.queue={config.heads.queue} is shorter than a batch of all processes"
+            f" ({together} images) or than heads.neighbours={config.heads.neighbours}: lengthen it,"
+            " or lower batch_size"
+        )
+    images = together * config.accumulate
     return VisionModule(
         backbone,
         objective,

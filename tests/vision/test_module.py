@@ -66,9 +66,9 @@ def test_a_step_moves_queue_and_momentum_branch_once(tmp_path: Path) -> None:
     fast = [*model.backbone.parameters(), *model.objective.projector.parameters()]
     for before, now, original in zip(slow, model.momentum.parameters(), fast, strict=True):
         torch.testing.assert_close(now, tau * before + (1 - tau) * original.detach())
-    counted = [p.num_batches_tracked for p in model.modules() if hasattr(p, "num_batches_tracked")]
+    counts = [b for name, b in model.named_buffers() if name.endswith("num_batches_tracked")]
     # Two views each.
-    assert {int(count) for count in counted} == {2}
+    assert {int(count) for count in counts} == {2}
 
 
 def test_several_batches_an_update_are_queued_behind_it(tmp_path: Path) -> None:

@@ -1,0 +1,142 @@
+"""`grap-seq vision` from the command to the page: stopped and continued, and in two processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from grap_seq import commands
+from grap_seq.vision.load import load
+from grap_seq.vision.probe import linear_accuracy
+from tests.processes import together
+from tests.training.saved import assert_same_runs, last
+from tests.vision.test_module import SMALL
+
+# One process of `make test` runs them all: the run below is made once.
+pytestmark = together
+WORDS = (
+    *SMALL,
+    "batch_size=128",
+    "heads.queue=160",
+    "epochs=2",
+    "log_every=1",
+    "trainer.threads=1",
+    "seed=3",
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    return commands.vision([*WORDS, f"run={tmp_path_factory.mktemp('vision')}/run"])
+
+
+def test_a_run_has_its_backbone_curves_weights_and_probe(whole: Path) -> None:
+    steps = 2 * (1437 // 128)
+    metrics = pd.read_csv(whole / "metrics.csv")
+    assert metrics["step"].tolist() == [steps // 2, steps]
+    assert metrics["val_accuracy"].between(0, 1).all()
+    weights = pd.read_parquet(whole / "weights.parquet")
+    assert weights["step"].tolist() == list(range(1, steps + 1))
+    names = [f"weight/{name}" for name in ("nnclr", "att_nnclr", "on_diag", "off_diag")]
+    np.testing.assert_allclose(weights[names].mean(axis=1), 1, rtol=1e-6)
+    assert weights["cosine/nnclr"].abs().max() > 0
+    backbone, about = load(whole)
+    assert not backbone.training
+    assert about["classes"] == [str(digit) for digit in range(10)]
+    features = backbone(torch.zeros(2, about["channels"], about["size"], about["size"]))
+    assert features.shape == (2, 8)
+    stored = load_file(whole / "model.safetensors")
+    assert all(tensor.equal(stored[name]) for name, tensor in backbone.state_dict().items())
+    probe = json.loads((whole / "probe.json").read_text("utf-8"))
+    assert probe["scored"] == 360
+    assert probe["fitted"] == 1437
+    assert 0.2 < probe["untrained"] < 1
+
+
+def test_stopped_inside_an_epoch_it_goes_on_to_the_same_bits(whole: Path, tmp_path: Path) -> None:
+    """Queue, momentum branch, LARS, views and the loss weights: all are in the checkpoint."""
+    run = f"run={tmp_path}/run"
+    commands.vision([*WORDS, run, "trainer.max_steps=7"])
+    assert last(tmp_path / "run")["global_step"] == 7
+    commands.vision([*WORDS, run, "resume=true"])
+    assert_same_runs(whole, tmp_path / "run")
+    assert (whole / "probe.json").read_bytes() == (tmp_path / "run" / "probe.json").read_bytes()
+
+
+def test_medians_of_a_run_are_the_weights_of_the_next(whole: Path, tmp_path: Path) -> None:
+    """What the paper calls GraP Tuned."""
+    chosen = ["weighting=fixed", f"weighting.weights={whole}", f"run={tmp_path}/run"]
+    run = commands.vision([*WORDS, *chosen, "epochs=1", "trainer.max_steps=1"])
+    medians = pd.read_parquet(whole / "weights.parquet").filter(regex="^weight/").median()
+    used = pd.read_parquet(run / "weights.parquet").filter(regex="^weight/").iloc[0]
+    pd.testing.assert_series_equal(used, medians, check_names=False)
+
+
+def test_two_processes_train_one_queue(tmp_path: Path) -> None:
+    words = [*WORDS, "trainer=ddp2_cpu", "trainer.threads=1", "trainer.max_steps=3"]
+    run = commands.vision([*words, "batch_size=64", f"run={tmp_path}/run"])
+    state = last(run)["state_dict"]
+    # Three batches of 128 images, of both processes together.
+    assert int(state["objective.queue.pointer"]) == 3 * 128 % 160
+    trajectory = pd.read_parquet(run / "weights.parquet")
+    assert trajectory["step"].tolist() == [1, 2, 3]
+    assert np.isfinite(trajectory.to_numpy()).all()
+
+
+def test_its_page_says_what_training_was_good_for(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands.report([f"run={whole}"])
+    page = (whole / "report.html").read_text("utf-8")
+    probe = json.loads((whole / "probe.json").read_text("utf-8"))
+    assert f"{probe['accuracy']:.3f}" in page
+    assert f"{probe['untrained']:.3f}" in page
+    assert "att_nnclr" in page
+    assert page.count("<picture") == 3
+    assert "report.html" in "".join(capsys.readouterr().out.split())
+
+
+def test_a_linear_probe_is_logistic_regression() -> None:
+    """With the penalty that folds choose; too few of a class: with scikit-learn's own."""
+    drawn = np.random.default_rng(0)
+    x, y = drawn.normal(size=(40, 3)), np.array([0] * 38 + [1] * 2)
+    x[y == 1] += 2
+    scaler = StandardScaler().fit(x)
+    expected = LogisticRegression(max_iter=2000).fit(scaler.transform(x), y)
+    other, truth = drawn.normal(size=(50, 3)), drawn.integers(0, 2, 50)
+    assert linear_accuracy(x, y, other, truth) == expected.score(scaler.transform(other), truth)
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["data=cifra10"], "did you mean 'cifar10'"),
+        (["data=omniglot", "backbone=convnet"], "needs source="),
+        (["batch_size=5000"], "batch_size=5000"),
+        (["weighting=fixed"], "weighting.weights="),
+        (["weighting=fixed", "weighting.weights={nnclr: 1}"], "one weight for each loss"),
+        (["heads.heads=3"], "cannot be split among 3 heads"),
+        (["heads.queue=100"], "heads.queue=100"),
+        (["backbone.width=0"], "write a whole number"),
+    ],
+)
+def test_errors_say_what_to_do(words: list[str], remedy: str, tmp_path: Path) -> None:
+    with pytest.raises((ValueError, FileNotFoundError), match="") as caught:
+        commands.vision([*WORDS[1:], f"run={tmp_path}/run", *words])
+    assert remedy in str(caught.value)
+    assert not (tmp_path / "run" / "model.json").exists()
+
+
+def test_commands_for_sequences_refuse_a_run_of_images(whole: Path) -> None:
+    for command in (commands.embed, commands.evaluate):
+        with pytest.raises(ValueError, match="is a run of images"):
+            command([f"run={whole}"])
