@@ -116,7 +116,8 @@ class VisionModule(WeighedModule):
         keys, self._keys = self._keys, []
         if self.skipped > skipped:
             return
-        self.momentum.update(self.trainer.global_step - 1, self.schedule.total)
+        # Lightning counts this update behind the hook.
+        self.momentum.update(self.trainer.global_step, self.schedule.total)
         for rows in keys:
             self.objective.queue.enqueue(of_all(rows))
 

@@ -18,6 +18,7 @@ def rate(step: int, total: int, base: float = 0.99, final: float = 1.0) -> float
         step: updates made before this one; from `total` on tau stays final.
         total: updates of the training.
     """
+    assert step >= 0, step
     share = min(step / total, 1.0)
     return final - (final - base) * (1 + math.cos(math.pi * share)) / 2
 

@@ -31,7 +31,7 @@ def read(
     """Images of drawers 1 to 16, and of 17 to 20, as grey images: ink is 255 and paper 0.
 
     Args:
-        source: a zip of images.
+        source: a zip of images, or a folder with one.
         size: S: they are made smaller, to so many pixels both ways.
         label: "alphabet", or "character", which is another in each alphabet.
         strict: refuse damaged images; else they are left out and counted.
@@ -41,6 +41,8 @@ def read(
     """
     if label not in ("alphabet", "character"):
         raise ValueError(f"data.reader.label={label}: write alphabet or character")
+    if source.is_dir():
+        source = _only_zip(source)
     if source.suffix != ".zip":
         raise ValueError(f"{source} is no zip; {REMEDY}")
     drawn: list[tuple[int, str, Tensor]] = []
@@ -71,6 +73,13 @@ def read(
         )
     classes = tuple(sorted({of_class for _, of_class, _ in drawn}))
     return _images(train, classes), _images(val, classes)
+
+
+def _only_zip(folder: Path) -> Path:
+    found = sorted(folder.glob("*.zip"))
+    if len(found) != 1:
+        raise ValueError(f"{folder} has {len(found)} zip files, and one is wanted; {REMEDY}")
+    return found[0]
 
 
 def _images(drawn: list[tuple[int, str, Tensor]], classes: tuple[str, ...]) -> Images:
