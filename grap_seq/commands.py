@@ -192,18 +192,22 @@ def report(arguments: list[str]) -> Path:
         raise ValueError("output= is of a comparison (runs=[...]); a run's page lies in the run")
     else:
         run = Path(settings.run)
-        prepared = prepared_of(run, settings.prepared)
-        written = _report(run, prepared)
+        written = _report(run, settings.prepared)
     _say(f"Report: {written}")
     return written
 
 
-def _report(run: Path, prepared: Path) -> Path:
+def _report(run: Path, prepared: str | None) -> Path:
+    known = config_of(run)
+    # Settings of `vision` alone.
+    of_images = "backbone" in known
+    folder = None if of_images else prepared_of(run, prepared)
     from grap_seq.pages import report as write
+    from grap_seq.pages.image_page import report_images
     from grap_seq.trackers import chosen
 
-    trackers = chosen(config_of(run).get("tracker", "csv"))
-    page = write(run, prepared)
+    trackers = chosen(known.get("tracker", "csv"))
+    page = report_images(run) if folder is None else write(run, folder)
     if trackers:
         from grap_seq.trackers.background import attach
 

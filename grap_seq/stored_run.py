@@ -52,7 +52,12 @@ def prepared_of(run: Path, given: str | None) -> Path:
         ValueError: as `config_of`.
     """
     # Read in every case: it says that `run` is a run folder before anything slow is imported.
-    own = config_of(run)["prepared"]
+    known = config_of(run)
+    if "prepared" not in known:
+        raise ValueError(
+            f"{run} is a run of images: `grap-seq report` and grap_seq.vision.load read it"
+        )
+    own = known["prepared"]
     prepared = Path(own if given is None else given)
     # A run has a schema too, and no data.
     if not (prepared / "manifest.json").is_file():

@@ -15,19 +15,15 @@ from grap_seq.pages import verdict, words
 from grap_seq.pages.calibration import plot_calibration
 from grap_seq.pages.label_curve import plot_label_curve
 from grap_seq.pages.plots import (
-    MOST_LOSSES,
     draw_projection,
-    plot_cosines,
-    plot_losses,
-    plot_weights,
 )
 from grap_seq.pages.projection import COMPONENTS, project
-from grap_seq.pages.read import EVALUATION, RunFiles, check_run, columns, read
+from grap_seq.pages.read import EVALUATION, RunFiles, check_run, read
 from grap_seq.pages.render import images, render
+from grap_seq.pages.training_sections import losses_section, weights_section
 from grap_seq.prep.folder.verify import verify
 from grap_seq.schema import Schema
 from grap_seq.terminal import progress
-from grap_seq.training.summary import sentences
 
 _ROWS = {
     "embedding": "embedding",
@@ -70,8 +66,8 @@ def _page(run: Path, prepared: Path) -> str:
     _check_origin(run, prepared, files)
     sections: list[tuple[str, Callable[[], Any]]] = [
         ("embeddings", lambda: _picture(run, prepared, schema)),
-        ("weights", lambda: _weights(run, files)),
-        ("losses", lambda: _losses(run, files)),
+        ("weights", lambda: weights_section(run, files)),
+        ("losses", lambda: losses_section(run, files)),
     ]
     with progress() as shown:
         drawn = shown.track(sections, description="drawing")
@@ -148,35 +144,6 @@ def _scale(rows: list[dict[str, Any]]) -> tuple[float, float]:
     high = max((value + std for value, std in bars), default=1.0)
     margin = 0.08 * (high - low) or 0.01
     return low - margin, high + margin
-
-
-def _weights(run: Path, files: RunFiles) -> dict[str, Any]:
-    if files.weights is None or files.weights.empty:
-        return {"missing": words.NO_WEIGHTS}
-    weights, cosines = columns(files.weights, "weight"), columns(files.weights, "cosine")
-    constant = bool((weights.nunique() == 1).all())
-    unlabelled = not cosines.any(axis=None)
-    story = words.constant(files.weighting) if constant else words.trajectories(weights)
-    return {
-        "trajectories": story,
-        "image": None if constant else images(lambda width: plot_weights(run, width)),
-        "alignment": None if unlabelled else words.alignment(cosines),
-        "cosines": None if unlabelled else images(lambda width: plot_cosines(run, width)),
-        "shown": words.shown(cosines.shape[1], MOST_LOSSES, "are farthest from zero"),
-    }
-
-
-def _losses(run: Path, files: RunFiles) -> dict[str, Any]:
-    if files.metrics is None or files.metrics.empty:
-        return {"missing": "No metrics.csv yet: `grap-seq pretrain` writes it after every epoch."}
-    validated = not columns(files.metrics, "val_loss").dropna(how="all").empty
-    count = columns(files.metrics, "loss").shape[1]
-    return {
-        "validated": validated,
-        "kept": " ".join(sentences(files.training)) if files.training else None,
-        "image": images(lambda width: plot_losses(run, width)),
-        "shown": words.shown(count, MOST_LOSSES, "weigh most at the end"),
-    }
 
 
 def _picture(run: Path, prepared: Path, schema: Schema) -> dict[str, Any]:

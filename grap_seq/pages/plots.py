@@ -39,6 +39,11 @@ _FATE_COLOURS: dict[Fate, str] = {"rose": BLUE, "held": INK, "fell": RED, "vanis
 MOST_NAMES = 12
 # Losses with a panel or row of their own: a wide table has thousands, which nobody would look at.
 MOST_LOSSES = 60
+# Scores of an epoch, of event sequences and of images.
+SCORES = {
+    "val_probe": "probe (validation score)",
+    "val_accuracy": "classifier (validation accuracy)",
+}
 
 
 def plot_weights(run: Path, width: float = WIDE) -> ToldFigure:
@@ -132,8 +137,9 @@ def plot_losses(run: Path, width: float = WIDE) -> ToldFigure:
         name: {line: frame[name] for line, frame in lines.items() if name in frame}
         for name in _heaviest(names, files.weights)
     }
-    if "val_probe" in metrics:
-        panels["probe (validation score)"] = {"validation": metrics["val_probe"]}
+    for column, title in SCORES.items():
+        if column in metrics:
+            panels[title] = {"validation": metrics[column]}
     epochs = metrics["epoch"] + 1
     per_row = max(2, round(width / 1.9))
     rows = -(-len(panels) // per_row)
