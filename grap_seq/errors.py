@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -36,7 +37,7 @@ def report(error: Exception, command: str, debug: bool) -> int:
     if debug:
         traceback.print_exception(error)
         return MISTAKE if mendable else BUG
-    text = str(error)
+    text = _said(error)
     if short:
         text = f"memory is not enough ({text}); lower the model's sizes, or those of a batch"
     elif not mendable:
@@ -47,6 +48,14 @@ def report(error: Exception, command: str, debug: bool) -> int:
     line = " ".join(part.strip() for part in text.splitlines())
     print(visible(f"grap-seq {command}: {line}"), file=sys.stderr)
     return MISTAKE if mendable else BUG
+
+
+def _said(error: Exception) -> str:
+    """Its text; of an error in a process that builds batches, without PyTorch's traceback of it."""
+    text = str(error)
+    if not re.match(r"Caught \w+ in DataLoader worker process \d+\.\n", text):
+        return text
+    return text.rpartition(f"\n{type(error).__name__}: ")[2]
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -38,6 +38,26 @@ def test_a_mistake_is_one_line(
     assert capsys.readouterr().err == "grap-seq report: a  b.csv is wrong\n"
 
 
+class Damaged(torch.utils.data.Dataset[int]):
+    def __getitem__(self, row: int) -> int:
+        try:
+            raise OSError("cut")
+        except OSError as error:
+            raise ValueError("a.png is\n  damaged") from error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_mistake_in_a_loaders_process_is_the_same_line(
+    workers: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loader = torch.utils.data.DataLoader(Damaged(), sampler=[0], num_workers=workers)
+    with pytest.raises(ValueError, match="damaged") as caught:
+        next(iter(loader))
+    assert ("Caught ValueError" in str(caught.value)) == bool(workers)
+    assert ending(caught.value, monkeypatch) == 2
+    assert capsys.readouterr().err == "grap-seq report: a.png is damaged\n"
+
+
 @pytest.mark.parametrize("options", [("--debug",), ("run=x", "--debug", "a=b")])
 def test_debug_shows_where(
     options: tuple[str, ...],

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 from torch import Tensor
 
+from grap_seq.training.refusal import tensors_of
 from grap_seq.vision.batch import ImageBatch
 from grap_seq.vision.data import ImageData
 from grap_seq.vision.images import Images
@@ -171,10 +172,13 @@ def test_a_run_goes_on_with_the_next_batch(tmp_path: Path) -> None:
         assert_same(left, right)
 
 
-def test_a_batch_crosses_processes_and_is_mapped() -> None:
+def test_a_batch_crosses_processes_and_is_saved_by_name() -> None:
     batch = images_data().batches(0)[0]
     crossed = pickle.loads(ForkingPickler.dumps(batch))
     assert_same(crossed, batch)
+    assert {name: tuple(value.shape) for name, value in tensors_of(batch).items()} == {
+        **{"views": (2, 5, 3, 6, 6), "labels": (5,), "owners": (5,)}
+    }
     half = batch.mapped(lambda tensor: tensor[:1])
     assert (len(half.views), len(half), len(half.owners)) == (1, 1, 1)
 

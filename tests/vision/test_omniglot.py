@@ -49,6 +49,11 @@ def test_drawers_are_split_and_alphabets_are_classes(tmp_path: Path) -> None:
         read("omniglot", path, label="word")
 
 
+def test_a_folder_with_one_zip_is_that_zip(tmp_path: Path) -> None:
+    path = crafted(tmp_path / "o.zip")
+    assert read("omniglot", str(tmp_path))[0].data == read("omniglot", str(path))[0].data
+
+
 def test_pixels_are_shares_of_ink(tmp_path: Path) -> None:
     # 105 pixels make 15 of 7 x 7 each.
     train, val = read("omniglot", str(crafted(tmp_path / "o.zip")), size=15)
@@ -86,8 +91,11 @@ def test_what_is_no_such_zip_is_refused(tmp_path: Path) -> None:
     crafted(tmp_path / "young.zip", drawers=(1, 2))
     with pytest.raises(ValueError, match=r"6 images of drawers 1 to 16 and 0 of others"):
         read("omniglot", str(tmp_path / "young.zip"))
-    with pytest.raises(ValueError, match=r"is no zip; download images_background_small1.zip"):
+    with pytest.raises(ValueError, match=r"has 4 zip files, and one is wanted; download images_b"):
         read("omniglot", str(tmp_path))
+    (tmp_path / "words.txt").write_text("words", "utf-8")
+    with pytest.raises(ValueError, match=r"is no zip; download images_background_small1.zip"):
+        read("omniglot", str(tmp_path / "words.txt"))
 
 
 def test_the_real_images() -> None:
