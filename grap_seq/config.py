@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +62,6 @@ def compose(command: str, overrides: Sequence[str]) -> Any:
 
 def composed(command: str, overrides: Sequence[str]) -> Composed:
     """The same, neither complete nor checked but for the names; raises as `compose`."""
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
     from hydra.core.override_parser.types import Quote, QuotedString
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
@@ -80,8 +80,9 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
         path = QuotedString(escaped(f"file://{own}"), Quote.single).with_quotes()
         selected.append(f"hydra.searchpath=[{path}]")
     try:
-        with initialize_config_dir(str(resources.folder("configs").resolve()), version_base="1.3"):
-            config = hydra_compose(command, selected)
+        compose_files = _hydra if own is not None else _shipped
+        folder = resources.folder("configs").resolve()
+        config = deepcopy(compose_files(folder, command, tuple(selected)))
         unresolved: Any = OmegaConf.to_container(config, resolve=False)
         own_choices.check(files, unresolved)
         defaults: Any = OmegaConf.to_container(config, resolve=True)
@@ -101,6 +102,19 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
         place = f" (with {', '.join(map(str, files.values()))})" if files else ""
         raise ValueError(f"{error}{place}") from error
     return Composed(values, defaults, known, [key for key, _ in typed], groups)
+
+
+def _hydra(folder: Path, command: str, selected: tuple[str, ...]) -> Any:
+    """What the files say, with these choices."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(folder), version_base="1.3"):
+        return compose(command, list(selected))
+
+
+# Searches, grids and scikit-learn's folds ask for the same again and again, at 60 ms. The user's
+# own files, unlike these, may change in between.
+_shipped = lru_cache(maxsize=64)(_hydra)
 
 
 def _remove(config: Any, key: str) -> None:

@@ -4,12 +4,9 @@ written.
 
 from __future__ import annotations
 
-import copy
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import hydra
 import pytest
 import yaml
 
@@ -33,27 +30,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     commands.embed([run, "threads=1"])
     (folder / "file.txt").write_text("a file")
     return folder
-
-
-@pytest.fixture(autouse=True)
-def composed_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hydra needs a while for each composition, and there are few different ones."""
-    monkeypatch.setattr(hydra, "compose", lambda *given: copy.deepcopy(compose(*given)))
-
-
-compose_anew = hydra.compose
-
-
-def compose(name: str, overrides: list[str]) -> Any:
-    """What Hydra makes of a config's name and choices."""
-    # The user's own files differ from test to test.
-    own = any(override.startswith("hydra.") for override in overrides)
-    return compose_anew(name, overrides) if own else compose_once(name, tuple(overrides))
-
-
-@cache
-def compose_once(name: str, overrides: tuple[str, ...]) -> Any:
-    return compose_anew(name, list(overrides))
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     accuracy_score,
@@ -17,7 +18,6 @@ from sklearn.metrics import (
     log_loss,
     mean_absolute_error,
     r2_score,
-    roc_auc_score,
 )
 
 from grap_seq.schema import OF_NUMBERS, Label, Metric
@@ -81,8 +81,20 @@ def _against_rest(metric: Any, labels: Labels, probabilities: Predictions) -> fl
     return float(np.mean([metric(labels == c, probabilities[:, c]) for c in positive]))
 
 
+def _auc(positive: npt.NDArray[np.bool_], predicted: npt.NDArray[np.float64]) -> float:
+    """The share of pairs of a positive and a negative in which the positive has more, ties half.
+
+    That is the area under the ROC curve, by the Mann-Whitney statistic. The intervals of an
+    evaluation need hundreds; `sklearn.metrics.roc_auc_score` takes a millisecond for the smallest.
+    """
+    ranks = rankdata(predicted, nan_policy="raise")
+    ones = int(positive.sum())
+    below = ranks[positive].sum() - ones * (ones + 1) / 2
+    return float(below / (ones * (len(positive) - ones)))
+
+
 _SCORES: dict[Metric, Callable[[Labels, Predictions], Any]] = {
-    "auc": partial(_against_rest, roc_auc_score),
+    "auc": partial(_against_rest, _auc),
     "accuracy": lambda labels, found: accuracy_score(labels, found.argmax(axis=1)),
     "r2": lambda labels, found: r2_score(labels, found[:, 0]),
     "mae": lambda labels, found: -mean_absolute_error(labels, found[:, 0]),

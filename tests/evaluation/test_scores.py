@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import entropy
+from sklearn.metrics import roc_auc_score
 from torch import as_tensor
 from torchmetrics.functional import average_precision, f1_score
 
-from grap_seq.evaluation.scores import calibration, further_scores
+from grap_seq.evaluation.scores import calibration, further_scores, score
 from grap_seq.schema import Label
 
 LABELS = {2: Label("churn", "auc", ("no", "yes")), 3: Label("group", "accuracy", ("a", "b", "c"))}
@@ -42,6 +44,26 @@ def test_further_scores(classes: int) -> None:
         precision = average_precision(guesses, target, **options)
     assert precision is not None
     assert found["pr_auc"] == pytest.approx(precision.item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("digits", [1, 16])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_auc_is_that_of_scikit_learn(classes: int, digits: int) -> None:
+    """With ties and without, and where a class has no row."""
+    rng = np.random.default_rng(classes)
+    for rows in (2, 3, 50, 3000):
+        labels = np.arange(rows) % classes if rows < 50 else rng.integers(classes, size=rows)
+        probabilities = rng.dirichlet([1.0] * classes, rows).round(digits)
+        present = [1] if classes == 2 else np.unique(labels)
+        expected = np.mean([roc_auc_score(labels == c, probabilities[:, c]) for c in present])
+        label = replace(LABELS[classes], metric="auc")
+        assert score(labels, probabilities, label) == pytest.approx(expected, rel=1e-12)
+
+
+def test_an_auc_of_nothing_is_refused() -> None:
+    probabilities = np.array([[0.5, 0.5], [np.nan, np.nan]])
+    with pytest.raises(ValueError, match="nan"):
+        score(np.array([0, 1]), probabilities, LABELS[2])
 
 
 def test_one_class_has_no_further_scores() -> None:
