@@ -106,7 +106,9 @@ def test_every_weighting_trains(tmp_path: Path, weighting: str) -> None:
 
 def test_learning_rates_are_those_of_the_recipe(tmp_path: Path) -> None:
     """In proportion to the images of an update; the loss weights have Adam's, which stays."""
-    model = module(tmp_path, "batch_size=128", "accumulate=4", "weighting.lr=0.03", "lr=0.5")
+    model = module(
+        tmp_path, "batch_size=128", "heads.queue=128", "accumulate=4", "weighting.lr=0.03", "lr=0.5"
+    )
     (optimizer,), _ = model.configure_optimizers()
     rates = [group["initial_lr"] for group in optimizer.param_groups]
     assert rates == [1.0, 1.0, 1.0, 0.1, 0.2, 0.03]

@@ -83,12 +83,13 @@ def test_losses_are_those_of_their_parts_put_together_by_hand() -> None:
 def test_equal_weights_are_plain_training_without_the_classifier_in_the_backbone() -> None:
     """A projector that all losses share learns from the sum of their gradients."""
     model, (features, keys, labels) = objective(), batch()
-    model.weighting.total(model(features, keys, labels)).backward()
+    torch.autograd.backward(model.weighting.total(model(features, keys, labels)))
     by_hand, plain, losses = plain_losses()
-    torch.stack([losses[name] for name in LOSSES]).sum().backward(retain_graph=True)
+    together = torch.stack([losses[name] for name in LOSSES]).sum()
+    torch.autograd.backward(together, retain_graph=True)
     assert plain.grad is not None
     expected = plain.grad.clone()
-    losses[DOWNSTREAM].backward()  # type: ignore[no-untyped-call]
+    torch.autograd.backward(losses[DOWNSTREAM])
     torch.testing.assert_close(features.grad, expected)
     for (name, ours), theirs in zip(model.named_parameters(), by_hand.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, msg=name)
@@ -98,7 +99,7 @@ def test_equal_weights_are_plain_training_without_the_classifier_in_the_backbone
 def test_one_weight_alone_gives_the_direction_of_that_loss(name: str) -> None:
     weights = {loss: float(loss == name) for loss in LOSSES}
     model, (features, keys, labels) = objective(Fixed(LOSSES, weights)), batch()
-    model.weighting.total(model(features, keys, labels)).backward()
+    torch.autograd.backward(model.weighting.total(model(features, keys, labels)))
     _, plain, losses = plain_losses()
     (expected,) = torch.autograd.grad(losses[name], plain)
     assert features.grad is not None
