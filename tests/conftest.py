@@ -110,3 +110,18 @@ def two_labels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from tests.evaluation.two_labels import train
 
     return train(tmp_path_factory.mktemp("predictor"))
+
+
+@pytest.fixture
+def forked_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that Lightning starts come from the server of `tests.processes`, where all is
+    imported.
+
+    What they are given is what fresh ones are, but for the environment, which is the server's.
+    Fresh ones are stopped and killed in tests/training/test_processes.py.
+    """
+    from torch import multiprocessing
+
+    from tests import processes
+
+    monkeypatch.setattr(multiprocessing, "start_processes", processes.forked_ranks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -17,13 +18,16 @@ else:
 ROOT = Path(__file__).parents[1]
 # Names under which packages of extras are imported, where they are others.
 IMPORTED = {"mkdocs-material": "material", "types-pyyaml": "yaml_types"}
-# Runs the command line as if the packages of all extras were missing.
+# Runs command lines, the last of which may fail, as if the packages of all extras were missing.
 PROGRAM = """
-import sys
+import json, sys
 # To Python these are packages that there are not.
-sys.modules.update(dict.fromkeys(sys.argv.pop(1).split(",")))
+sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
 from grap_seq.cli import main
-main()
+for words in json.loads(sys.argv[2]):
+    sys.argv = ["grap-seq", *words]
+    print(*words, file=sys.stderr)
+    main()
 """
 
 
@@ -37,20 +41,25 @@ def missing() -> str:
     return ",".join(sorted(found))
 
 
+def without_extras(folder: Path, *lines: list[str]) -> subprocess.CompletedProcess[str]:
+    """Command lines, one after the other, in one process."""
+    command = [sys.executable, "-c", PROGRAM, missing(), json.dumps(lines)]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
 def test_the_way_from_table_to_report_needs_no_extra(shop: Path, tmp_path: Path) -> None:
     run = f"run={tmp_path / 'run'}"
     small = ["epochs=1", "dataset.hidden=8", "event_width=8", "select=loss", "batch_size=8"]
     leaves = "boosting.binary.min_data_in_leaf=2"
-    for words in (
+    lines = [
         ["pretrain", f"prepared={shop}", run, *small],
         ["embed", run],
         ["evaluate", run, "folds=0", "seeds=1", leaves, "boosting.binary.n_estimators=5"],
         ["report", run],
         ["finetune", run, f"output={tmp_path / 'tuned'}", "epochs=1"],
-    ):
-        command = [sys.executable, "-c", PROGRAM, missing(), *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, (words[0], done.stderr)
+    ]
+    done = without_extras(tmp_path, *lines)
+    assert done.returncode == 0, done.stderr
     assert (tmp_path / "run" / "report.html").is_file()
 
 
@@ -65,7 +74,6 @@ def test_the_way_from_table_to_report_needs_no_extra(shop: Path, tmp_path: Path)
 def test_a_missing_extra_is_named(shop: Path, tmp_path: Path, words: list[str], extra: str) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "flights").symlink_to(shop)
-    command = [sys.executable, "-c", PROGRAM, missing(), *words]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = without_extras(tmp_path, words)
     assert done.returncode == 2, done.stderr
     assert f"grap-seq[{extra}]" in done.stderr or f"[{extra}]" in done.stderr

@@ -113,11 +113,16 @@ class VisionModule(WeighedModule):
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         skipped = self.skipped
         super().optimizer_step(*args, **kwargs)
-        keys, self._keys = self._keys, []
         if self.skipped > skipped:
-            return
-        # Lightning counts this update behind the hook.
-        self.momentum.update(self.trainer.global_step, self.schedule.total)
+            self._keys = []
+        else:
+            # Lightning counts this update behind the hook.
+            self.accepted(self.trainer.global_step)
+
+    def accepted(self, step: int) -> None:
+        """Move what an update moves once it is accepted; `step` counts updates from 0."""
+        keys, self._keys = self._keys, []
+        self.momentum.update(step, self.schedule.total)
         for rows in keys:
             self.objective.queue.enqueue(of_all(rows))
 

@@ -34,10 +34,12 @@ def work(folder: Path, shop: str) -> None:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    modules = "grap_seq.training.pretrain", "grap_seq.experiments.runs", "lightgbm"
-    with Driver(
-        tmp_path_factory.mktemp("library"), (*modules, "tests.experiments.test_full_disk")
-    ) as started:
+    modules = [
+        *("grap_seq.training.pretrain", "grap_seq.experiments.runs", "lightgbm", "hydra"),
+        *("grap_seq.evaluation.embed_run", "grap_seq.evaluation.protocol"),
+        "tests.experiments.test_full_disk",
+    ]
+    with Driver(tmp_path_factory.mktemp("library"), modules) as started:
         yield started
 
 

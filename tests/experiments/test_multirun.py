@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import pytest
 from grap_seq import commands
 from grap_seq import config as configs
 from grap_seq.experiments import runs
+from tests.processes import command, together
 from tests.terminal import Terminal
 
 SMALL = ["dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "trainer.max_steps=2"]
@@ -78,19 +77,22 @@ def test_failing_runs_are_listed_at_the_end_and_the_others_are_done(
     assert [path.read_bytes() for path in sorted(tmp_path.glob("*/outcome.json"))] == before
 
 
+@together
 def test_a_killed_grid_goes_on(shop: Path, tmp_path: Path) -> None:
-    words = asked(shop, tmp_path, "seed=0,1", "weighting=equal")
-    command = [sys.executable, "-m", "grap_seq", "pretrain", *words]
-    with subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"}) as process:
-        while not list(tmp_path.glob("*/run/config.yaml")):
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.kill()
+    root = tmp_path / "runs"
+    words = asked(shop, root, "seed=0,1", "weighting=equal")
+    process = command(["pretrain", *words], tmp_path / "said")
+    while not list(root.glob("*/run/config.yaml")):
+        assert process.exitcode is None
+        time.sleep(0.02)
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     commands.pretrain(words)
-    found = [runs.outcome(path) for path in sorted(tmp_path.iterdir())]
+    found = [runs.outcome(path) for path in sorted(root.iterdir())]
     assert [one.state for one in found if one is not None] == ["done", "done"]
     assert sum(one.attempts for one in found if one is not None) == 3
-    assert [len(pd.read_csv(path)) for path in tmp_path.glob("*/run/metrics.csv")] == [1, 1]
+    assert [len(pd.read_csv(path)) for path in root.glob("*/run/metrics.csv")] == [1, 1]
 
 
 @pytest.mark.parametrize(

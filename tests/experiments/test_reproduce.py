@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from unittest import mock
 
 import pandas as pd
 import pytest
@@ -21,6 +22,7 @@ from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import Experiment
 from grap_seq.experiments.workers import work
 from tests.experiments.helpers import make, stub
+from tests.processes import command, process, together
 
 
 @pytest.mark.parametrize(
@@ -100,19 +102,24 @@ def test_a_run_that_is_held_is_left_to_its_process(
     assert found.state == "done"
 
 
+def kill(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_by_its_run(root: Path) -> None:
+    """In a process of its own."""
+    with mock.patch.object(runs, "_stages", side_effect=kill):
+        runs.do(cell("equal"), root)
+
+
+@together
 def test_a_run_that_kills_its_process_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = (
-        "import os, signal, sys\nfrom pathlib import Path\nfrom grap_seq.experiments import runs\n"
-        "from grap_seq.experiments.plan import Experiment\n"
-        "runs._stages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "job = Experiment('churn', 'gru', 'equal', 0, 'smoke').job(Path(), 1)\n"
-        "runs.do(job, Path(sys.argv[1]))\n"
-    )
     for attempt in (1, 2):
-        killed = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
-        assert killed.returncode == -signal.SIGKILL
+        killed = process(killed_by_its_run, tmp_path)
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL
         found = runs.outcome(tmp_path / cell("equal").name)
         assert found is not None
         assert (found.state, found.attempts) == ("begun", attempt)
@@ -122,21 +129,24 @@ def test_a_run_that_kills_its_process_is_given_up(
     assert (found.state, found.error) == ("failed", "its process was killed each time")
 
 
+@together
 def test_a_killed_grid_goes_on_and_two_processes_share_one(churn: Path, tmp_path: Path) -> None:
     output = tmp_path / "results"
-    command = [sys.executable, "-m", "grap_seq", "reproduce", "table=6", "datasets=[churn]"]
-    command += ["methods=[equal_tuned]", "seeds=2", "budget=smoke", f"data={churn}"]
-    command += [f"output={output}"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    first = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    words = ["reproduce", "table=6", "datasets=[churn]"]
+    words += ["methods=[equal_tuned]", "seeds=2", "budget=smoke", f"data={churn}"]
+    words += [f"output={output}"]
+    first = command(words, tmp_path / "first")
     folder = output / "runs" / cell("equal").name
     while not (folder / "run" / "config.yaml").exists():
-        assert first.poll() is None
+        assert first.exitcode is None
         time.sleep(0.05)
     first.kill()
-    first.wait()
-    both = [subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
-    assert [process.wait(timeout=300) for process in both] == [0, 0]
+    first.join()
+    assert first.exitcode == -signal.SIGKILL
+    both = [command(words, tmp_path / f"of_two{n}") for n in range(2)]
+    for one in both:
+        one.join(300)
+    assert [one.exitcode for one in both] == [0, 0]
     frame = pd.read_parquet(output / "table_6_runs.parquet")
     assert frame["state"].tolist() == ["done", "done"]
     done = [runs.outcome(path) for path in sorted((output / "runs").iterdir())]

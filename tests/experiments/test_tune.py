@@ -7,21 +7,22 @@ import math
 import os
 import shlex
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import yaml
 
 from grap_seq import choices, commands
 from grap_seq import config as configs
+from grap_seq.experiments import runs
 from grap_seq.experiments import search as module
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.runs import Outcome, outcome
 from grap_seq.experiments.tune import tune
 from tests.experiments.helpers import make
+from tests.processes import process, together
 
 
 @pytest.fixture(scope="module")
@@ -125,19 +126,25 @@ def test_two_processes_search_for_real(
     assert len(list((tmp_path / "runs").iterdir())) == 3
 
 
+def kill(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_by_its_run(asked: list[str]) -> None:
+    """In a process of its own."""
+    with mock.patch.object(runs, "_stages", side_effect=kill):
+        commands.tune(asked)
+
+
+@together
 def test_a_trial_of_a_killed_process_is_begun_again(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = ["dataset=churn", f"data={data}", f"output={tmp_path}", "budget=smoke"]
     asked += ["search=equal", "trials=2"]
-    code = (
-        "import os, signal, sys\nfrom grap_seq import commands\n"
-        "from grap_seq.experiments import runs\n"
-        "runs._stages = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "commands.tune(sys.argv[1:])\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code, *asked], env=os.environ, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    killed = process(killed_by_its_run, asked)
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
     (folder,) = (tmp_path / "runs").iterdir()
     monkeypatch.setattr(module, "PATIENCE", 0.0)
     commands.tune(asked)

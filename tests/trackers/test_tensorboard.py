@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from grap_seq import commands, seal
+from tests.processes import together
 from tests.trackers.runs import (
     STEPS,
     Points,
@@ -72,13 +71,14 @@ def test_fine_tuning_and_a_report(shop: Path, tmp_path: Path) -> None:
     commands.report([f"run={tuned}"])
 
 
-@pytest.mark.slow
-def test_of_two_processes_the_first_one_tells(shop: Path, tmp_path: Path) -> None:
+@together
+def test_of_two_processes_the_first_one_tells(
+    shop: Path, tmp_path: Path, forked_ranks: None
+) -> None:
     run = tmp_path / "run"
     words = ["dataset=table", f"prepared={shop}", f"run={run}", "epochs=1", "batch_size=4"]
     sizes = ["log_every=2", "dataset.hidden=8", "event_width=8", "select=last"]
-    command = [sys.executable, "-m", "grap_seq", "pretrain", *words, *sizes, "trainer=ddp2_cpu"]
-    subprocess.run([*command, "tracker=tensorboard"], check=True, capture_output=True)
+    commands.pretrain([*words, *sizes, "trainer=ddp2_cpu", "tracker=tensorboard"])
     assert len(list((run / "tensorboard").glob("events.*"))) == 1
     found = told(run)
     assert same(found["loss/time"], of_steps(run, "loss/time"), REL)

@@ -19,8 +19,10 @@ from grap_seq.training.finetune import supervised
 from grap_seq.training.pretrain import pretrain
 from grap_seq.training.run_folder import Start
 from grap_seq.training.trainer import check_trainer, fit
+from tests.processes import together
 from tests.shop import TIMES
 
+pytestmark = together
 LR = 1e-3
 
 
@@ -34,7 +36,7 @@ def settings(shop: Path, run: Path, *extra: str) -> Any:
 
 
 def test_epochs_of_two_processes_are_those_of_one_with_the_doubled_batch(
-    shop: Path, tmp_path: Path
+    shop: Path, tmp_path: Path, forked_ranks: None
 ) -> None:
     """Also where a run is stopped inside an epoch and resumed: the state is that of one process."""
     one = pretrain(settings(shop, tmp_path / "one", "batch_size=16"))
@@ -105,7 +107,9 @@ def test_bfloat16_needs_a_processor_that_has_it(monkeypatch: pytest.MonkeyPatch)
         check_trainer(graphics)
 
 
-def test_a_label_is_learned_by_two_processes_as_by_one(shop: Path, tmp_path: Path) -> None:
+def test_a_label_is_learned_by_two_processes_as_by_one(
+    shop: Path, tmp_path: Path, forked_ranks: None
+) -> None:
     """GRU and head; labels are dealt out unevenly where the number of sequences is odd."""
     found: list[Any] = []
     # The gradient of a deviation near zero is rounding, which Adam makes a step of.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +12,7 @@ import pytest
 from safetensors.torch import load_file
 
 from grap_seq import commands
+from tests.processes import command, together
 
 EPOCHS = 6
 
@@ -25,25 +24,25 @@ def arguments(shop: Path, run: Path) -> list[str]:
     ]
 
 
-def kill_after(epochs: int, process: subprocess.Popen[bytes], run: Path) -> None:
+def kill_after(epochs: int, process: ForkServerProcess, run: Path) -> None:
     """SIGKILL once the metrics hold so many epochs: somewhere inside the next one."""
     deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and process.poll() is None:
+    while time.monotonic() < deadline and process.exitcode is None:
         metrics = run / "metrics.csv"
         if metrics.is_file() and len(metrics.read_text().splitlines()) > epochs:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            process.kill()
+            process.join()
+            assert process.exitcode == -signal.SIGKILL
             return
         time.sleep(0.01)
     pytest.fail("the run ended before it could be killed")
 
 
+@together
 def test_killed_and_resumed_run_is_bit_equal(shop: Path, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     commands.pretrain(arguments(shop, whole))
-    program = [sys.executable, "-W", "ignore", "-m", "grap_seq", "pretrain"]
-    with subprocess.Popen([*program, *arguments(shop, broken)]) as process:
-        kill_after(2, process, broken)
+    kill_after(2, command(["pretrain", *arguments(shop, broken)], tmp_path / "said"), broken)
     assert not (broken / "model.safetensors").exists()
     commands.pretrain([*arguments(shop, broken), "resume=true"])
 

@@ -12,6 +12,7 @@ from grap_seq import choices
 from grap_seq import config as configs
 from grap_seq.training.checkpoints import Checkpoints
 from grap_seq.training.trainer import build_trainer
+from tests.processes import together
 
 
 class Net(lightning.LightningModule):
@@ -62,8 +63,8 @@ def test_the_dtype_of_products_and_states_is_said(
     assert capsys.readouterr().out == said
 
 
-@pytest.mark.slow
-def test_every_process_sets_it(tmp_path: Path) -> None:
+@together
+def test_every_process_sets_it(tmp_path: Path, forked_ranks: None) -> None:
     chosen = ["trainer=ddp2_cpu", "trainer.matmul_precision=medium", "epochs=1"]
     config = configs.compose("pretrain", [*chosen, "trainer.threads=1"])
     trainer = build_trainer(config, [Checkpoints(tmp_path, "last")], "")
