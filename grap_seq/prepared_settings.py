@@ -92,7 +92,7 @@ def with_backbone(arguments: Sequence[str]) -> list[str]:
         arguments: `key=value` as typed.
     """
     typed = dict(argument.partition("=")[::2] for argument in arguments)
-    if typed.keys() & {"backbone", "configs"} or typed.get("data") not in choices.names("data"):
+    if "backbone" in typed or typed.get("data") not in choices.names("data"):
         return list(arguments)
     return [*arguments, f"backbone={backbone_of(typed['data'])}"]
 

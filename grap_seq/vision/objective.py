@@ -33,7 +33,10 @@ class All4One(nn.Module):
         predictor_hidden: width inside a predictor.
         queue: keys among which neighbours are sought.
         neighbours: tokens of a centroid.
-        layers, heads, feedforward, dropout: of the centroid's Transformer.
+        layers: of the centroid's Transformer.
+        heads: attention heads of a layer.
+        feedforward: width inside its feed-forward part.
+        dropout: of the layers.
         temperature: of the neighbours' loss.
         attention_temperature: of the centroids' loss; 0.1 in the reference.
         swapped_axes: of the position code; True in the reference.
