@@ -146,7 +146,8 @@ def _resumed(run: Path, config: Any, made: MadeFrom) -> Start:
     seal.write_json(run, "environment.json", about | {"resumed": again})
     step = "the beginning: it had no checkpoint yet" if record is None else f"step {record['step']}"
     say(f"{run} goes on from {step}.")
-    if raised and stored["schedule"] == "cosine":
+    # Images have no other schedule, and no setting for it.
+    if raised and stored.get("schedule", "cosine") == "cosine":
         say("Its learning rate rises to where it is at this step of the longer schedule.")
     return Start(settings, record)
 

@@ -80,6 +80,16 @@ def test_stopped_inside_an_epoch_it_goes_on_to_the_same_bits(whole: Path, tmp_pa
     assert (whole / "probe.json").read_bytes() == (tmp_path / "run" / "probe.json").read_bytes()
 
 
+def test_a_finished_run_is_trained_longer(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    run = commands.vision([f"run={tmp_path}/run", "resume=true", "epochs=3"])
+    assert pd.read_csv(run / "metrics.csv")["epoch"].tolist() == [0, 1, 2]
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rises to where it is at this step of the longer schedule" in said
+
+
 def test_medians_of_a_run_are_the_weights_of_the_next(whole: Path, tmp_path: Path) -> None:
     """What the paper calls GraP Tuned."""
     chosen = ["weighting=fixed", f"weighting.weights={whole}", f"run={tmp_path}/run"]
