@@ -169,6 +169,7 @@ def evaluate(arguments: list[str]) -> Path:
             logistic=settings.logistic,
             head=settings.head,
             label_fractions=list(settings.label_fractions),
+            all_labels=settings.all_labels,
             store=settings.store,
             output=folder,
         )
