@@ -13,7 +13,14 @@ from typing import Any
 
 from grap_seq import config
 from grap_seq.prepared_settings import with_backbone, with_dataset, with_name
-from grap_seq.stored_run import config_of, goes_on, going_on, prepared_of
+from grap_seq.stored_run import (
+    config_of,
+    config_of_sequences,
+    goes_on,
+    going_on,
+    is_of_images,
+    prepared_of,
+)
 from grap_seq.usage import next_command
 
 Command = Callable[[list[str]], object]
@@ -200,9 +207,7 @@ def report(arguments: list[str]) -> Path:
 
 def _report(run: Path, prepared: str | None) -> Path:
     known = config_of(run)
-    # Settings of `vision` alone.
-    of_images = "backbone" in known
-    folder = None if of_images else prepared_of(run, prepared)
+    folder = None if is_of_images(known) else prepared_of(run, prepared)
     from grap_seq.pages import report as write
     from grap_seq.pages.image_page import report_images
     from grap_seq.trackers import chosen
@@ -227,7 +232,7 @@ def export(arguments: list[str]) -> Path:
     """a run -> one file for ONNX Runtime or torch.export, and what codes events for it"""
     settings = config.compose("export", arguments)
     run = Path(settings.run)
-    config_of(run)
+    config_of_sequences(run)
     from grap_seq.evaluation.load import load
     from grap_seq.export.write import export as write
 
@@ -241,7 +246,7 @@ def serve(arguments: list[str]) -> None:
     """a run as a service over HTTP"""
     settings = config.compose("serve", arguments)
     run = Path(settings.run)
-    config_of(run)
+    config_of_sequences(run)
     from grap_seq.serving.serve import serve as listen
 
     listen(
@@ -259,7 +264,7 @@ def push(arguments: list[str]) -> str:
     """a run -> a repository of the Hugging Face hub, with a model card"""
     settings = config.compose("push", arguments)
     run = Path(settings.run)
-    config_of(run)
+    config_of_sequences(run)
     from grap_seq.evaluation.load import load
 
     model = load(run, device="cpu", warm=False)

@@ -44,6 +44,21 @@ def config_of(run: Path, remedy: str = REMEDY) -> dict[str, Any]:
     return {**stored, **here, "run": str(run)}
 
 
+def is_of_images(settings: Mapping[str, Any]) -> bool:
+    """Whether settings are those of `vision`."""
+    return "backbone" in settings
+
+
+def config_of_sequences(run: Path) -> dict[str, Any]:
+    """The settings of a run of event sequences; raises as `config_of`, or of a run of images."""
+    known = config_of(run)
+    if is_of_images(known):
+        raise ValueError(
+            f"{run} is a run of images: `grap-seq report` and grap_seq.vision.load read it"
+        )
+    return known
+
+
 def prepared_of(run: Path, given: str | None) -> Path:
     """The prepared folder that is given, or else the one that a run was trained on.
 
@@ -52,12 +67,7 @@ def prepared_of(run: Path, given: str | None) -> Path:
         ValueError: as `config_of`.
     """
     # Read in every case: it says that `run` is a run folder before anything slow is imported.
-    known = config_of(run)
-    if "prepared" not in known:
-        raise ValueError(
-            f"{run} is a run of images: `grap-seq report` and grap_seq.vision.load read it"
-        )
-    own = known["prepared"]
+    own = config_of_sequences(run)["prepared"]
     prepared = Path(own if given is None else given)
     # A run has a schema too, and no data.
     if not (prepared / "manifest.json").is_file():
@@ -82,7 +92,8 @@ def going_on(settings: Any, arguments: Sequence[str]) -> Any:
         arguments: `key=value` as typed.
 
     Raises:
-        ValueError: the run's config.yaml is damaged.
+        ValueError: the run's config.yaml is damaged, or the run is of images and the settings are
+            not, or the other way round.
     """
     from omegaconf import OmegaConf
 
@@ -90,7 +101,14 @@ def going_on(settings: Any, arguments: Sequence[str]) -> Any:
     if not goes_on(settings) or "experiment" in typed:
         return settings
     remedy = "restore it from a copy, or start anew with overwrite=true"
-    whole = OmegaConf.create(overrides.escaped(config_of(Path(settings.run), remedy)))
+    stored = config_of(Path(settings.run), remedy)
+    if is_of_images(stored) != is_of_images(settings):
+        kind = "images" if is_of_images(stored) else "event sequences"
+        raise ValueError(
+            f"{settings.run} is a run of {kind}: continue it by the command that began it, or name"
+            " another with run=..."
+        )
+    whole = OmegaConf.create(overrides.escaped(stored))
     given: Any = OmegaConf.to_container(settings, resolve=True)
     # How far it was to go the last time is no setting of the run.
     whole.trainer.max_steps = given["trainer"]["max_steps"]

@@ -55,10 +55,13 @@ class EmbeddingModel:
 
     def __init__(self, run: Path, device: torch.device | None = None) -> None:
         self.run, self.device = run, device or torch.device("cpu")
-        for name in ("schema.yaml", "vocab.json", "model.json"):
+        about = seal.check(run, "model.json", REMEDY).read_text("utf-8")
+        self.description: dict[str, Any] = json.loads(about)
+        if "backbone" in self.description:
+            raise ValueError(f"{run} is a run of images: open it with grap_seq.vision.load")
+        for name in ("schema.yaml", "vocab.json"):
             seal.check(run, name, REMEDY)
         self.schema = Schema.load(run)
-        self.description: dict[str, Any] = json.loads((run / "model.json").read_text("utf-8"))
         tensors = read(run, WEIGHTS, self.description["weights"])
         self.model = build_model(self.schema, self.description)
         fill(self.model, tensors, run)

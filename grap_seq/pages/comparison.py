@@ -22,6 +22,7 @@ from grap_seq.pages.read import EVALUATION, read
 from grap_seq.pages.render import images, render
 from grap_seq.pages.verdict import METRIC_NAMES
 from grap_seq.pages.words import listing, shown
+from grap_seq.stored_run import is_of_images
 
 FILE = "comparison.html"
 # Titles of the figures, and what their values are.
@@ -47,7 +48,8 @@ def compare(names: Sequence[str], output: Path | None = None) -> Path:
 
     Raises:
         FileNotFoundError: one is no run, or a pattern matches nothing.
-        ValueError: no run is finished, a file is damaged, or a score is of an earlier model.
+        ValueError: no run is finished, one is of images, a file is damaged, or a score is of an
+            earlier model.
     """
     folders = find(names)
     finished = [folder for folder in folders if is_finished(folder)]
@@ -82,6 +84,12 @@ def _read(folder: Path) -> Run:
     files = read(folder)
     result, model = files.evaluation, files.model
     assert model is not None
+    if is_of_images(files.config or {}):
+        raise ValueError(
+            f"runs: {folder} is a run of images, and runs of event sequences are compared; leave it"
+            f" out. `grap-seq report run={folder}` is its page, and `grap-seq reproduce table=3`"
+            " compares methods"
+        )
     if result is not None and result["made_of"]["model"] != model["weights"]:
         raise ValueError(
             f"{folder / EVALUATION} was made by another model of the run; make it again with "

@@ -98,7 +98,7 @@ def _read(
 def _files(source: Path, wanted: list[str], remedy: str) -> dict[str, bytes]:
     """Contents of the wanted files by name."""
     if source.is_dir():
-        there = {path.name for path in source.iterdir()}
+        there = {path.name for path in source.iterdir() if path.is_file()}
         found = {name: (source / name).read_bytes() for name in wanted if name in there}
     else:
         members = {PurePosixPath(name).name: data for name, data in contents(source, remedy)}

@@ -145,3 +145,10 @@ def test_an_archive_that_is_none_is_refused(tmp_path: Path) -> None:
         tar.addfile(member, io.BytesIO())
     with pytest.raises(ValueError, match=r"leads out of its folder"):
         read("cifar10", str(archive))
+
+
+def test_folders_of_images_are_no_pickles(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+    with pytest.raises(FileNotFoundError, match=r"has no train\.bin, test\.bin"):
+        read("cifar100", str(tmp_path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,19 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from grap_seq import commands
+import grap_seq
+from grap_seq import classes, commands, seal
+from grap_seq.vision.backbone import ConvNet
 from grap_seq.vision.load import load
 from grap_seq.vision.probe import linear_accuracy
 from tests.processes import together
 from tests.training.saved import assert_same_runs, last
 from tests.vision.test_module import SMALL
+
+
+class Own(ConvNet):
+    """A backbone that is none of the package's."""
+
 
 # One process of `make test` runs them all: the run below is made once.
 pytestmark = together
@@ -136,7 +144,50 @@ def test_errors_say_what_to_do(words: list[str], remedy: str, tmp_path: Path) ->
     assert not (tmp_path / "run" / "model.json").exists()
 
 
-def test_commands_for_sequences_refuse_a_run_of_images(whole: Path) -> None:
-    for command in (commands.embed, commands.evaluate):
-        with pytest.raises(ValueError, match="is a run of images"):
-            command([f"run={whole}"])
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        *(("embed", []), ("evaluate", []), ("finetune", ["output={0}/tuned"]), ("export", [])),
+        *(("serve", []), ("push", ["to=me/mine"]), ("pretrain", ["resume=true"])),
+    ],
+)
+def test_commands_for_sequences_refuse_a_run_of_images(
+    whole: Path, tmp_path: Path, command: str, words: list[str]
+) -> None:
+    given = [f"run={whole}", *(word.format(tmp_path) for word in words)]
+    with pytest.raises(ValueError, match="is a run of images"):
+        commands.COMMANDS[command](given)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_comparison_of_sequences_refuses_a_run_of_images(whole: Path) -> None:
+    with pytest.raises(ValueError, match="leave it out"):
+        commands.report([f"runs=[{whole}]"])
+
+
+def test_a_run_of_sequences_is_refused(tmp_path: Path) -> None:
+    seal.write_text(tmp_path, "config.yaml", "encoder: {name: gru}\n")
+    with pytest.raises(ValueError, match="is a run of event sequences: continue it by"):
+        commands.vision([*WORDS, f"run={tmp_path}", "resume=true"])
+
+
+def test_each_way_to_load_names_the_other(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"open it with grap_seq\.vision\.load"):
+        grap_seq.load(whole)
+    seal.write_json(tmp_path, "model.json", {"encoder": {}})
+    with pytest.raises(ValueError, match=r"open it with grap_seq\.load"):
+        load(tmp_path)
+
+
+def test_a_class_of_the_users_is_loaded_where_it_is_allowed(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classes, "allowed", set())
+    run, own = tmp_path / "run", "tests.vision.test_train.Own"
+    shutil.copytree(whole, run)
+    about = json.loads((run / "model.json").read_text("utf-8"))
+    about["backbone"]["class"] = own
+    seal.write_json(run, "model.json", about)
+    with pytest.raises(ValueError, match="may not name any other"):
+        load(run)
+    assert isinstance(load(run, allow_classes=[own])[0], Own)
