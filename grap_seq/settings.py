@@ -227,6 +227,7 @@ KINDS: dict[str, Kind] = {
     **dict.fromkeys(("transformer_lr", "classifier_lr", "weight_decay"), number(0)),
     "attention_temperature": POSITIVE,
     "swapped_axes": SWITCH,
+    "data.backbone": TEXT,
     "reader.label": choice("fine", "coarse", "alphabet", "character"),
     # Evaluation.
     "folds": Kind(
@@ -235,7 +236,7 @@ KINDS: dict[str, Kind] = {
     ),
     "within": each(choice("train", "val", "test")),
     "seeds": whole(1, 1000),
-    **dict.fromkeys(("poolings", "logistic", "head", "store"), SWITCH),
+    **dict.fromkeys(("poolings", "logistic", "head", "store", "all_labels"), SWITCH),
     "label_fractions": each(number(0, 1, above=True)),
     **BOOSTING,
     # Serving.

@@ -34,15 +34,20 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     "command",
-    [*("prepare", "pretrain", "finetune", "embed", "evaluate", "report"), "download", "synth"],
+    [
+        *("prepare", "pretrain", "finetune", "embed", "evaluate", "report"),
+        *("download", "synth", "vision"),
+    ],
 )
 def test_every_setting_of_a_choice_has_a_kind(command: str) -> None:
     calls: list[list[str]] = [[]]
-    if command == "pretrain":
+    if command in ("pretrain", "vision"):
         calls += [
             [f"{group}={name}", *MANDATORY.get(name, [])]
-            for group in choices.GROUPS
+            for group in choices.groups_of(command)
             for name in choices.names(group)
+            # Weights of event sequences.
+            if (command, name) != ("vision", "searched")
         ]
     for call in calls:
         composed = config.compose(command, [*call, *MANDATORY.get(command, [])])

@@ -145,6 +145,7 @@ class Evaluate(TypedDict, total=False):
     head: bool
     store: bool
     label_fractions: Sequence[float]
+    all_labels: bool
     boosting: Mapping[str, Any]
     seed: int
     threads: int | None

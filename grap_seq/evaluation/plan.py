@@ -70,6 +70,8 @@ def make_plan(
     folds: int | str,
     seed: int,
     within: Sequence[str] = SPLITS,
+    *,
+    all_labels: bool = False,
 ) -> Plan:
     """The plan of an evaluation.
 
@@ -80,6 +82,7 @@ def make_plan(
             (`FEW`) or the encoder has learned labels, else `FOLDS` folds.
         seed: Seed of the folds.
         within: Splits that folds are made of: without "test", settings can be chosen by them.
+        all_labels: Fit on all labels, also where training saw a share of them.
 
     Raises:
         ValueError: A split lacks labels, or there are too few sequences for the folds.
@@ -96,7 +99,9 @@ def make_plan(
         raise ValueError(f"within={list(within)} is for folds; add folds=5")
     else:
         plan = _holdout(data, used)
-    return plan if used is None or used.fraction == 1 else _with_labels(data, used, plan)
+    if all_labels or used is None or used.fraction == 1:
+        return plan
+    return _with_labels(data, used, plan)
 
 
 def _with_labels(data: Labelled, used: LabelsUsed, plan: Plan) -> Plan:

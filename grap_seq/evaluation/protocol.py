@@ -51,6 +51,7 @@ def evaluate(
     logistic: bool = False,
     head: bool = False,
     label_fractions: Sequence[float] = (),
+    all_labels: bool = False,
     store: bool = False,
     output: Path | None = None,
 ) -> dict[str, Any]:
@@ -73,6 +74,8 @@ def evaluate(
         logistic: Score logistic regression on the embeddings too, of a number ridge regression.
         head: Show the score of the run's own head, where it was trained by the label (holdout).
         label_fractions: Shares of the labels for which scores are drawn as a curve.
+        all_labels: Fit classifiers on all labels, also where training saw a share of them (paper,
+            Table 4).
         store: Write the classifiers on the embedding too, to classifier.json: `predict_proba` of
             the model in the run finds them there. They are fitted once more for it.
         output: Folder of the files; by default the run's.
@@ -96,7 +99,7 @@ def evaluate(
         data = load(run, prepared, Path(files), label)
         settings = (boosting or Boosting()).settings(data.label)
         used = LabelsUsed.of_run(run)
-        plan = make_plan(data, used, folds, seed, within)
+        plan = make_plan(data, used, folds, seed, within, all_labels=all_labels)
         own_head = head_scores(run, plan, data.label) if head else None
         classifier = Classifier(
             labels=data.labels,

@@ -15,21 +15,21 @@ class Job:
         title: for people.
         alike: what it shares with runs that take about as long.
         settings: of the command, without folders and threads.
-        command: what trains: pretrain, finetune, or vision.
         prepared: the prepared folder, of `vision` the place of the images; None: `settings` name
             it, or `base` does.
         threads: of the run; 1 makes it bit-reproducible.
         evaluation: settings of `evaluate`, without folders and threads; None: the run is not
             evaluated.
         base: the run that is fine-tuned, or whose median weights are taken.
+        command: what trains: pretrain, finetune, or vision.
     """
 
     name: str
     title: str
     alike: str
     settings: tuple[str, ...]
-    command: str = "pretrain"
     prepared: Path | None = None
     threads: int = 1
     evaluation: tuple[str, ...] | None = None
     base: Job | None = None
+    command: str = "pretrain"

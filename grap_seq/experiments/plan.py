@@ -106,7 +106,9 @@ class Experiment:
     @property
     def evaluation(self) -> list[str]:
         """Settings of `evaluate`, without folders and threads."""
-        return evaluation(self.budget, self.folds)
+        # The paper's Table 4 is about the labels that weights learn from, not a classifier's.
+        fewer = any(word.startswith("labels.fraction=") for word in METHODS[self.method].settings)
+        return [*evaluation(self.budget, self.folds), *(["all_labels=true"] if fewer else [])]
 
     @property
     def title(self) -> str:

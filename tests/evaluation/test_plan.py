@@ -134,5 +134,9 @@ def test_the_classifier_is_fitted_on_the_labels_that_training_saw(folds: int) ->
         np.testing.assert_array_equal(part.predicted, every.predicted)
     count = round(np.mean([len(part.fit) for part in plan.parts]))
     assert f"Fitted on {count} labels, the share of 0.2 that training saw." in plan.notes
+    every_label = make_plan(data, used, folds, 0, all_labels=True)
+    for part, every in zip(every_label.parts, whole.parts, strict=True):
+        np.testing.assert_array_equal(part.fit, every.fit)
+    assert every_label.notes == whole.notes
     with pytest.raises(ValueError, match=r"labels\.fraction=0.0001 of the run leaves fewer"):
         make_plan(data, LabelsUsed("churn", None, 1e-4, "loss"), folds, 0)

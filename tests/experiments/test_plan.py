@@ -53,6 +53,14 @@ def test_the_same_run_of_two_tables_has_one_folder() -> None:
     assert first[0].name == second[0].name
 
 
+def test_classifiers_of_table_4_are_fitted_on_all_labels() -> None:
+    """The paper's is about the labels that the weights learn from."""
+    few, whole = plan("4", ["flights"], ["gru"], ["grap_5", "grap"], 1, "full")
+    assert few.training[-2:] == ["labels.fraction=0.05", "seed=0"]
+    assert few.evaluation == ["folds=0", "all_labels=true"]
+    assert whole.evaluation == ["folds=0"]
+
+
 def test_what_is_fine_tuned_comes_behind_its_run() -> None:
     found = with_bases(plan("6", ["flights"], ["gru"], ["grap_tuned"], 2, "smoke"))
     assert [(one.method, one.seed) for one in found] == [
@@ -65,11 +73,12 @@ def test_what_is_fine_tuned_comes_behind_its_run() -> None:
 
 @pytest.mark.parametrize("table", TABLES)
 @pytest.mark.parametrize("budget", BUDGETS)
-def test_every_run_has_settings_that_pretrain_takes(table: str, budget: str) -> None:
-    dataset = "churn" if table == "2" else "flights"
-    for one in plan(table, [dataset], ["gru"], None, 1, budget):
+def test_every_run_has_settings_that_its_command_takes(table: str, budget: str) -> None:
+    dataset = {"2": "churn", "3": "digits"}.get(table, "flights")
+    for one in plan(table, [dataset], [] if table == "3" else ["gru"], None, 1, budget):
+        assert one.command == ("vision" if table == "3" else "pretrain")
         if METHODS[one.method].base is None:
-            config = configs.compose("pretrain", one.training)
+            config = configs.compose(one.command, one.training)
             assert config.seed == 0
         configs.compose("evaluate", ["run=somewhere", *one.evaluation])
 
