@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -149,9 +150,8 @@ def test_a_linear_probe_is_logistic_regression() -> None:
     ],
 )
 def test_errors_say_what_to_do(words: list[str], remedy: str, tmp_path: Path) -> None:
-    with pytest.raises((ValueError, FileNotFoundError), match="") as caught:
+    with pytest.raises(ValueError, match=re.escape(remedy)):
         commands.vision([*WORDS[1:], f"run={tmp_path}/run", *words])
-    assert remedy in str(caught.value)
     assert not (tmp_path / "run" / "model.json").exists()
 
 
