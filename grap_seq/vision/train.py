@@ -11,6 +11,7 @@ import lightning
 
 from grap_seq import seal, trackers
 from grap_seq.evaluation.parameters import write
+from grap_seq.settings import AUTO
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import kept
 from grap_seq.training.checkpoints import Checkpoints, Interval
@@ -56,6 +57,8 @@ def train(config: Any) -> Path:
     """
     run = Path(config.run)
     check_trainer(config.trainer)
+    if config.epochs == AUTO:
+        raise ValueError("epochs=auto is of event sequences: give a number of epochs")
     names = trackers.chosen(config.tracker)
     splits, config = images_of(config), with_weights(config)
     data = ImageData(

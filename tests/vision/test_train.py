@@ -143,6 +143,7 @@ def test_a_linear_probe_is_logistic_regression() -> None:
         (["batch_size=5000"], "batch_size=5000"),
         (["weighting=fixed"], "weighting.weights="),
         (["weighting=searched"], "weighting=default"),
+        (["epochs=auto"], "give a number of epochs"),
         (["weighting=fixed", "weighting.weights={nnclr: 1}"], "one weight for each loss"),
         (["heads.heads=3"], "cannot be split among 3 heads"),
         (["heads.queue=100"], "heads.queue=100"),
