@@ -22,9 +22,10 @@ BETWEEN = ("fsync one/run/model.json.tmp", "unlink one/run/embeddings/train.parq
 
 
 def job(shop: str) -> Job:
-    settings = ("dataset=table", "dataset.hidden=8", "event_width=8", "epochs=1", "batch_size=16")
+    sizes = "dataset.hidden=8", "event_width=8", "epochs=1", "batch_size=16"
     evaluation = ("folds=0", "boosting.binary.n_estimators=5", "boosting.binary.min_data_in_leaf=2")
-    return Job("one", "one", "", (*settings, "select=loss"), Path(shop), evaluation=evaluation)
+    settings = ("dataset=table", *sizes, "select=loss")
+    return Job("one", "one", "", settings, prepared=Path(shop), evaluation=evaluation)
 
 
 def work(folder: Path, shop: str) -> None:
@@ -33,13 +34,11 @@ def work(folder: Path, shop: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    modules = [
-        *("grap_seq.training.pretrain", "grap_seq.experiments.runs", "lightgbm", "hydra"),
-        *("grap_seq.evaluation.embed_run", "grap_seq.evaluation.protocol"),
-        "tests.experiments.test_full_disk",
-    ]
-    with Driver(tmp_path_factory.mktemp("library"), modules) as started:
+def driver(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    folder = tmp_path_factory.mktemp("driver")
+    with Driver(folder) as started:
+        found = started.here("tests.experiments.test_full_disk:work", folder, str(shop))
+        assert found.error is None, found.error
         yield started
 
 

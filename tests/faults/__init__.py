@@ -136,6 +136,12 @@ class Driver:
         self._connection.close()
         self._process.wait()
 
+    def here(self, function: str, folder: Path, *arguments: Any) -> Outcome:
+        """Call it in the process that forks: what only a first time needs, no child does anew."""
+        self._connection.send((function, folder, arguments, None, "kill"))
+        outcome: Outcome = self._connection.recv()
+        return outcome
+
     def run(
         self, function: str, folder: Path, *arguments: Any, n: int = 0, kind: Kind = "kill"
     ) -> Outcome:

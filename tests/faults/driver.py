@@ -21,10 +21,13 @@ def main(descriptor: int, imports: list[str]) -> None:
     connection: Connection[faults.Outcome, Any] = Connection(descriptor)
     while True:
         try:
-            job = connection.recv()
+            function, folder, arguments, n, kind = connection.recv()
         except EOFError:
             return
-        connection.send(_forked(*job))
+        if n is None:
+            connection.send(_call(function, folder, arguments, 0, kind))
+        else:
+            connection.send(_forked(function, folder, arguments, n, kind))
 
 
 def _forked(

@@ -31,9 +31,11 @@ def train(run: Path, shop: str, resume: bool) -> None:
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    modules = "grap_seq.commands", "grap_seq.training.pretrain", "tests.training.test_faults"
-    with Driver(tmp_path_factory.mktemp("library"), modules) as started:
+def driver(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    folder = tmp_path_factory.mktemp("driver")
+    with Driver(folder) as started:
+        found = started.here("tests.training.test_faults:train", folder / "run", str(shop), False)
+        assert found.error is None, found.error
         yield started
 
 
