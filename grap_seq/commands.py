@@ -338,11 +338,6 @@ def tune(arguments: list[str]) -> dict[str, Any]:
 
 def vision(arguments: list[str]) -> Path:
     """images -> a run folder with a backbone that was trained by All4One, and its linear probe"""
-    if "weighting=searched" in arguments:
-        raise ValueError(
-            "weighting=searched has the weights that a search has found for event sequences; for"
-            " images write weighting=default, or weighting=fixed weighting.weights=..."
-        )
     settings = going_on(config.compose("vision", with_backbone(arguments)), arguments)
     from grap_seq.training.launched import joined
     from grap_seq.vision.build import source

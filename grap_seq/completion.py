@@ -75,13 +75,13 @@ def completions(words: list[str], commands: Iterable[str]) -> list[str]:
         names = [name for name, now in found.known.items() if not isinstance(now, dict) or not now]
         leaves = [name for name in names if not name.endswith((".name", ".class"))]
         return [f"{name}=" for name in [*found.groups, *leaves] if name.startswith(begun)]
-    return [f"{key}={word}" for word in _values(key, found) if word.startswith(value)]
+    return [f"{key}={word}" for word in _values(command, key, found) if word.startswith(value)]
 
 
-def _values(key: str, found: config.Composed) -> list[str]:
+def _values(command: str, key: str, found: config.Composed) -> list[str]:
     """All values of a setting that has few."""
     if key in found.groups:
-        return choices.names(key)
+        return choices.names(key, command=command)
     kind = settings.kind_of(key)
     if kind is kinds.SWITCH:
         return ["true", "false"]

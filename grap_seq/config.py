@@ -73,7 +73,7 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
     given = [(key, value) for key, value in given if key != "configs"]
     given = spelled_out(given) if command == "pretrain" else given
     groups = choices.groups_of(command)
-    chosen = choices.chosen(groups, given, own)
+    chosen = choices.chosen(command, groups, given, own)
     files = own_choices.files(own, chosen)
     selected = [f"{key}={value}" for key, value in chosen.items()]
     if own is not None:

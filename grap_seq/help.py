@@ -44,7 +44,7 @@ def settings_of(command: str, overrides: Sequence[str]) -> RenderableType:
         for name in found.groups:
             chosen = found.values.get(name)
             now = chosen.get("name", "") if isinstance(chosen, dict) else chosen or ""
-            offered.add_row(name, str(now), ", ".join(choices.names(name)))
+            offered.add_row(name, str(now), ", ".join(choices.names(name, command=command)))
         tables.append(offered)
     for name, comments in about.items():
         values = found.values if name == "" else found.values.get(name)

@@ -45,9 +45,7 @@ def test_every_setting_of_a_choice_has_a_kind(command: str) -> None:
         calls += [
             [f"{group}={name}", *MANDATORY.get(name, [])]
             for group in choices.groups_of(command)
-            for name in choices.names(group)
-            # Weights of event sequences.
-            if (command, name) != ("vision", "searched")
+            for name in choices.names(group, command=command)
         ]
     for call in calls:
         composed = config.compose(command, [*call, *MANDATORY.get(command, [])])

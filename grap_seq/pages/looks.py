@@ -13,6 +13,7 @@ from grap_seq.pages.style import GREY, INK, PALETTE
 COLOURS = {
     "equal": INK,
     "fixed": "#8B5A2B",
+    "default": "#556B2F",
     **dict(
         zip(
             ("grap", "gradnorm", "dwa", "mgda", "pcgrad", "supervised", "auxiliary"),

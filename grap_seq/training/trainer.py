@@ -172,7 +172,8 @@ def fit(
         raise
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error) and module.batch is not None:
-            raise ValueError((too_large or _too_large)(trainer, module)) from error
+            words = too_large(trainer, module) if too_large else _too_large(trainer, module)
+            raise ValueError(words) from error
         raise
     if rank() > 0:
         return None

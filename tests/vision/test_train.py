@@ -142,7 +142,7 @@ def test_a_linear_probe_is_logistic_regression() -> None:
         (["data=omniglot", "backbone=convnet"], "needs source="),
         (["batch_size=5000"], "batch_size=5000"),
         (["weighting=fixed"], "weighting.weights="),
-        (["weighting=searched"], "weighting=default"),
+        (["weighting=searched"], "one of auxiliary, default"),
         (["epochs=auto"], "give a number of epochs"),
         (["weighting=fixed", "weighting.weights={nnclr: 1}"], "one weight for each loss"),
         (["heads.heads=3"], "cannot be split among 3 heads"),
