@@ -18,9 +18,10 @@ import pandas as pd
 from grap_seq import commands, lock
 from grap_seq.experiments.job import Job
 from grap_seq.files import write_json
+from grap_seq.pages.read import PROBE
 from grap_seq.weighting.fixed import medians
 
-OUTCOME, LOG, TRAINED, PROBE = "outcome.json", "log.txt", "run", "probe.json"
+OUTCOME, LOG, TRAINED = "outcome.json", "log.txt", "run"
 # How often a run may take its process with it before it counts as failed.
 ATTEMPTS = 2
 PACKAGES = ("grap-seq", "torch", "pytorch-lifestream", "lightning", "lightgbm", "numpy")

@@ -11,11 +11,10 @@ from typing import Any
 from grap_seq import seal
 from grap_seq.lock import locked
 from grap_seq.log_file import keep_in
-from grap_seq.pages.read import check_run, read
+from grap_seq.pages.read import PROBE, check_run, read
 from grap_seq.pages.render import render
 from grap_seq.pages.training_sections import losses_section, weights_section
 
-PROBE = "probe.json"
 # Standard errors of a difference that is no chance.
 CLEAR = 2
 

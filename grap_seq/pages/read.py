@@ -14,7 +14,7 @@ import yaml
 from grap_seq import seal
 
 Content = TypeVar("Content")
-EVALUATION, LABELS = "evaluation.json", "labels"
+EVALUATION, LABELS, PROBE = "evaluation.json", "labels", "probe.json"
 # What makes a file that training does not.
 COMMANDS = {EVALUATION: "evaluate"}
 

@@ -11,6 +11,7 @@ import lightning
 
 from grap_seq import seal, trackers
 from grap_seq.evaluation.parameters import write
+from grap_seq.pages.read import PROBE
 from grap_seq.settings import AUTO
 from grap_seq.terminal import say
 from grap_seq.training.checkpoint_files import kept
@@ -37,7 +38,7 @@ from grap_seq.vision.module import VisionModule
 from grap_seq.vision.probe import probe
 from grap_seq.vision.score import OnlineScore
 
-WEIGHTS, PROBE = "model.safetensors", "probe.json"
+WEIGHTS = "model.safetensors"
 
 
 def train(config: Any) -> Path:
