@@ -49,7 +49,10 @@ class CentroidTransformer(nn.Module):
     ) -> None:
         super().__init__()
         if width % heads:
-            raise ValueError(f"tokens of width {width} cannot be split among {heads} heads")
+            raise ValueError(
+                f"tokens of width {width} cannot be split among {heads} heads: give a"
+                " heads.projection that is a multiple of heads.heads"
+            )
         code = position_code(width, tokens).T if swapped_axes else position_code(tokens, width)
         self.register_buffer("code", code.to(torch.get_default_dtype()), persistent=False)
         layer = nn.TransformerEncoderLayer(width, heads, feedforward, dropout, batch_first=True)

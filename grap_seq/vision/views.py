@@ -89,7 +89,8 @@ class Centre:
         self.size, self.resize = size, resize or size
         if self.resize < size:
             raise ValueError(
-                f"resize={resize} leaves less than a view of {size} pixels; give {size} or more"
+                f"data.resize={resize} leaves less than a view of {size} pixels; give {size} or"
+                " more"
             )
 
     def __call__(self, images: Sequence[Tensor]) -> Tensor:
@@ -130,11 +131,11 @@ class Colours(nn.Module):
         super().__init__()
         kind = options["kind"]
         if kind not in KINDS:
-            raise ValueError(f"views.kind={kind}: write {' or '.join(KINDS)}")
+            raise ValueError(f"data.views.kind={kind}: write {' or '.join(KINDS)}")
         if kind == "colour" and len(mean) != 3:
             raise ValueError(
-                f"views.kind=colour needs red, green and blue, and images have {len(mean)} channel;"
-                " write views.kind=strokes, or channels=3"
+                f"data.views.kind=colour needs red, green and blue, and images have {len(mean)}"
+                " channel; write data.views.kind=strokes, or data.channels=3"
             )
         # Neither learned nor saved nor moved: what is drawn is drawn on the host.
         self._of_view = [nn.Sequential(*KINDS[kind](options, view)) for view in range(VIEWS)]
