@@ -9,12 +9,14 @@ layers.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.attention.flex_attention import flex_attention
 
 from grap_seq.layout import Layout
@@ -24,6 +26,9 @@ from grap_seq.nn.time_encoding import rotate
 # From so many tokens on FlexAttention is worth its compilation; below, a mask is smaller than one
 # row's tokens.
 FLEX_TOKENS = 512
+# Without cuDNN's, which PyTorch prefers on an H100: it plans for every new shape, forwards and
+# backwards in 136 ms where the others take 1 ms, and rows have other shapes in every batch.
+KERNELS = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 # Shapes: N tokens of all rows, B rows of a rectangle, A heads, T tokens, S earlier ones, D width of
 # a head, H = A D.
 Cache: TypeAlias = tuple[Tensor, Tensor]  # keys and values of earlier tokens, (B, A, S, D) each
@@ -99,7 +104,8 @@ class CachedAttention:
             mask = torch.ones(new, tokens, dtype=torch.bool, device=key.device).tril(tokens - new)
         else:
             mask = self.mask[:, None]
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        with _kernels(query):
+            attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
         return attended.transpose(1, 2).flatten(2)
 
 
@@ -122,14 +128,19 @@ def attend(
         with torch.autocast("cpu", enabled=False):
             exact = attend(query.float(), key.float(), value.float(), history, dropout)
         return exact.to(query.dtype)
-    if history is None:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, dropout_p=dropout)
     tokens = query.shape[2]
-    if query.is_cuda and not dropout and tokens >= FLEX_TOKENS:
+    if history is not None and query.is_cuda and not dropout and tokens >= FLEX_TOKENS:
         attended: Tensor = _compiled()(query, key, value, block_mask=history.blocks(tokens))
         return attended
-    mask = history.mask[:tokens, :tokens]
-    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=dropout)
+    mask = None if history is None else history.mask[:tokens, :tokens]
+    with _kernels(query):
+        return F.scaled_dot_product_attention(
+            query, key, value, attn_mask=mask, is_causal=mask is None, dropout_p=dropout
+        )
+
+
+def _kernels(query: Tensor) -> AbstractContextManager[None]:
+    return sdpa_kernel(KERNELS) if query.is_cuda else nullcontext()
 
 
 def _split(joint: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from grap_seq.layout import Layout
@@ -121,6 +124,31 @@ def test_a_gpu_uses_flex_attention_where_it_pays(monkeypatch: pytest.MonkeyPatch
         attend(query, key, value, history, dropout=0.1)
         attend(query, key, value)
     assert seen == [size]
+
+
+@pytest.mark.parametrize("step", [False, True])
+def test_a_gpu_is_spared_plans_for_every_shape(monkeypatch: pytest.MonkeyPatch, step: bool) -> None:
+    """On an H100 cuDNN takes 136 ms for a new shape, and batches bring new ones all the time."""
+    seen: list[tuple[bool, bool]] = []
+    attended = functional.scaled_dot_product_attention
+    backends: Any = torch.backends.cuda
+
+    def allowed() -> tuple[bool, bool]:
+        return backends.cudnn_sdp_enabled(), backends.flash_sdp_enabled()
+
+    def watched(*args: Any, **kwargs: Any) -> Tensor:
+        seen.append(allowed())
+        return attended(*args, **kwargs)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", watched)
+    joint = torch.randn(2, 5, 3 * 16).as_subclass(OnGPU)
+    if step:
+        CachedAttention(2, None)(joint)
+    else:
+        query, key, value = joint.view(2, 5, 3, 2, 8).permute(2, 0, 3, 1, 4).unbind()
+        attend(query, key, value)
+    assert seen == [(False, True)]
+    assert allowed() == (True, True)
 
 
 def test_dropout_of_attention_weights() -> None:
