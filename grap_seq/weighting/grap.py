@@ -122,7 +122,7 @@ class GraP(Weighting):
         return self.units == "gradient" and bool((self.running_norms == 0).any())
 
     def coefficients(self, statistics: GradientStatistics | None) -> Tensor:
-        return self.in_use * self._unit(statistics)
+        return self.in_use if self.units == "loss" else self.in_use * self._unit(statistics)
 
     @property
     def in_use(self) -> Tensor:
@@ -134,9 +134,7 @@ class GraP(Weighting):
         return torch.where(clear, 1 + trust * (self.weights - 1), 1.0)
 
     def _unit(self, statistics: GradientStatistics | None) -> Tensor:
-        """What turns a gradient into the units that w multiplies, shape (K,)."""
-        if self.units == "loss":
-            return torch.ones_like(self.weights)
+        """What turns a gradient into units of its mean length, shape (K,)."""
         norms = self.running_norms
         if statistics is not None:
             norms = torch.where(norms == 0, statistics.norms.to(norms.dtype), norms)
@@ -155,12 +153,11 @@ class GraP(Weighting):
 
     @torch.no_grad()
     def update(self, statistics: GradientStatistics) -> Tensor | None:
-        unit = self._unit(statistics).to(statistics.gram.dtype)
+        labelled, gram, alignment = statistics.labelled, statistics.gram, statistics.alignment
         if self.units == "gradient":
+            unit = self._unit(statistics).to(gram.dtype)
             self._track_norms(statistics.norms.to(self.running_norms.dtype))
-        labelled = statistics.labelled
-        gram = torch.where(labelled, unit[:, None] * statistics.gram * unit, 0.0)
-        alignment = unit * statistics.alignment
+            gram, alignment = unit[:, None] * gram * unit, unit * alignment
         if self.downstream_norm == "batch":
             alignment = torch.where(labelled, alignment / statistics.downstream_norm, 0.0)
         if self.evidence is not None:
@@ -168,7 +165,7 @@ class GraP(Weighting):
             found = alignment_gradient(equal, gram, alignment, self.normalization)
             self.evidence.add(found, statistics.present & labelled)
         if self.smoothing > 0:
-            gram = self._smooth(self.running_gram, gram)
+            gram = self._smooth(self.running_gram, torch.where(labelled, gram, 0.0))
             alignment = self._smooth(self.running_alignment, alignment)
         if self.steps % self.every:
             return None

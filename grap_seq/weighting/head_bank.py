@@ -190,27 +190,28 @@ def _gram(
     Heads that look everywhere meet at all positions. The others meet these and each other only
     where they look, so their products are summed over those positions alone.
     """
+    gram_of = gram_on_gpu if starts_kernels(composite.device) else _chunked
+    if all(index is None for index in indices):
+        return gram_of(deltas, weight_JMH, row, composite)
     full = empty_gram(len(deltas), composite)
     everywhere = [j for j, index in enumerate(indices) if index is None]
     somewhere = {j: index for j, index in enumerate(indices) if index is not None}
     dense = numbers(tuple(everywhere), composite.device)
     chosen = None if row is None else row[dense[: sum(j < len(row) for j in everywhere)]]
-    gram_of = gram_on_gpu if starts_kernels(composite.device) else _chunked
     products = gram_of([deltas[j] for j in everywhere], weight_JMH[dense], chosen, composite)
     full[dense[:, None], dense] = products
-    if somewhere:
-        # Heads of one family look at one tensor. What stands twice here is empty the second time,
-        # see `_compact`: leaving it out would make the host wait for the number of positions.
-        distinct = {id(index): index for index in somewhere.values()}
-        positions = torch.cat(list(distinct.values())).sort().values
-        compact = [_compact(*pair, positions) for pair in zip(deltas, indices, strict=True)]
-        meeting = gram_of(compact, weight_JMH, None, composite[: len(positions)])
-        sparse = numbers(tuple(somewhere), composite.device)
-        full[sparse], full[:, sparse] = meeting[sparse], meeting[:, sparse]
-        if row is not None:
-            pairs = zip(deltas, indices, strict=True)
-            rest = [None if index is None else delta for delta, index in pairs]
-            _add_combined(rest, indices, weight_JMH, row, composite)
+    # Heads of one family look at one tensor. What stands twice here is empty the second time,
+    # see `_compact`: leaving it out would make the host wait for the number of positions.
+    distinct = {id(index): index for index in somewhere.values()}
+    positions = torch.cat(list(distinct.values())).sort().values
+    compact = [_compact(*pair, positions) for pair in zip(deltas, indices, strict=True)]
+    meeting = gram_of(compact, weight_JMH, None, composite[: len(positions)])
+    sparse = numbers(tuple(somewhere), composite.device)
+    full[sparse], full[:, sparse] = meeting[sparse], meeting[:, sparse]
+    if row is not None:
+        pairs = zip(deltas, indices, strict=True)
+        rest = [None if index is None else delta for delta, index in pairs]
+        _add_combined(rest, indices, weight_JMH, row, composite)
     return full
 
 

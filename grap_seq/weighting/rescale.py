@@ -11,11 +11,15 @@ Rescale: TypeAlias = Literal["equal", "unit"]
 
 
 def composite_norm(coefficients: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
-    """|sum_k c_k g_k|, shape (), and whether it is more than rounding error.
+    """|sum_k c_k g_k|, shape (...), and whether it is more than rounding error.
+
+    Args:
+        coefficients: c, shape (..., K).
+        gram: C, shape (K, K).
 
     Opposite losses can cancel exactly; their Gram matrix then leaves a tiny number of either sign.
     """
-    square = coefficients @ gram @ coefficients
+    square = (coefficients @ gram * coefficients).sum(-1)
     largest = (coefficients.abs() @ gram.diagonal().sqrt()).square()
     resolved = square > 8 * torch.finfo(gram.dtype).eps * largest
     return square.clamp(min=0).sqrt(), resolved
@@ -23,6 +27,5 @@ def composite_norm(coefficients: Tensor, gram: Tensor) -> tuple[Tensor, Tensor]:
 
 def equal_scale(coefficients: Tensor, reference: Tensor, gram: Tensor) -> Tensor:
     """Factor that gives the composite the norm of sum_k reference_k g_k; zero if it vanishes."""
-    norm, resolved = composite_norm(coefficients, gram)
-    target, _ = composite_norm(reference, gram)
-    return torch.where(resolved, target / norm, 0.0)
+    norms, resolved = composite_norm(torch.stack([coefficients, reference]), gram)
+    return torch.where(resolved[0], norms[1] / norms[0], 0.0)

@@ -36,11 +36,12 @@ class RunningMean(nn.Module):
             values: shape (K,).
             known: shape (K,), bool: the others keep what they have.
         """
-        values = values.to(self.mean)
+        # What is not known has no share, and may be no number.
+        values = torch.where(known, values.to(self.mean), 0.0)
         self.count += known
-        share = (1 / self.count.clamp(min=1)).clamp(min=1 - self.decay)
-        for running, value in ((self.mean, values), (self.square, values.square())):
-            running.copy_(torch.where(known, torch.lerp(running, value, share), running))
+        share = known * (1 / self.count.clamp(min=1)).clamp(min=1 - self.decay)
+        self.mean.lerp_(values, share)
+        self.square.lerp_(values.square(), share)
 
     @property
     def error(self) -> Tensor:

@@ -14,10 +14,8 @@ from tests.weighting.oracle import backward
 
 
 def statistics(norms: list[float], losses: list[float]) -> GradientStatistics:
-    gram = torch.diag(torch.tensor(norms).double().square())
-    size = len(norms)
-    values = torch.tensor(losses).double()
-    return GradientStatistics(gram, torch.zeros(size), torch.tensor(0.0), values)
+    full = torch.diag(torch.tensor([*norms, 0.0]).double().square())
+    return GradientStatistics(full, torch.tensor(losses).double())
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.5, 1.5])

@@ -61,9 +61,11 @@ def test_the_downstream_gradient_counts_where_it_takes_part() -> None:
 
 def statistics(cosines: list[float], labelled: bool = True) -> GradientStatistics:
     """Unit gradients with given cosines to d; None of a cosine makes the loss absent."""
-    gram = torch.eye(len(cosines))
-    down = torch.tensor(1.0 if labelled else 0.0)
-    return GradientStatistics(gram, torch.tensor(cosines) * down, down, torch.zeros(len(cosines)))
+    down = 1.0 if labelled else 0.0
+    full = torch.eye(len(cosines) + 1)
+    full[:-1, -1] = full[-1, :-1] = torch.tensor(cosines) * down
+    full[-1, -1] = down
+    return GradientStatistics.from_full_gram(full)
 
 
 def test_running_cosines_are_means_and_then_exponential_averages() -> None:
@@ -95,12 +97,8 @@ def test_few_batches_are_not_believed() -> None:
 def test_running_cosines_skip_an_absent_loss() -> None:
     running = RunningCosines(2)
     running.see(statistics([0.5, -0.5]))
-    absent = GradientStatistics(
-        torch.diag(torch.tensor([1.0, 0.0])),
-        torch.tensor([0.5, 0.0]),
-        torch.tensor(1.0),
-        torch.zeros(2),
-    )
+    full = torch.tensor([[1.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.5, 0.0, 1.0]])
+    absent = GradientStatistics.from_full_gram(full)
     for _ in range(50):
         running.see(absent)
     assert running.mean.tolist() == [0.5, -0.5]
