@@ -1,4 +1,4 @@
-"""What only a GPU can tell: six parts, at most six minutes, one table and one JSON.
+"""What only a GPU can tell: seven parts, at most six minutes, one table and one JSON.
 
 a  losses and gradients of every encoder under equal, grap and mgda against the CPU's float64
 b  step time (by events) and peak memory, GraP divided by equal weights
@@ -6,6 +6,7 @@ c  floating-point operations a second of a step, beside those of one large produ
 d  kernels of a step (by the profiler), and how often the host waits for the device
 e  embedding: events a second
 f  a deterministic run, killed and resumed, beside one that was left alone: equal bits
+g  attention of rows whose lengths change from batch to batch, with PyTorch's choice of kernel too
 
 A part that fails leaves its error in the JSON and the others go on; what does not fit into the time
 is skipped and named. The JSON is written after every row. On a CPU the same runs with small sizes:

@@ -12,6 +12,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,6 +22,7 @@ from unittest import mock
 import lightning
 import numpy as np
 import torch
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -122,12 +124,13 @@ def cells(quick: bool) -> Iterator[tuple[Cell, tuple[str, ...]]]:
         yield Cell("transformer", 16, 4, 4, 20), ("float32",)
         yield Cell("ht_transformer", 16, 7, 2, 32), ("float32",)
         return
-    for length in (256, 1024, 4096):
-        yield Cell("ht_transformer", 256, 7, 65_536 // length, length), ("float32", "bf16")
-    for hidden, losses in product((256, 1024), (7, 19, 4, 64)):
-        yield Cell("gru", hidden, losses, 128, 100), every
-    for losses in (7, 19, 4, 64):
-        yield Cell("transformer", 256, losses, 128, 100), every
+    for losses, (encoder, hidden) in product(
+        (7, 19, 4, 64), (("gru", 256), ("transformer", 256), ("gru", 1024))
+    ):
+        yield Cell(encoder, hidden, losses, 128, 100), every
+    # FlexAttention is compiled for each of them.
+    for length in (1024, 256, 4096):
+        yield Cell("ht_transformer", 256, 7, 65_536 // length, length), ("tf32", "bf16", "float32")
 
 
 def speed(bench: Bench) -> Iterator[Row]:
@@ -165,6 +168,30 @@ def _compared(
         row |= {"equal_mb": peaks[0], "grap_mb": peaks[1]}
         row["memory_over_equal"] = peaks[1] / peaks[0]
     return row
+
+
+def ragged(bench: Bench) -> Iterator[Row]:
+    """Attention forwards and backwards at lengths that differ, as they do from batch to batch."""
+    lengths = (17, 29) if bench.quick else (301, 517, 640, 733, 811, 1001)
+    for chosen in ("ours", "PyTorch's"):
+        # Of the two, the second one finds everything else loaded.
+        first, again = [], []
+        least = mock.patch.object(attention, "_kernels", return_value=nullcontext())
+        with nullcontext() if chosen == "ours" else least:
+            for length in (lengths[0] - 1, *lengths):
+                parts = torch.randn(3, 4, 4, length, 32, device=bench.device, dtype=torch.bfloat16)
+                query, key, value = parts.requires_grad_().unbind()
+
+                def both(q: Tensor = query, k: Tensor = key, v: Tensor = value) -> None:
+                    torch.autograd.backward(attention.attend(q, k, v).sum(), retain_graph=True)
+
+                first.append(steps.timed(both, bench.device))
+                again.append(steps.timed(both, bench.device))
+        row = {"choice": chosen, "lengths": len(lengths)}
+        yield row | {
+            "first_ms": statistics.median(first[1:]),
+            "again_ms": statistics.median(again[1:]),
+        }
 
 
 def share(bench: Bench) -> Iterator[Row]:
@@ -356,4 +383,5 @@ PARTS = {
     "d": ("kernels and synchronisations", launches),
     "e": ("embedding", embedding),
     "f": ("killed and resumed", resumed),
+    "g": ("attention of rows of changing lengths", ragged),
 }
