@@ -6,8 +6,8 @@ head's pre-activations. So
     <g_i, g_j> = <delta_i^T delta_j, W_i W_j^T>
 
 and all of C is one product of the deltas, one of the weights, and a sum over M x M blocks; no g_i
-is formed. The operations grow with (J M)^2: for many heads their gradients are formed after all, in
-chunks much larger than a CPU's cache.
+is formed. The operations grow with (J M)^2: for many heads their gradients are formed after all.
+Both take the positions in chunks, much larger than a CPU's cache.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from grap_seq.weighting.statistics import accumulate, empty_gram
 
 # J M up to which the products take at most 64 MB each in float32.
 MOST_UNITS = 4096
-# Elements of a chunk of gradients, 128 MB in float32.
-CHUNK_ELEMENTS = 1 << 25
+# Elements of a chunk of deltas or gradients, 64 MB in float32.
+CHUNK_ELEMENTS = 1 << 24
 
 # Shapes: N positions, H embedding width, J heads, M head width.
 
@@ -48,19 +48,40 @@ def gram_on_gpu(
     if len(present) < heads:
         absent = composite.new_zeros(len(composite), width)
         present = [absent if delta is None else delta for delta in deltas]
-    joint = torch.cat(present, dim=1)
-    flat = weight_JMH.flatten(0, 1)
-    if heads * width <= MOST_UNITS:
-        exact = torch.promote_types(joint.dtype, torch.float32)
-        wide, rows = joint.to(exact), flat.to(exact)
-        products = (wide.T @ wide).mul_(rows @ rows.T)
-        full = products.view(heads, width, heads, width).sum((1, 3))
-    else:
-        full = empty_gram(heads, composite)
-        by_head = joint.view(-1, heads, width).transpose(0, 1)
-        for part in torch.split(by_head, max(1, CHUNK_ELEMENTS // (heads * features)), dim=1):
-            accumulate(full, torch.bmm(part, weight_JMH).flatten(1))
+    formed = heads * width > MOST_UNITS
+    full = empty_gram(heads if formed else heads * width, composite)
+    scaled = None
     if row is not None:
-        scaled = weight_JMH[: len(row)] * row.to(weight_JMH.dtype)[:, None, None]
-        torch.mm(joint[:, : len(row) * width], scaled.flatten(0, 1), out=composite)
-    return full
+        factors = row.to(weight_JMH.dtype)[:, None, None]
+        scaled = (weight_JMH[: len(row)] * factors).flatten(0, 1)
+    step = max(1, CHUNK_ELEMENTS // (heads * (features if formed else width)))
+    for start in range(0, len(composite), step):
+        part = slice(start, start + step)
+        chunk = [delta[part] for delta in present]
+        _add(full, chunk, weight_JMH if formed else None, scaled, composite[part])
+    if formed:
+        return full
+    rows = weight_JMH.flatten(0, 1).to(full.dtype)
+    return full.mul_(rows @ rows.T).view(heads, width, heads, width).sum((1, 3))
+
+
+def _add(
+    full: Tensor,
+    deltas: list[Tensor],
+    weight_JMH: Tensor | None,
+    scaled: Tensor | None,
+    composite: Tensor,
+) -> None:
+    """Add a chunk's products to `full` and fill its part of `composite`.
+
+    Products are those of the gradients (J, J) by `weight_JMH`, without it of the deltas (J M, J M).
+    """
+    joint = torch.cat(deltas, dim=1)
+    if scaled is not None:
+        torch.mm(joint[:, : len(scaled)], scaled, out=composite)
+    if weight_JMH is None:
+        wide = joint.to(full.dtype)
+        full.addmm_(wide.T, wide)
+    else:
+        by_head = joint.view(len(joint), *weight_JMH.shape[:2]).transpose(0, 1)
+        accumulate(full, torch.bmm(by_head, weight_JMH).flatten(1))

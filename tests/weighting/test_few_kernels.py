@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.gpu_parts import Operations
+from benchmarks.live_bytes import LiveBytes
 from benchmarks.pretended import pretended
 from grap_seq.weighting import GraP, HeadBank, few_kernels, head_bank
 from grap_seq.weighting.few_kernels import gram_on_gpu, starts_kernels
@@ -74,20 +75,34 @@ def operations(losses: int, positions: int, features: int) -> int:
     return int(counted.count)
 
 
-def test_seven_kernels() -> None:
+def test_eight_kernels() -> None:
     heads, positions, features, width = 20, 60, 16, 8
     deltas: list[torch.Tensor | None] = [torch.randn(positions, width) for _ in range(heads)]
     weight, row = torch.randn(heads, width, features), torch.rand(heads - 1)
     composite = torch.empty(positions, features)
     with Operations() as counted:
         full = gram_on_gpu(deltas, weight, row, composite)
-    assert counted.count == 7
+    assert counted.count == 8
     exact = torch.stack([d.double() @ w.double() for d, w in zip(deltas, weight, strict=True)])  # type: ignore[union-attr]
     rows = exact.flatten(1)
     wanted = rows @ rows.T
     assert (full - wanted).abs().max() <= 4e-6 * wanted.diagonal().max()
     mixed = torch.einsum("j,jnh->nh", row.double(), exact[:-1])
     assert (composite - mixed).abs().max() <= 4e-6 * mixed.abs().max()
+
+
+@pytest.mark.parametrize("heads", [20, 65])
+def test_deltas_are_never_all_copied(heads: int) -> None:
+    """Those of 4,000 positions take 41 and 133 MB, a chunk 4 MB and its products at most 27 MB."""
+    positions, width, features = 4_000, 128, 64
+    deltas: list[torch.Tensor | None] = [torch.zeros(positions, width) for _ in range(heads)]
+    weight, composite = torch.zeros(heads, width, features), torch.empty(positions, features)
+    held = [delta for delta in deltas if delta is not None]
+    chunks = mock.patch.object(few_kernels, "CHUNK_ELEMENTS", 1 << 20)
+    with chunks, LiveBytes([*held, weight, composite]) as live:
+        before = live.now
+        gram_on_gpu(deltas, weight, torch.ones(heads - 1), composite)
+    assert live.peak - before <= 64e6
 
 
 def test_their_number_does_not_grow_with_the_positions(monkeypatch: pytest.MonkeyPatch) -> None:
