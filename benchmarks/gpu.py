@@ -17,12 +17,13 @@ the host's waits are then those of `benchmarks/pretended.py`, and operations sta
     python benchmarks/gpu.py --device cpu --quick       # results/gpu_cpu_quick.json
 
 Needs torch with CUDA, numpy, pyarrow, hydra-core, lightning, pytorch-lifestream (with its pandas
-and scikit-learn), safetensors and rich; no DuckDB, Ibis, LightGBM. To a machine without a network
-bring, from one of the same Python version and architecture, what `pip list` lacks there:
+and scikit-learn), safetensors and rich; of this package and of DuckDB, Ibis, LightGBM and torchjd,
+which a run folder records, the versions. To a machine without a network bring, from one of the
+same Python version and architecture, what `pip list` lacks there:
 
-    pip wheel --no-deps --wheel-dir wheels hydra-core omegaconf antlr4-python3-runtime==4.9.3 \\
+    pip wheel --no-deps --wheel-dir wheels . hydra-core omegaconf antlr4-python3-runtime==4.9.3 \\
         lightning pytorch-lightning lightning-utilities torchmetrics pytorch-lifestream pyarrow \\
-        safetensors
+        safetensors ibis-framework duckdb lightgbm torchjd
     pip install --no-index --no-deps --target site wheels/*.whl
     PYTHONPATH=.:site python benchmarks/gpu.py
 """

@@ -1,9 +1,10 @@
-"""Memory and time of training on a GPU, computed; nothing of it was measured on one.
+"""Memory and time of training on a GPU, computed.
 
 Memory of a step is that of `grap_seq.training.memory_estimate`. Seconds of an epoch are the
 floating-point operations of its matrix products, divided by a share of a card's peak in float32
 (TF32 where the card has it), but at least `--floor` seconds a step, in which the host starts its
-kernels. The share and the floor are assumptions. Operations are three times those of the forward
+kernels. The defaults are what steps on an H100 had (docs/gpu.md), for other cards assumptions:
+more so the smaller a step is. Operations are three times those of the forward
 pass: every event meets every weight of the encoder and of the heads once, and attention. Seconds of
 one CPU core are those operations by the rate that `benchmarks/training_step.py` measured.
 
@@ -170,8 +171,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--share", type=float, default=0.1, help="of a card's peak")
-    parser.add_argument("--floor", type=float, default=0.03, help="seconds of a step at least")
+    parser.add_argument("--share", type=float, default=0.06, help="of a card's peak")
+    parser.add_argument("--floor", type=float, default=0.05, help="seconds of a step at least")
     options = parser.parse_args()
     console = Console(width=200)
     console.print(memory(), epochs(options.share, options.floor))
