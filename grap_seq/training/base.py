@@ -9,6 +9,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
+from grap_seq.device import seed_draws
 from grap_seq.distributed import summed
 from grap_seq.seeds import derived_seed
 from grap_seq.terminal import say
@@ -112,13 +113,14 @@ class TrainingModule(lightning.LightningModule):
         if not self._update:
             self.keep()
         # Jitter and dropout become a function of these: a resumed run draws the same.
-        torch.manual_seed(derived_seed(self.seed, self.global_step, batch_idx, self.global_rank))
+        seed = derived_seed(self.seed, self.global_step, batch_idx, self.global_rank)
+        seed_draws(seed, self.device)
 
     def on_validation_batch_start(
         self, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         # The same in every epoch, so that their losses can be compared.
-        torch.manual_seed(derived_seed(self.seed, batch_idx, self.global_rank))
+        seed_draws(derived_seed(self.seed, batch_idx, self.global_rank), self.device)
 
     def keep(self) -> None:
         """Remember what the forward and backward passes of an update change."""
@@ -144,6 +146,19 @@ class TrainingModule(lightning.LightningModule):
     def cells(self, batch: Any) -> int:
         """Cells that hold a batch's events, padding included."""
         return int(batch.events)
+
+    def adam(self, groups: list[dict[str, Any]]) -> torch.optim.Adam:
+        """Adam with one kernel a group, without a gradient scaler.
+
+        With one, that kernel would divide by the scale after the gradient has been clipped.
+        """
+        scaled = self._trainer is not None and self._scaler is not None
+        return torch.optim.Adam(groups, lr=self.lr, fused=not scaled)
+
+    @property
+    def _scaler(self) -> torch.amp.GradScaler | None:
+        scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
+        return scaler
 
     def clipped_parameters(self) -> list[nn.Parameter]:
         """Everything that learns by the losses, and that gradient clipping may scale."""
@@ -196,7 +211,7 @@ class TrainingModule(lightning.LightningModule):
 
         The scaler looked at the gradient before this hook, so it skips this step by itself.
         """
-        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        scaler = self._scaler
         if scaler is None or scaler.get_scale() <= SMALLEST_SCALE:
             return False
         largest = torch.nn.utils.get_total_norm(gradients, norm_type=float("inf"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from grap_seq.batch import Batch
@@ -61,7 +60,7 @@ class PretrainModule(WeighedModule):
         groups: list[dict[str, Any]] = [{"params": self.clipped_parameters()}]
         if self.weighting.learned:
             groups.append(self.weighting.parameter_group(self.weights_lr))
-        optimizer = torch.optim.Adam(groups, lr=self.lr)
+        optimizer = self.adam(groups)
         return [optimizer], [self.schedule.of(optimizer, [True, self.weights_decay][: len(groups)])]
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

@@ -58,7 +58,7 @@ class SupervisedModule(TrainingModule):
         self.model, self.head, self.label = model, head, label
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.Adam([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+        optimizer = self.adam([{"params": [p for p in self.parameters() if p.requires_grad]}])
         return [optimizer], [self.schedule.of(optimizer, [True])]
 
     def on_train_start(self) -> None:
