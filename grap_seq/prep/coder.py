@@ -132,9 +132,18 @@ def _as_read(table: pa.Table, spec: DatasetSpec) -> pa.Table:
     # Of a table that lacks one, all are named in the error.
     if {*wanted} <= {*table.column_names}:
         table = table.select(wanted)
-    plain = pa.schema([(one.name, _plain(one.type)) for one in table.schema])
+    times, values = {spec.time, spec.until_column}, {*spec.numerical, *spec.static.numerical}
+    kinds = []
+    for one in table.schema:
+        kind = _plain(one.type)
+        if one.name in times and pa.types.is_timestamp(kind) and kind.unit != "ns":
+            # Times without a zone count as UTC, in which those with one are held.
+            kind = pa.timestamp("us")
+        if one.name in values and pa.types.is_integer(kind):
+            kind = pa.float64()
+        kinds.append((one.name, kind))
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
-    return table.cast(plain).append_column("__row", numbers)
+    return table.cast(pa.schema(kinds), safe=False).append_column("__row", numbers)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
