@@ -66,8 +66,11 @@ class History(Movable):
         if tokens in self._blocks:
             return self._blocks[tokens]
 
+        # Copies as long as the row: one program for all, not one for each of two lengths.
+        first = self.mapped(lambda part: part[:tokens].clone())
+
         def rule(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return self.sees(query, key)
+            return first.sees(query, key)
 
         # Compiled, it holds no tokens^2 numbers on the way.
         create: Any = create_block_mask

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torch._dynamo.testing import CompileCounter
 from torch.nn import functional
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
@@ -93,6 +94,25 @@ def test_history_tokens_in_flex_attention() -> None:
     found = flex_attention(query, key, value, block_mask=history.blocks(len(history.source)))
     assert isinstance(found, Tensor)
     torch.testing.assert_close(found, written_out(query, key, value, history.mask))
+
+
+def test_few_programs_for_rows_of_all_lengths() -> None:
+    """A GPU compiles FlexAttention in tens of seconds, and gives up after eight programs."""
+    programs = CompileCounter()
+    flex = torch.compile(flex_attention, dynamic=True, backend=programs)
+    for tokens, rows in ((60, 5), (70, 3), (81, 1), (95, 4), (64, 5), (90, 1), (77, 3)):
+        history = history_of(tokens)
+        whole = len(history.source)
+        for size in (whole, whole - 7):
+            query, key, value = torch.randn(3, rows, 2, size, 16)
+            with torch.no_grad():
+                found = flex(query, key, value, block_mask=history.blocks(size))
+            mask = history.mask[:size, :size]
+            torch.testing.assert_close(
+                found.double(), written_out(query, key, value, mask).double()
+            )
+    # For one row, and for several.
+    assert programs.frame_count == 2
 
 
 class OnGPU(torch.Tensor):
