@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+NAMES = (".tar.gz", ".tgz", ".zip")
 MEMBERS, RATIO, SPARE = 100_000, 100, 100_000_000
 Errors = tuple[type[Exception], ...]
 DAMAGE: Errors = (
@@ -43,8 +44,12 @@ def contents(archive: Path, remedy: str) -> Iterator[tuple[str, bytes]]:
         remedy: what to do about one that is refused, the end of the error's sentence.
 
     Raises:
-        ValueError: it is damaged, exceeds a limit, or holds something else than files and folders.
+        ValueError: it is no archive by its name, is damaged, exceeds a limit, or holds something
+            else than files and folders.
     """
+    # Somebody's file, which no message should ask to remove.
+    if not archive.name.endswith(NAMES):
+        raise ValueError(f"{archive} is no archive ({', '.join(NAMES)}); {remedy}")
     with _named(archive, remedy, READING):
         if archive.suffix == ".zip":
             with zipfile.ZipFile(archive) as file:

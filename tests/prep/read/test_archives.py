@@ -206,3 +206,10 @@ def test_names_that_lead_out() -> None:
         assert leads_out(name)
     for name in ("x", "a/b.txt", "./a", "a..b", "...", "a/.b"):
         assert not leads_out(name)
+
+
+def test_somebodys_file_is_not_called_a_damaged_archive(tmp_path: Path) -> None:
+    path = tmp_path / "my_only_copy.csv"
+    path.write_text("a,b\n")
+    with pytest.raises(ValueError, match=r"my_only_copy.csv is no archive \(.tar.gz, .tgz, .zip\)"):
+        list(contents(path, REMEDY))
