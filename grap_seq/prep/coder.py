@@ -133,17 +133,19 @@ def _as_read(table: pa.Table, spec: DatasetSpec) -> pa.Table:
     if {*wanted} <= {*table.column_names}:
         table = table.select(wanted)
     times, values = {spec.time, spec.until_column}, {*spec.numerical, *spec.static.numerical}
-    kinds = []
-    for one in table.schema:
+    for place, one in enumerate(table.schema):
         kind = _plain(one.type)
         if one.name in times and pa.types.is_timestamp(kind) and kind.unit != "ns":
             # Times without a zone count as UTC, in which those with one are held.
             kind = pa.timestamp("us")
         if one.name in values and pa.types.is_integer(kind):
             kind = pa.float64()
-        kinds.append((one.name, kind))
+        # An integer of 2^53 and more is rounded, as scaling would; a time must fit.
+        column = table.column(place).cast(kind, safe=kind != pa.float64())
+        table = table.set_column(place, one.name, column)
     numbers = pa.array(range(1, table.num_rows + 1), pa.int64())
-    return table.cast(pa.schema(kinds), safe=False).append_column("__row", numbers)
+    # What pandas writes there would tell alike tables apart.
+    return table.replace_schema_metadata(None).append_column("__row", numbers)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
