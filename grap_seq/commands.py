@@ -327,9 +327,10 @@ def tune(arguments: list[str]) -> dict[str, Any]:
 
     found, path = search(settings)
     start = "" if found.start is None else f", of the first one {found.start:.4f}"
+    test = "" if found.test is None else f" (test {found.test:.4f})"
     _say(
         f"Best of {found.trials} trials on validation data: {found.validation:.4f}{start}"
-        f" (test {found.test:.4f}). {found.seconds:.0f} seconds, as many as {found.runs:.1f} runs."
+        f"{test}. {found.seconds:.0f} seconds, as many as {found.runs:.1f} runs."
         f" Written: {path}."
     )
     _say(f"Next: {shlex.join(['grap-seq', 'pretrain', *found.settings])}")

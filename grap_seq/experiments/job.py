@@ -22,6 +22,8 @@ class Job:
             evaluated.
         base: the run that is fine-tuned, or whose median weights are taken.
         command: what trains: pretrain, finetune, or vision.
+        tested: whether it is evaluated as a whole; False: a search chooses by the validation score
+            of its embedding, and asks for nothing else.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Job:
     evaluation: tuple[str, ...] | None = None
     base: Job | None = None
     command: str = "pretrain"
+    tested: bool = True

@@ -23,7 +23,7 @@ from grap_seq.experiments.plan import (
     plan,
     with_bases,
 )
-from grap_seq.experiments.runs import Outcome, outcome
+from grap_seq.experiments.runs import Outcome, came_of
 from grap_seq.experiments.score_sheet import (
     IMAGE_NOTE,
     NOTE,
@@ -174,7 +174,7 @@ def listed(settings: Any) -> Table:
         later += f"; before them {left_out} searches of {settings.tuned} trials"
     if any(METHODS[name].drops_of for name in methods):
         later += "; behind them those without the losses that are dropped"
-    known = {job: outcome(runs / job.name) for job in jobs(experiments, settings)}
+    known = {job: came_of(job, runs) for job in jobs(experiments, settings)}
     left = expected(known, runs)
     table = Table("run", "state", "time", "measured on", "folder")
     for job, one in known.items():

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from grap_seq import commands, lock
+from grap_seq import config as configs
 from grap_seq.experiments.job import Job
 from grap_seq.files import write_json
 from grap_seq.pages.read import PROBE
@@ -38,7 +39,8 @@ class Outcome:
         attempts: how often it was begun.
         error: why it failed.
         seconds: of wall time of all stages, in the last attempt.
-        result: content of evaluation.json, where the run is evaluated.
+        result: content of evaluation.json, where the run is evaluated; of a trial of a search the
+            validation score of the embedding alone.
         cost: of training, see `_cost`.
         weights: median weight of every loss, where losses were weighed.
         made_by: versions of packages, and the commit where there is one.
@@ -62,6 +64,18 @@ def outcome(folder: Path) -> Outcome | None:
     """What came of the run in a folder; None where nobody began it."""
     path = folder / OUTCOME
     return Outcome(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+
+
+def came_of(job: Job, root: Path) -> Outcome | None:
+    """What came of a run, as far as it is what is asked for; None where nobody began it.
+
+    A trial of a search that is to be evaluated as a whole counts as begun: its training is done.
+    """
+    found = outcome(root / job.name)
+    if found is None or found.state != "done" or job.evaluation is None or not job.tested:
+        return found
+    assert found.result is not None
+    return found if "test" in found.result else replace(found, state="begun", attempts=0)
 
 
 def made_by() -> dict[str, str]:
@@ -105,12 +119,15 @@ def do(job: Job, root: Path) -> Outcome | None:
             stack.enter_context(lock.locked(folder, names=(OUTCOME,)))
         except FileExistsError:
             return None
-        before = outcome(folder)
+        before = came_of(job, root)
         if before is not None and before.state != "begun":
             return before
         attempts, by = 1 + (0 if before is None else before.attempts), made_by()
         earlier = None if before is None else before.begun_by or before.made_by
         begun = Outcome("begun", attempts, made_by=by, begun_by=earlier if earlier != by else None)
+        if before is not None:
+            # Of what was trained before it is known already.
+            begun = replace(begun, cost=before.cost)
         if attempts > ATTEMPTS:
             error = "its process was killed each time"
             found = replace(begun, state="failed", attempts=attempts - 1, error=error)
@@ -140,13 +157,14 @@ def _tried(job: Job, root: Path, begun: Outcome) -> Outcome:
             traceback.print_exc(file=log)
             return replace(begun, state="failed", error=f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
+    cost = begun.cost or cost
     return replace(begun, state="done", seconds=seconds, result=result, cost=cost, weights=weights)
 
 
 def _stages(
     job: Job, root: Path
 ) -> tuple[dict[str, Any] | None, dict[str, float], dict[str, float] | None]:
-    """Content of evaluation.json, what training cost, and the losses' weights."""
+    """Content of evaluation.json, or the validation score, what training cost, and the weights."""
     run, started = root / job.name / TRAINED, time.perf_counter()
     # The last file of training.
     if not (run / "model.json").is_file():
@@ -159,10 +177,30 @@ def _stages(
         return {"metric": "accuracy", "test": test, "validation": None}, cost, weights
     if job.evaluation is None:
         return None, cost, weights
+    if not job.tested:
+        return {"validation": {"embedding": _validation(job, run)}}, cost, weights
     # All of them, also where some are there: it may have been stopped between two files.
     commands.embed([f"run={run}", f"threads={job.threads}"])
     commands.evaluate([f"run={run}", f"threads={job.threads}", *job.evaluation])
     return json.loads((run / "evaluation.json").read_text("utf-8")), cost, weights
+
+
+def _validation(job: Job, run: Path) -> float | None:
+    from grap_seq.evaluation.boosting import Boosting
+    from grap_seq.evaluation.validation import validation_score
+
+    assert job.prepared is not None
+    assert job.evaluation is not None
+    settings = configs.compose("evaluate", [f"run={run}", *job.evaluation])
+    known = configs.load(run / "config.yaml")["dataset"]["boosting"]
+    return validation_score(
+        run,
+        job.prepared,
+        seed=settings.seed,
+        threads=job.threads,
+        boosting=Boosting.from_config(known, dict(settings.boosting)),
+        all_labels=settings.all_labels,
+    )
 
 
 def _train(job: Job, root: Path, run: Path) -> None:

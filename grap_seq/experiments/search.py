@@ -2,11 +2,13 @@
 
 The first trial has the method as it is, so that a search never ends below it on validation data.
 Trials are not pruned: weights change what a loss means, and the score that decides exists at a
-run's end.
+run's end. No trial is scored on test data while the search goes on; those that were the best when
+they ended are at its end.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,11 +19,12 @@ from typing import Any
 
 from grap_seq import lock
 from grap_seq.experiments.estimate import as_time
+from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import Experiment
-from grap_seq.experiments.runs import do
+from grap_seq.experiments.runs import do, outcome
 from grap_seq.experiments.search_picture import Scored
 from grap_seq.experiments.space import Space, weights_of
-from grap_seq.experiments.workers import PAUSE, beside
+from grap_seq.experiments.workers import PAUSE, beside, ended, work
 from grap_seq.files import write_json
 from grap_seq.terminal import say
 
@@ -82,10 +85,11 @@ class Found:
         options: the settings of the best trial that were searched, or fixed for the search.
         weights: of the losses, by name, where they were searched.
         settings: all settings of `pretrain` of the best trial.
-        validation, test: its scores.
+        validation: its score, by which it was chosen.
+        test: the same on test data; None where that failed.
         start: validation score of the first trial, of the method as it is; None: it failed.
         trials, failed: how many succeeded and failed.
-        seconds: of all trials.
+        seconds: of all trials, each with its validation score.
         runs: the same in median trials.
     """
 
@@ -94,7 +98,7 @@ class Found:
     weights: dict[str, float]
     settings: Sequence[str]
     validation: float
-    test: float
+    test: float | None
     start: float | None
     trials: int
     failed: int
@@ -122,6 +126,7 @@ def run_search(search: Search, workers: int) -> Found | None:
     while _give_back(search, study):
         time.sleep(PAUSE)
         _trials(search, study)
+    _test_records(search, study)
     found = _found(search, study)
     if found is not None:
         write_json(search.file, asdict(found))
@@ -130,18 +135,44 @@ def run_search(search: Search, workers: int) -> Found | None:
 
 def scored(search: Search) -> list[Scored]:
     """The trials that have succeeded, in the order they ended in."""
-    from optuna.trial import TrialState
-
-    done = _study(search, 0).get_trials(states=(TrialState.COMPLETE,))
     return [
         Scored(
-            one.value,
-            one.user_attrs["test"],
-            one.user_attrs["seconds"],
-            equal=set(weights_of(one.params).values()) == {1.0},
+            trial.value,
+            _test(search, trial),
+            trial.user_attrs["seconds"],
+            equal=set(weights_of(trial.params).values()) == {1.0},
         )
-        for one in sorted(done, key=lambda one: one.datetime_complete)
+        for trial in _ended(_study(search, 0))
     ]
+
+
+def _ended(study: Any) -> list[Any]:
+    """The trials that have succeeded, in the order they ended in."""
+    from optuna.trial import TrialState
+
+    done = study.get_trials(states=(TrialState.COMPLETE,))
+    return sorted(done, key=lambda one: one.datetime_complete)
+
+
+def _test_records(search: Search, study: Any) -> None:
+    """Evaluate the trials that were the best when they ended as a whole."""
+    records: list[Job] = []
+    best = -math.inf
+    for trial in _ended(study):
+        if trial.value > best:
+            best = trial.value
+            records.append(search.tried(trial.params).job(search.data, search.threads))
+    left = [job for job in records if not ended(search.runs, job)]
+    if left:
+        say(f"{left[0].title}: {len(left)} trials, each the best until then, on test data.")
+    work(records, search.runs)
+
+
+def _test(search: Search, trial: Any) -> float | None:
+    """Test score of a trial that was evaluated as a whole."""
+    came = outcome(search.runs / search.tried(trial.params).name)
+    result = None if came is None else came.result
+    return None if result is None or "test" not in result else result["test"]["embedding"]
 
 
 def _study(search: Search, worker: int) -> Any:
@@ -185,31 +216,30 @@ def _trials(search: Search, study: Any) -> None:
 def _try(search: Search, study: Any, trial: Any) -> None:
     from optuna.trial import TrialState
 
-    job = search.tried(trial.params).job(search.data, search.threads)
-    outcome = do(job, search.runs)
-    if outcome is None:
+    job = replace(search.tried(trial.params).job(search.data, search.threads), tested=False)
+    came = do(job, search.runs)
+    if came is None:
         # Another process is at just this run.
         _leave(study, trial.number)
         return
-    if outcome.result is None:
-        trial.set_user_attr("error", outcome.error)
+    if came.result is None:
+        trial.set_user_attr("error", came.error)
         study.tell(trial, state=TrialState.FAIL)
-        say(f"{job.title}, trial {trial.number} failed: {outcome.error}")
+        say(f"{job.title}, trial {trial.number} failed: {came.error}")
         return
-    validation = (outcome.result["validation"] or {}).get("embedding")
+    validation = (came.result["validation"] or {}).get("embedding")
     if validation is None:
         raise ValueError(
             f"{search.experiment.dataset} has too few labelled validation sequences to choose by"
         )
-    assert outcome.seconds is not None
-    trial.set_user_attr("test", outcome.result["test"]["embedding"])
-    trial.set_user_attr("seconds", outcome.seconds)
+    assert came.seconds is not None
+    trial.set_user_attr("seconds", came.seconds)
     study.tell(trial, validation)
     done = sum(one.state != TrialState.RUNNING for one in _counted(study))
-    left = as_time(outcome.seconds * max(0, search.trials - done))
+    left = as_time(came.seconds * max(0, search.trials - done))
     say(
         f"{job.title}, trial {done} of {search.trials}: {validation:.4f} on validation data"
-        f" after {as_time(outcome.seconds)}; {left} left for one process."
+        f" after {as_time(came.seconds)}; {left} left for one process."
     )
 
 
@@ -272,7 +302,7 @@ def _found(search: Search, study: Any) -> Found | None:
         weights=weights_of(best.params),
         settings=tried.training,
         validation=best.value,
-        test=best.user_attrs["test"],
+        test=_test(search, best),
         start=next((one.value for one in done if one.params == search.space.start), None),
         trials=len(done),
         failed=failed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -25,13 +26,14 @@ class Scored:
     """What a run scored, and what it took.
 
     Attributes:
-        validation, test: scores.
-        seconds: of all its stages.
+        validation: score.
+        test: the same on test data; None of a trial that was not the best when it ended.
+        seconds: of training, and of a trial of its validation score too.
         equal: whether all losses weighed the same.
     """
 
     validation: float
-    test: float
+    test: float | None
     seconds: float
     equal: bool = False
 
@@ -48,7 +50,7 @@ class Progress:
 
     cost: list[float]
     validation: list[float]
-    test: list[float]
+    test: list[float | None]
 
 
 def progress(trials: Sequence[Scored]) -> Progress:
@@ -80,11 +82,12 @@ def without_search(folder: Path, settings: Sequence[str]) -> list[Scored]:
     found = []
     for path in sorted((folder / "runs").glob(f"*/{OUTCOME}")):
         one = outcome(path.parent)
-        if one is None or one.result is None or one.seconds is None:
+        if one is None or one.result is None or "test" not in one.result or one.seconds is None:
             continue
         if _seedless(one.settings or ()) == wanted and one.result["validation"]:
             validation, test = (one.result[of]["embedding"] for of in ("validation", "test"))
-            found.append(Scored(validation, test, one.seconds))
+            seconds = (one.cost or {}).get("seconds", one.seconds)
+            found.append(Scored(validation, test, seconds))
     if not found:
         raise ValueError(
             f"beside={folder} has no finished run with {' '.join(sorted(wanted))}; make some with "
@@ -102,6 +105,8 @@ def draw_search(
 ) -> Figure:
     """Validation score, by which the search chooses, and test score over the compute spent.
 
+    Test scores are those of the trials that were the best when they ended.
+
     Args:
         trials: of the search, in the order they ended in.
         beside: GraP's runs; may be empty.
@@ -114,7 +119,10 @@ def draw_search(
         figure = Figure(figsize=(width, 3.1 * down), layout="constrained")
         pair = np.asarray(figure.subplots(down, across, squeeze=False, sharex=True)).ravel()
         for axes, split in zip(pair, ("validation", "test"), strict=True):
-            best, scores = getattr(found, split), [getattr(trial, split) for trial in trials]
+            best, scores = (
+                [math.nan if score is None else score for score in of]
+                for of in (getattr(found, split), [getattr(trial, split) for trial in trials])
+            )
             axes.plot(
                 found.cost, scores, "o", ms=2.5, color=GREY, alpha=0.5, mew=0, label="a trial"
             )

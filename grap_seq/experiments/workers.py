@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 
 from grap_seq.experiments.estimate import as_time, expected
 from grap_seq.experiments.job import Job
-from grap_seq.experiments.runs import LOG, Outcome, do, outcome
+from grap_seq.experiments.runs import LOG, Outcome, came_of, do
 from grap_seq.terminal import progress, say
 
 # Seconds between two looks at what others have done.
@@ -45,7 +45,7 @@ def work(jobs: Sequence[Job], root: Path, tell: Callable[[Job], None] | None = N
 
 def ended(root: Path, job: Job) -> bool:
     """Whether a run is done or has failed."""
-    found = outcome(root / job.name)
+    found = came_of(job, root)
     return found is not None and found.state != "begun"
 
 
@@ -90,7 +90,7 @@ def run_grid(jobs: Sequence[Job], root: Path, workers: int) -> dict[Job, Outcome
         task = shown.add_task("runs", total=len(jobs), left="")
 
         def tell(job: Job) -> None:
-            known = {one: outcome(root / one.name) for one in jobs}
+            known = {one: came_of(one, root) for one in jobs}
             left = expected(known, root).text(workers)
             done = sum(one is not None and one.state != "begun" for one in known.values())
             shown.update(task, description=job.title, completed=done, left=left)
@@ -100,7 +100,7 @@ def run_grid(jobs: Sequence[Job], root: Path, workers: int) -> dict[Job, Outcome
                 say(f"{done} of {len(jobs)}: {job.title}, {mine.state}{took}; {left}.")
 
         work(jobs, root, tell)
-    found = {job: one for job in jobs if (one := outcome(root / job.name)) is not None}
+    found = {job: one for job in jobs if (one := came_of(job, root)) is not None}
     for job, one in found.items():
         if one.state == "failed":
             folder = root / job.name

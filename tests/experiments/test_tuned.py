@@ -32,16 +32,23 @@ def test_every_method_has_as_many_trials_and_its_best_options(
     churn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Job] = []
+    tested: list[Job] = []
 
     def score(job: Job) -> float:
-        calls.append(job)
+        (tested if job.tested else calls).append(job)
         # Small rates are best; what other seeds score decides nothing.
         return 1 - float(options(job)["lr"]) if "seed=0" in job.settings else 0.0
 
     stub(monkeypatch, score)
     frame = reproduce(churn, tmp_path, "tuned=4")
-    # Four trials, and the two other seeds: the first one's run is that of the best trial.
-    assert len(calls) == 2 * (4 + 2)
+    assert len(calls) == 2 * 4
+    # The table's runs, and the trials that were the best for a while; none of them twice.
+    assert len({job.name for job in tested}) == len(tested)
+    best = {f"{json.loads(text)[0]}" for text in frame["options"]}
+    first = {job.name for job in tested if "seed=0" in job.settings}
+    assert first <= {job.name for job in calls}
+    assert best <= {word for job in tested for word in job.settings if "seed=0" in job.settings}
+    assert len(tested) - len(first) == 2 * 2
     assert frame["method"].tolist() == ["equal", "gradnorm"] * 3
     for method, rows in frame.groupby("method"):
         trials = [one for one in calls if f"_{method}_0_" in one.name]
@@ -59,8 +66,9 @@ def test_every_method_has_as_many_trials_and_its_best_options(
     text = (tmp_path / "table_1_tuned.md").read_text("utf-8")
     assert "| churn | gru | GradNorm | lr=" in text
     # Done once.
+    count = len(tested)
     reproduce(churn, tmp_path, "tuned=4")
-    assert len(calls) == 12
+    assert (len(calls), len(tested)) == (8, count)
 
 
 def test_a_method_whose_trials_all_fail_is_failed_and_stops_nothing(
