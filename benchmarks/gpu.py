@@ -49,7 +49,8 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.gpu_parts import PARTS, Bench, Row
+from benchmarks.gpu_bench import Bench, Row
+from benchmarks.gpu_parts import PARTS
 from grap_seq.device import device_of
 from grap_seq.files import write_json
 from tests.data.toy import random_rows, write_prepared

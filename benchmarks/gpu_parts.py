@@ -3,66 +3,24 @@
 from __future__ import annotations
 
 import gc
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import time
-import warnings
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
-from typing import Any
 from unittest import mock
 
-import lightning
 import numpy as np
 import torch
-from torch import Tensor
-from torch.profiler import ProfilerActivity, profile
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from benchmarks import gpu_steps as steps
+from benchmarks.gpu_attention import flexible, ragged
+from benchmarks.gpu_bench import Bench, Row
+from benchmarks.gpu_launches import launches
+from benchmarks.gpu_resumed import resumed
 from benchmarks.gpu_steps import Cell, Steps
-from benchmarks.pretended import OnPretended, pretended
-from benchmarks.pretended import Steps as Waits
 from grap_seq.data.sequences import Sequences
 from grap_seq.evaluation.embed import embed_rows
-from grap_seq.files import sha256
 from grap_seq.nn import attention
-from grap_seq.nn.history_tokens import insert
-
-Row = dict[str, Any]
-HERE = Path(__file__).resolve().parents[1]
-# Seconds that one training run may take.
-LONGEST = 100
-SYNCHRONISATION = "called a synchronizing CUDA operation"
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all parts know.
-
-    Attributes:
-        device: where to measure.
-        quick: small sizes.
-        prepared: the small prepared folder.
-        work: a folder for runs.
-    """
-
-    device: torch.device
-    quick: bool
-    prepared: Path
-    work: Path
-
-    def precisions(self) -> list[str]:
-        """Those that differ: TF32 is a GPU's."""
-        return ["float32", "tf32", "bf16"] if self.device.type == "cuda" else ["float32", "bf16"]
 
 
 def correct(bench: Bench) -> Iterator[Row]:
@@ -88,32 +46,6 @@ def correct(bench: Bench) -> Iterator[Row]:
                 "ok": max(*losses, error) <= bound,
             }
     yield from flexible(bench)
-
-
-def flexible(bench: Bench) -> Iterator[Row]:
-    """FlexAttention's values and gradients against those of the mask, by the length of rows."""
-    if bench.device.type != "cuda":
-        return
-    for length in (256, 1024, 4096):
-        torch.manual_seed(0)
-        after = torch.arange(9, length, 10)
-        history = insert(after, length, "random").sent(bench.device)
-        shape = (1, 4, length + len(after), 64)
-        parts = [torch.randn(shape, device=bench.device) for _ in range(3)]
-        way = torch.randn(shape, device=bench.device)
-        answers = []
-        for least in (0, 1 << 30):
-            leaves = [part.clone().requires_grad_() for part in parts]
-            with (
-                mock.patch.object(attention, "FLEX_TOKENS", least),
-                steps.rounded("float32", bench.device),
-            ):
-                query, key, value = leaves
-                out = attention.attend(query, key, value, history)
-                gradients = torch.autograd.grad(out, leaves, way)
-            answers.append(torch.cat([x.detach().double().flatten() for x in (out, *gradients)]))
-        error = steps.relative(*answers)
-        yield {"flex_attention": length, "error": error, "bound": 1e-3, "ok": error <= 1e-3}
 
 
 def cells(quick: bool) -> Iterator[tuple[Cell, tuple[str, ...]]]:
@@ -170,30 +102,6 @@ def _compared(
     return row
 
 
-def ragged(bench: Bench) -> Iterator[Row]:
-    """Attention forwards and backwards at lengths that differ, as they do from batch to batch."""
-    lengths = (17, 29) if bench.quick else (301, 517, 640, 733, 811, 1001)
-    for chosen in ("ours", "PyTorch's"):
-        # Of the two, the second one finds everything else loaded.
-        first, again = [], []
-        least = mock.patch.object(attention, "_kernels", return_value=nullcontext())
-        with nullcontext() if chosen == "ours" else least:
-            for length in (lengths[0] - 1, *lengths):
-                parts = torch.randn(3, 4, 4, length, 32, device=bench.device, dtype=torch.bfloat16)
-                query, key, value = parts.requires_grad_().unbind()
-
-                def both(q: Tensor = query, k: Tensor = key, v: Tensor = value) -> None:
-                    torch.autograd.backward(attention.attend(q, k, v).sum(), retain_graph=True)
-
-                first.append(steps.timed(both, bench.device))
-                again.append(steps.timed(both, bench.device))
-        row = {"choice": chosen, "lengths": len(lengths)}
-        yield row | {
-            "first_ms": statistics.median(first[1:]),
-            "again_ms": statistics.median(again[1:]),
-        }
-
-
 def share(bench: Bench) -> Iterator[Row]:
     """Floating-point operations a second of a step, and of one large product."""
     small = [Cell("gru", 16, 4, 4, 20), Cell("transformer", 16, 4, 4, 20)]
@@ -212,92 +120,6 @@ def share(bench: Bench) -> Iterator[Row]:
                 **{"precision": precision, "tflops": reached / 1e12},
                 **{"product_tflops": best / 1e12, "share": reached / best},
             }
-
-
-class Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """How many operations PyTorch is asked for, views left out: a CPU's stand-in for kernels."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.count: int = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        # Some answer questions about dtypes.
-        of_tensors = any(isinstance(x, torch.Tensor) for x in tree_leaves((args, kwargs, result)))
-        self.count += of_tensors and not func.is_view
-        return result
-
-
-def kernels(run: Steps) -> Row:
-    """Kernels of a step on a GPU, elsewhere operations."""
-    run.step()
-    if run.device.type != "cuda":
-        with Operations() as counted:
-            run.step()
-        return {"operations": counted.count}
-    torch.cuda.synchronize()
-    with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as profiler:
-        run.step()
-        torch.cuda.synchronize()
-    events = list(profiler.events())
-    launched = Counter(event.name for event in events)
-    on_device = [e for e in events if e.device_type.name == "CUDA"]
-    # The last of them is the one above.
-    waits = sum(n for name, n in launched.items() if name.endswith("Synchronize")) - 1
-    kernels = sum(not event.name.startswith(("Memcpy", "Memset")) for event in on_device)
-    busy = sum(event.device_time_total for event in on_device)
-    return {"kernels": kernels, "synchronize_calls": waits, "device_ms": busy / 1e3}
-
-
-class Warned(lightning.Callback):
-    """Synchronisations of every step, as PyTorch warns of them."""
-
-    def __init__(self, found: list[warnings.WarningMessage]) -> None:
-        self.found, self.begins = found, list[int]()
-
-    def on_train_batch_start(self, *args: Any) -> None:
-        torch.cuda.set_sync_debug_mode("warn")
-
-    def on_train_batch_end(self, *args: Any) -> None:
-        self.begins.append(sum(SYNCHRONISATION in str(w.message) for w in self.found))
-
-
-def synchronisations(bench: Bench, encoder: str, weighting: str) -> int:
-    """How often the host waits for the device in a step: the most of some behind the first."""
-    config = steps.settings_of(
-        bench.prepared, *steps.overrides(encoder, weighting, 16), "batch_size=8"
-    )
-    module = steps.module_of(bench.prepared, config)
-    run, common = bench.work / f"{encoder}_{weighting}", (bench.prepared,)
-    run.mkdir(exist_ok=True)
-    if bench.device.type != "cuda":
-        with pretended() as device:
-            waits = Waits(device)
-            options: Row = {"strategy": OnPretended(device), "callbacks": [waits]}
-            steps.fit(module, *common, run, config, 3, **options)
-        return max(map(len, waits.waits()[1:]))
-    try:
-        with warnings.catch_warnings(record=True) as found:
-            warnings.simplefilter("always")
-            warned = Warned(found)
-            options = {"accelerator": "gpu", "devices": 1, "callbacks": [warned]}
-            steps.fit(module, *common, run, config, 6, **options)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
-    return int(np.diff(warned.begins)[1:].max())
-
-
-def launches(bench: Bench) -> Iterator[Row]:
-    """Kernels and synchronisations of a step."""
-    for encoder, weighting in product(steps.ENCODERS, steps.WEIGHTINGS):
-        waits = synchronisations(bench, encoder, weighting)
-        yield {"encoder": encoder, "weighting": weighting, "synchronisations": waits}
-    sizes = [(16, 4, 4, 20)] if bench.quick else [(256, 7, 128, 100), (256, 64, 128, 100)]
-    for encoder, size, weighting in product(("gru", "transformer"), sizes, ("equal", "grap")):
-        cell = Cell(encoder, *size)
-        run = Steps(cell, weighting, bench.device, "float32")
-        yield {**vars(cell), "weighting": weighting, **kernels(run)}
 
 
 def embedding(bench: Bench) -> Iterator[Row]:
@@ -319,60 +141,6 @@ def embedding(bench: Bench) -> Iterator[Row]:
             **{"encoder": encoder, "hidden": hidden, "events": events},
             "events_per_second": events / (time.perf_counter() - start),
         }
-
-
-def resumed(bench: Bench) -> Iterator[Row]:
-    """A deterministic run, killed and resumed, beside one that was left alone: the same bits."""
-    count = 12 if bench.quick else 200
-    hashes = {}
-    for name in ("whole", "killed"):
-        run = bench.work / name
-        if name == "killed":
-            process = _started(bench, run, count)
-            files = run / "checkpoints"
-            end = time.monotonic() + LONGEST
-            # The first one may be in its place and not yet recorded.
-            while process.poll() is None and len(list(files.glob("step-*.ckpt"))) < 2:
-                time.sleep(0.02)
-                if time.monotonic() > end:
-                    break
-            died = process.poll() is None
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        finished = _started(bench, run, count, "resume=true" if name == "killed" else "")
-        try:
-            output, _ = finished.communicate(timeout=LONGEST)
-        finally:
-            finished.kill()
-        if finished.returncode:
-            raise RuntimeError(f"the run {name} ended with {finished.returncode}: {output[-800:]}")
-        hashes[name] = sha256(run / "model.safetensors")
-    yield {"steps": count, "killed": died, "equal": hashes["whole"] == hashes["killed"]}
-
-
-def _started(bench: Bench, run: Path, count: int, more: str = "") -> subprocess.Popen[str]:
-    trainer = "gpu" if bench.device.type == "cuda" else "cpu"
-    size = 16 if bench.quick else 128
-    chosen = steps.overrides("gru", "grap", size, f"trainer={trainer}", f"run={run}")
-    every = 2 if bench.quick else 20
-    chosen += [f"prepared={bench.prepared}", "batch_size=16", "select=last", "epochs=100"]
-    chosen += [f"trainer.max_steps={count}", f"checkpoint_every={every}", "trainer.workers=0"]
-    code = (
-        "import sys, torch, grap_seq.cli as cli;"
-        "torch.use_deterministic_algorithms(True, warn_only=True); cli.main()"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "pretrain", *chosen, *([more] if more else [])],
-        cwd=HERE,
-        env=os.environ | {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "PYTHONPATH": _paths()},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
-def _paths() -> str:
-    return os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 # Letter, name, function, share of the time.

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmarks import gpu, gpu_parts
-from benchmarks.gpu_parts import Bench, Row
+from benchmarks.gpu_bench import Bench, Row
 
 
 @pytest.mark.slow

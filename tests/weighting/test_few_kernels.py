@@ -9,7 +9,7 @@ from unittest import mock
 import pytest
 import torch
 
-from benchmarks.gpu_parts import Operations
+from benchmarks.gpu_launches import Operations
 from benchmarks.live_bytes import LiveBytes
 from benchmarks.pretended import pretended
 from grap_seq.weighting import GraP, HeadBank, few_kernels, head_bank
