@@ -202,7 +202,7 @@ KINDS: dict[str, Kind] = {
     "rescale": choice("equal", "unit"),
     "units": choice("loss", "gradient"),
     "downstream_norm": choice("none", "batch"),
-    **dict.fromkeys(("smoothing", "norm_decay"), PART),
+    **dict.fromkeys(("smoothing", "norm_decay", "memory"), PART),
     "every": whole(1),
     "decay": SWITCH,
     "weighting.warmup": whole(0),

@@ -52,6 +52,9 @@ class Weighting(nn.Module):
     learned: bool = False
     needs_labels: bool = False
     needs_losses: bool = False
+    # Whether C and p are those of a linear layer in front of the heads, and its gradients are
+    # wanted too.
+    needs_layer: bool = False
     # Epochs at the start whose weights are equal whatever happens.
     equal_epochs: int = 0
     # Coefficient of the downstream gradient in the composite.

@@ -1,7 +1,8 @@
 """One collective a step, so that several processes weigh as one process with the whole batch.
 
 Gradients of a distributed run are means over processes, so the gradient of the whole batch is the
-concatenation of g / world: Gram matrices add up, divided by world squared.
+concatenation of g / world: Gram matrices add up, divided by world squared. Gradients of parameters
+are means themselves.
 """
 
 from __future__ import annotations
@@ -19,15 +20,16 @@ def open_group() -> None:
         group()
 
 
-def whole_batch(full: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
+def whole_batch(full: Tensor, losses: Tensor, degree: int = 2) -> tuple[Tensor, Tensor]:
     """Statistics of the whole batch from those of this process's part.
 
     Args:
-        full: Gram matrix of this process's gradients, shape (J, J).
+        full: Gram matrix of this process's gradients, shape (J, J); or gradients of parameters.
         losses: values of this process's losses, shape (J,); NaN where absent.
+        degree: 2 of a Gram matrix, 1 of gradients.
 
     Returns:
-        The Gram matrix, and every loss's mean over the processes that have it.
+        The Gram matrix or gradients, and every loss's mean over the processes that have it.
     """
     world = world_size()
     if world == 1:
@@ -38,4 +40,4 @@ def whole_batch(full: Tensor, losses: Tensor) -> tuple[Tensor, Tensor]:
     dist.all_reduce(packed, group=group())
     size = len(losses)
     sums, counts = packed[-2 * size : -size], packed[-size:]
-    return packed[: -2 * size].view_as(full) / world**2, sums / counts
+    return packed[: -2 * size].view_as(full) / world**degree, sums / counts

@@ -36,6 +36,27 @@ def observe(weighting: Weighting, state: PassState, full: Tensor) -> GradientSta
     return state.statistics
 
 
+def observe_layer(weighting: Weighting, state: PassState, layer: Tensor) -> GradientStatistics:
+    """The same from this process's gradients of a linear layer in front of the heads.
+
+    Args:
+        weighting: the method.
+        state: of the pass.
+        layer: shape (J, P); of a loss that the batch has not, zeros.
+
+    Raises:
+        ValueError: the method needs the values of the losses and `total` was not called.
+    """
+    if weighting.needs_losses and not state.losses:
+        raise weighting.losses_unknown()
+    layer = layer.to(torch.promote_types(layer.dtype, torch.float32))
+    factor = state.loss_scale.to(layer.device, layer.dtype)
+    layer = torch.where(factor == 0, layer, layer / factor)
+    layer, losses = whole_batch(layer, state.values(weighting.views, layer), degree=1)
+    state.statistics = GradientStatistics.from_full_gram(layer @ layer.T, losses[:-1], layer)
+    return state.statistics
+
+
 def with_downstream(weighting: Weighting, coefficients: Tensor) -> Tensor:
     """Coefficients of the rows that form the composite: K of them, or K+1 where d is one.
 

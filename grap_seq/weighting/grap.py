@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from grap_seq.weighting.across import AcrossBatches
 from grap_seq.weighting.base import Weighting
 from grap_seq.weighting.rescale import Rescale, composite_norm, equal_scale
 from grap_seq.weighting.running import RunningMean
@@ -61,9 +62,16 @@ class GraP(Weighting):
             made with 1 + s_k (w_k - 1), s_k = max(0, 1 - (caution e_k / m_k)^2) (James and Stein's
             positive part). A weight whose evidence is below `caution` standard errors is 1. 0 is
             Algorithm 1. "Equal" is what `units` say: with "gradient", gradients of equal length.
+        memory: decay, such as 0.998, of moving averages of the gradients of a linear layer between
+            backbone and heads, in whose space C and p are then: p of different batches, so that
+            noise that losses and label share in a batch is no evidence, C within batches, so that
+            a loss of nothing but noise costs length (`grap_seq.weighting.across`). Weights move
+            from the hundredth labelled batch on. The averages take (K+1) H (H+1) numbers. 0 is
+            Algorithm 1, whose products are those of one batch's gradients of the embedding.
 
     Raises:
-        ValueError: an unknown option, smoothing outside [0, 1), every < 1, or caution < 0.
+        ValueError: an unknown option, smoothing or memory outside [0, 1), every < 1, caution < 0,
+            or memory together with smoothing, caution or downstream_norm.
     """
 
     learned = True
@@ -83,6 +91,7 @@ class GraP(Weighting):
         smoothing: float = 0.0,
         every: int = 1,
         caution: float = 0.0,
+        memory: float = 0.0,
     ) -> None:
         super().__init__(names)
         for option, value, choices in (
@@ -93,8 +102,14 @@ class GraP(Weighting):
         ):
             if value not in choices:
                 raise ValueError(f"{option}={value}: choose one of {', '.join(choices)}")
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"smoothing={smoothing}: a decay lies in [0, 1)")
+        for option, decay in (("smoothing", smoothing), ("memory", memory)):
+            if not 0 <= decay < 1:
+                raise ValueError(f"{option}={decay}: a decay lies in [0, 1)")
+        if memory and (smoothing or caution or downstream_norm != "none"):
+            raise ValueError(
+                f"memory={memory}: it has an average and a caution of its own; leave out smoothing,"
+                " caution and downstream_norm"
+            )
         if every < 1:
             raise ValueError(f"every={every}: it must be at least 1")
         if not 0 <= caution < float("inf"):
@@ -105,6 +120,8 @@ class GraP(Weighting):
         size = len(self.names)
         # Of the gradient of f at equal weights.
         self.evidence = RunningMean(size, EVIDENCE_DECAY) if caution > 0 else None
+        self.across = AcrossBatches(size + 1, memory) if memory > 0 else None
+        self.needs_layer = memory > 0
         self.register_buffer("running_norms", torch.zeros(size))
         self.register_buffer("running_gram", torch.zeros(size, size))
         self.register_buffer("running_alignment", torch.zeros(size))
@@ -154,6 +171,12 @@ class GraP(Weighting):
     @torch.no_grad()
     def update(self, statistics: GradientStatistics) -> Tensor | None:
         labelled, gram, alignment = statistics.labelled, statistics.gram, statistics.alignment
+        if self.across is not None:
+            assert statistics.layer is not None
+            self.across.add(statistics.layer, labelled)
+            gram = self.across.inside[:-1, :-1].to(gram.dtype)
+            alignment = self.across.between[:-1, -1].to(alignment.dtype)
+            labelled = labelled & self.across.believed
         if self.units == "gradient":
             unit = self._unit(statistics).to(gram.dtype)
             self._track_norms(statistics.norms.to(self.running_norms.dtype))

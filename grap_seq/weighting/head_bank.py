@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from grap_seq.weighting.base import Weighting
-from grap_seq.weighting.engine import finish, observe, with_downstream
+from grap_seq.weighting.engine import finish, observe, observe_layer, with_downstream
 from grap_seq.weighting.few_kernels import gram_on_gpu, starts_kernels
 from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram, numbers
@@ -154,23 +154,38 @@ def _backward(
     indices: Indices = ctx.indices
     # Gradients of the pre-activations, (N, M) or (P, M) each; None where a loss is absent.
     deltas = [None if grad is None else grad.to(weight_JMH.dtype) for grad in grads]
-    composite, statistics, row = torch.zeros_like(z_NH), None, None
-    if not weighting.needs_gram_first:
-        row = with_downstream(weighting, weighting.coefficients(None))
-    if state.computes_gram:
-        full = _gram(deltas, indices, weight_JMH, row, composite)
-        statistics = observe(weighting, state, full)
-    if statistics is None or row is None:
-        row = with_downstream(weighting, weighting.coefficients(statistics))
-        _add_combined(deltas, indices, weight_JMH, row, composite)
-    finish(weighting, state, [composite], row[: len(weighting.names)])
     weight_grad = torch.zeros_like(weight_JMH, dtype=ctx.weight_dtype)
     bias_grad = torch.zeros(weight_JMH.shape[:2], dtype=ctx.weight_dtype, device=z_NH.device)
     for j, delta in enumerate(deltas):
         if delta is not None:
             weight_grad[j] = delta.T @ _at(z_NH, indices[j])
             bias_grad[j] = delta.sum(0, dtype=ctx.weight_dtype)
+    composite, statistics, row = torch.zeros_like(z_NH), None, None
+    combined = False
+    if not weighting.needs_gram_first:
+        row = with_downstream(weighting, weighting.coefficients(None))
+    if state.computes_gram and weighting.needs_layer:
+        statistics = observe_layer(weighting, state, _layer(weight_JMH, weight_grad, bias_grad))
+    elif state.computes_gram:
+        full = _gram(deltas, indices, weight_JMH, row, composite)
+        statistics, combined = observe(weighting, state, full), row is not None
+    if row is None:
+        row = with_downstream(weighting, weighting.coefficients(statistics))
+    if not combined:
+        _add_combined(deltas, indices, weight_JMH, row, composite)
+    finish(weighting, state, [composite], row[: len(weighting.names)])
     return composite.to(ctx.z_dtype), weight_grad, bias_grad
+
+
+def _layer(weight_JMH: Tensor, weight_grad: Tensor, bias_grad: Tensor) -> Tensor:
+    """Gradients of a linear layer at the identity in front of the bank, (J, H (H+1)).
+
+    Heads are W_j A + b with A and b the layer's, so the gradient of A is W_j^T dW_j and that of its
+    bias W_j^T db_j.
+    """
+    weight = weight_JMH.to(weight_grad.dtype)
+    gradients = torch.cat([weight_grad, bias_grad[..., None]], dim=2)
+    return torch.bmm(weight.mT, gradients).flatten(1)
 
 
 def _at(z_NH: Tensor, index: Tensor | None) -> Tensor:

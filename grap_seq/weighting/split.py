@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from grap_seq.weighting.engine import finish, observe, with_downstream
+from grap_seq.weighting.engine import finish, observe, observe_layer, with_downstream
 from grap_seq.weighting.pass_state import PassState
 from grap_seq.weighting.statistics import CHUNK_ELEMENTS, accumulate, empty_gram, numbers
 
@@ -37,6 +37,7 @@ class Split(torch.autograd.Function):
         # `total` looks for these on its way through the graph.
         ctx.weighting, ctx.state, ctx.tensors_per_view = weighting, state, len(tensors)
         ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*(tensors if weighting.needs_layer else ()))
         return tuple(tensor.view_as(tensor) for _ in weighting.views for tensor in tensors)
 
     @staticmethod
@@ -50,16 +51,24 @@ class Split(torch.autograd.Function):
         by_tensor = [grads[index::size] for index in range(size)]
         # `backward` may be called under autocast, which would round the K x K algebra to bf16.
         with torch.autocast(some.device.type, enabled=False):
-            composites = _weigh(ctx.weighting, ctx.state, by_tensor, some)
+            composites = _weigh(ctx.weighting, ctx.state, by_tensor, some, ctx.saved_tensors)
         return None, None, None, *composites
 
 
 def _weigh(
-    weighting: Weighting, state: PassState, by_tensor: list[Grads], some: Tensor
+    weighting: Weighting,
+    state: PassState,
+    by_tensor: list[Grads],
+    some: Tensor,
+    tensors: tuple[Tensor, ...],
 ) -> list[Tensor | None]:
-    """Composite of every tensor; `some` is any gradient."""
+    """Composite of every tensor; `some` is any gradient, `tensors` where the layer is needed."""
     statistics = None
-    if state.computes_gram:
+    if state.computes_gram and weighting.needs_layer:
+        pairs = zip(tensors, by_tensor, strict=True)
+        layer = torch.cat([_layer(z, grads) for z, grads in pairs], dim=1)
+        statistics = observe_layer(weighting, state, layer)
+    elif state.computes_gram:
         full = empty_gram(len(by_tensor[0]), some)
         for grads in by_tensor:
             _add_gram(full, grads)
@@ -69,6 +78,17 @@ def _weigh(
     composites = [_combine(row, grads) for grads in by_tensor]
     finish(weighting, state, [tensor for tensor in composites if tensor is not None], coefficients)
     return composites
+
+
+def _layer(z: Tensor, grads: Grads) -> Tensor:
+    """Gradients of a linear layer at the identity behind `z`, shape (..., H): (J, H (H+1))."""
+    rows = z.reshape(-1, z.shape[-1])
+    ones = torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+    found = rows.new_zeros(len(grads), rows.shape[1], ones.shape[1])
+    for index, grad in enumerate(grads):
+        if grad is not None:
+            found[index] = grad.reshape(len(rows), -1).T.to(rows.dtype) @ ones
+    return found.flatten(1)
 
 
 def _add_gram(full: Tensor, grads: Grads) -> None:

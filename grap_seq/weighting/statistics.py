@@ -1,4 +1,4 @@
-"""Inner products of the losses' embedding-space gradients: all that a weighting method needs.
+"""Inner products of the losses' gradients: all that a weighting method needs.
 
 With K losses, g_k the gradient of loss k with respect to the embedding z and d that of the
 downstream loss: C = (g_i . g_j) and p = (g_i . d). They are accumulated over chunks, so the
@@ -27,17 +27,22 @@ class GradientStatistics:
     Attributes:
         full: Gram matrix of [g_1 .. g_K, d], shape (K+1, K+1).
         losses: values of the K losses, shape (K,); NaN where they are not known.
+        layer: where the method `needs_layer`, the gradients whose products these are, with respect
+            to a linear layer in front of the heads, shape (K+1, H (H+1)).
     """
 
     full: Tensor
     losses: Tensor
+    layer: Tensor | None = None
 
     @classmethod
-    def from_full_gram(cls, full: Tensor, losses: Tensor | None = None) -> GradientStatistics:
+    def from_full_gram(
+        cls, full: Tensor, losses: Tensor | None = None, layer: Tensor | None = None
+    ) -> GradientStatistics:
         """Of losses whose values may be unknown."""
         if losses is None:
             losses = torch.full_like(full[:-1, -1], torch.nan)
-        return cls(full, losses)
+        return cls(full, losses, layer)
 
     @property
     def gram(self) -> Tensor:
@@ -92,6 +97,7 @@ class GradientStatistics:
         return GradientStatistics(
             full=torch.where(finite, self.full, 0.0),
             losses=torch.where(finite, self.losses, torch.nan),
+            layer=None if self.layer is None else torch.where(finite, self.layer, 0.0),
         )
 
 

@@ -31,6 +31,14 @@ def _fixed(names: Sequence[str]) -> Weighting:
     return Fixed(names, {name: 0.5 + place for place, name in enumerate(names)})
 
 
+def _remembering(names: Sequence[str]) -> Weighting:
+    weighting = GraP(names, memory=0.9)
+    assert weighting.across is not None
+    # Tests have few batches.
+    weighting.across.enough = 2
+    return weighting
+
+
 METHODS: dict[str, Make] = {
     "equal": Equal,
     "fixed": _fixed,
@@ -40,6 +48,7 @@ METHODS: dict[str, Make] = {
     "grap-unit": lambda names: GraP(names, rescale="unit"),
     "grap-gradient": lambda names: GraP(names, units="gradient", smoothing=0.9),
     "grap-cautious": lambda names: GraP(names, caution=2.0),
+    "grap-memory": _remembering,
     "grap-every": lambda names: GraP(names, every=3),
     "grap-published": lambda names: GraPPublished(names, warmup=3, smoothing=0.9),
     "gradnorm": GradNorm,

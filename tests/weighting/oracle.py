@@ -105,6 +105,21 @@ class Problem:
         rows = [self.gradient(j)["z"].flatten() for j in range(self.heads)]
         return torch.stack(rows[:-1]), rows[-1]
 
+    def layer(self) -> Tensor:
+        """Gradients (J, H (H+1)) of a linear layer between encoder and heads, at the identity."""
+        features = self.encoder.shape[1]
+        matrix = torch.cat(
+            [torch.eye(features, dtype=torch.float64), torch.zeros(features, 1).double()], dim=1
+        ).requires_grad_()
+        z = self.encode().detach()
+        ones = torch.cat([z, z.new_ones(len(z), 1)], dim=1)
+        rows = []
+        for j in range(self.heads):
+            loss = self.loss(j, ones @ matrix.T @ self.weight[j].T + self.bias[j])
+            (found,) = torch.autograd.grad(loss, matrix)
+            rows.append(torch.zeros_like(found) if j in self.absent else found)
+        return torch.stack(rows).flatten(1)
+
     def encoder_gradient(self, composite: Tensor) -> Tensor:
         """What the encoder's parameter receives when z receives `composite` (N*H,)."""
         z = self.encode()
