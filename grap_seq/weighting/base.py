@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from grap_seq.weighting import watch
 from grap_seq.weighting.collective import open_group
 from grap_seq.weighting.pass_state import PassState
+from grap_seq.weighting.running import RunningMean
 from grap_seq.weighting.split import Split
 from grap_seq.weighting.statistics import GradientStatistics
 from grap_seq.weighting.total import check_losses, connected_sum
@@ -234,6 +235,10 @@ class Weighting(nn.Module):
         """The weights that the next composite is made with, shape (K,)."""
         return self.weights
 
+    def mean_cosines(self) -> tuple[Tensor, RunningMean]:
+        """Cosines with the downstream gradient for `summary`, (K,), and what says how sure."""
+        return self.cosines.mean, self.cosines
+
     @property
     def statistics(self) -> GradientStatistics | None:
         """C and p of the last backward pass; None where it had no use for them."""
@@ -272,9 +277,9 @@ class Weighting(nn.Module):
     def summary(self) -> str:
         """In words: which losses are near zero, which help the task and which conflict with it.
 
-        The cosines are moving averages over about the last 200 batches with labels; one that is
-        less than four standard errors from zero counts as neutral: batches in a row are not
-        independent of each other.
+        The cosines are moving averages over about the last 200 batches with labels, or what GraP
+        with a memory knows; one that is less than four standard errors from zero counts as
+        neutral: batches in a row are not independent of each other.
         """
         return watch.summary(self)
 

@@ -62,6 +62,7 @@ class GraP(Weighting):
             made with 1 + s_k (w_k - 1), s_k = max(0, 1 - (caution e_k / m_k)^2) (James and Stein's
             positive part). A weight whose evidence is below `caution` standard errors is 1. 0 is
             Algorithm 1. "Equal" is what `units` say: with "gradient", gradients of equal length.
+            With `memory` it is p_k that is shrunk in this way, by its own standard error.
         memory: decay, such as 0.998, of moving averages of the gradients of a linear layer between
             backbone and heads, in whose space C and p are then: p of different batches, so that
             noise that losses and label share in a batch is no evidence, C within batches, so that
@@ -71,7 +72,7 @@ class GraP(Weighting):
 
     Raises:
         ValueError: an unknown option, smoothing or memory outside [0, 1), every < 1, caution < 0,
-            or memory together with smoothing, caution or downstream_norm.
+            or memory together with smoothing or downstream_norm.
     """
 
     learned = True
@@ -105,10 +106,10 @@ class GraP(Weighting):
         for option, decay in (("smoothing", smoothing), ("memory", memory)):
             if not 0 <= decay < 1:
                 raise ValueError(f"{option}={decay}: a decay lies in [0, 1)")
-        if memory and (smoothing or caution or downstream_norm != "none"):
+        if memory and (smoothing or downstream_norm != "none"):
             raise ValueError(
-                f"memory={memory}: it has an average and a caution of its own; leave out smoothing,"
-                " caution and downstream_norm"
+                f"memory={memory}: it has averages of its own; leave out smoothing and"
+                " downstream_norm"
             )
         if every < 1:
             raise ValueError(f"every={every}: it must be at least 1")
@@ -119,8 +120,9 @@ class GraP(Weighting):
         self.smoothing, self.every, self.caution = smoothing, every, caution
         size = len(self.names)
         # Of the gradient of f at equal weights.
-        self.evidence = RunningMean(size, EVIDENCE_DECAY) if caution > 0 else None
-        self.across = AcrossBatches(size + 1, memory) if memory > 0 else None
+        alone = caution > 0 and memory == 0
+        self.evidence = RunningMean(size, EVIDENCE_DECAY) if alone else None
+        self.across = AcrossBatches(size, memory) if memory > 0 else None
         self.needs_layer = memory > 0
         self.register_buffer("running_norms", torch.zeros(size))
         self.register_buffer("running_gram", torch.zeros(size, size))
@@ -150,6 +152,11 @@ class GraP(Weighting):
         clear = self.evidence.clear(self.caution)
         return torch.where(clear, 1 + trust * (self.weights - 1), 1.0)
 
+    def mean_cosines(self) -> tuple[Tensor, RunningMean]:
+        if self.across is None:
+            return super().mean_cosines()
+        return self.across.cosines, self.across.products
+
     def _unit(self, statistics: GradientStatistics | None) -> Tensor:
         """What turns a gradient into units of its mean length, shape (K,)."""
         norms = self.running_norms
@@ -174,8 +181,8 @@ class GraP(Weighting):
         if self.across is not None:
             assert statistics.layer is not None
             self.across.add(statistics.layer, labelled)
-            gram = self.across.inside[:-1, :-1].to(gram.dtype)
-            alignment = self.across.between[:-1, -1].to(alignment.dtype)
+            gram = self.across.gram[:-1, :-1].to(gram.dtype)
+            alignment = self.across.alignment(self.caution).to(alignment.dtype)
             labelled = labelled & self.across.believed
         if self.units == "gradient":
             unit = self._unit(statistics).to(gram.dtype)
