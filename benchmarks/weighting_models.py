@@ -20,6 +20,7 @@ METHODS: dict[str, Callable[[Sequence[str]], Weighting]] = {
     "equal": methods.Equal,
     "fixed": lambda names: methods.Fixed(names, {n: 0.5 + i for i, n in enumerate(names)}),
     "grap": methods.GraP,
+    "grap_memory": lambda names: methods.GraP(names, memory=0.998),
     "gradnorm": methods.GradNorm,
     "dwa": methods.DWA,
     "mgda": methods.MGDA,

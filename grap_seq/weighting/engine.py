@@ -8,6 +8,7 @@ composite = scale * sum_k c_k g_k  ->  backbone;  the weights' gradient  ->  wei
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,7 +52,8 @@ def observe_layer(weighting: Weighting, state: PassState, layer: Tensor) -> Grad
         raise weighting.losses_unknown()
     layer = layer.to(torch.promote_types(layer.dtype, torch.float32))
     factor = state.loss_scale.to(layer.device, layer.dtype)
-    layer = torch.where(factor == 0, layer, layer / factor)
+    # In place, here and below: it is as large as all first layers of the heads.
+    layer.div_(torch.where(factor == 0, 1.0, factor))
     layer, losses = whole_batch(layer, state.values(weighting.views, layer), degree=1)
     state.statistics = GradientStatistics.from_full_gram(layer @ layer.T, losses[:-1], layer)
     return state.statistics
@@ -91,6 +93,7 @@ def finish(
     seen = statistics.or_nothing()
     weighting.cosines.see(seen)
     update = weighting.update(seen)
+    state.statistics = replace(statistics, layer=None)
     if update is not None:
         # The optimiser divides the scale out again, or adds up the parts of an accumulated batch.
         update = (update * state.loss_scale.to(update)).to(weighting.weights.dtype)

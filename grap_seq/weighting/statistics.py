@@ -28,7 +28,8 @@ class GradientStatistics:
         full: Gram matrix of [g_1 .. g_K, d], shape (K+1, K+1).
         losses: values of the K losses, shape (K,); NaN where they are not known.
         layer: where the method `needs_layer`, the gradients whose products these are, with respect
-            to a linear layer in front of the heads, shape (K+1, H (H+1)).
+            to a linear layer in front of the heads, shape (K+1, H (H+1)); they are gone after the
+            pass.
     """
 
     full: Tensor
@@ -92,12 +93,15 @@ class GradientStatistics:
         return self.downstream_norm > 0
 
     def or_nothing(self) -> GradientStatistics:
-        """The same where all is finite, else those of a batch that has no loss."""
+        """The same where all is finite, else those of a batch that has no loss.
+
+        Works on `layer` in place.
+        """
         finite = self.finite
         return GradientStatistics(
             full=torch.where(finite, self.full, 0.0),
             losses=torch.where(finite, self.losses, torch.nan),
-            layer=None if self.layer is None else torch.where(finite, self.layer, 0.0),
+            layer=None if self.layer is None else self.layer.masked_fill_(~finite, 0.0),
         )
 
 

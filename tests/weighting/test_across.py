@@ -55,9 +55,13 @@ def test_gradients_of_a_layer_that_is_there(node: Node, absent: tuple[int, ...])
     weighting = remembering(problem)
     node(problem, weighting)
     assert weighting.statistics is not None
-    layer = weighting.statistics.layer
+    assert weighting.statistics.layer is None
+    # The mean of one batch.
+    assert weighting.across is not None
+    layer = weighting.across.mean
     assert layer is not None
-    assert_same({"layer": layer}, {"layer": problem.layer()}, 1e-12)
+    wanted = torch.zeros_like(layer) if 3 in absent else problem.layer()
+    assert_same({"layer": layer}, {"layer": wanted}, 1e-12)
     products = problem.layer() @ problem.layer().T
     assert_same({"full": weighting.statistics.full}, {"full": products}, 1e-12)
 
