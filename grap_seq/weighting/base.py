@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from grap_seq.weighting import watch
 from grap_seq.weighting.collective import open_group
 from grap_seq.weighting.pass_state import PassState
-from grap_seq.weighting.running import RunningMean
 from grap_seq.weighting.split import Split
 from grap_seq.weighting.statistics import GradientStatistics
 from grap_seq.weighting.total import check_losses, connected_sum
@@ -235,9 +234,11 @@ class Weighting(nn.Module):
         """The weights that the next composite is made with, shape (K,)."""
         return self.weights
 
-    def mean_cosines(self) -> tuple[Tensor, RunningMean]:
-        """Cosines with the downstream gradient for `summary`, (K,), and what says how sure."""
-        return self.cosines.mean, self.cosines
+    def mean_cosines(self, errors: float) -> tuple[Tensor, Tensor]:
+        """Cosines with the downstream gradient for `summary`, (K,); and whether each is more than
+        so many standard errors from zero, (K,), bool.
+        """
+        return self.cosines.mean, self.cosines.clear(errors)
 
     @property
     def statistics(self) -> GradientStatistics | None:

@@ -152,10 +152,11 @@ class GraP(Weighting):
         clear = self.evidence.clear(self.caution)
         return torch.where(clear, 1 + trust * (self.weights - 1), 1.0)
 
-    def mean_cosines(self) -> tuple[Tensor, RunningMean]:
-        if self.across is None:
-            return super().mean_cosines()
-        return self.across.cosines, self.across.products
+    def mean_cosines(self, errors: float) -> tuple[Tensor, Tensor]:
+        if self.across is None or self.across.mean is None:
+            return super().mean_cosines(errors)
+        clear = self.across.alignment.abs() > errors * self.across.error
+        return self.across.cosines, clear & self.across.believed
 
     def _unit(self, statistics: GradientStatistics | None) -> Tensor:
         """What turns a gradient into units of its mean length, shape (K,)."""
@@ -182,7 +183,7 @@ class GraP(Weighting):
             assert statistics.layer is not None
             self.across.add(statistics.layer, labelled)
             gram = self.across.gram[:-1, :-1].to(gram.dtype)
-            alignment = self.across.alignment(self.caution).to(alignment.dtype)
+            alignment = self.across.told(self.across.alignment, self.caution).to(alignment.dtype)
             labelled = labelled & self.across.believed
         if self.units == "gradient":
             unit = self._unit(statistics).to(gram.dtype)

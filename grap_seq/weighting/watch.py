@@ -60,8 +60,7 @@ def summary(weighting: Weighting) -> str:
     """See `Weighting.summary`."""
     weights = weighting.named_weights()
     equal = sum(weights.values()) / len(weights)
-    means, sure = weighting.mean_cosines()
-    cosines = zip(means.tolist(), sure.clear(CLEAR).tolist(), strict=True)
+    cosines = zip(*(of.tolist() for of in weighting.mean_cosines(CLEAR)), strict=True)
     moved = sorted(weights, key=lambda name: -abs(weights[name] - equal))
     shown, lines = {*moved[:SHOWN]}, []
     for (name, weight), (cosine, clear) in zip(weights.items(), cosines, strict=True):
@@ -72,7 +71,7 @@ def summary(weighting: Weighting) -> str:
         if not clear:
             verdict = "cannot be told from neutral"
         lines.append(f"{name}: weight {weight:.2f}{size}, {verdict} (mean cosine {cosine:+.3f})")
-    if not sure.count.any():
+    if not weighting.cosines.count.any():
         return "No batch with labels has been weighed yet."
     if len(moved) > SHOWN:
         lines.append(f"and {len(moved) - SHOWN:,} more losses, of weights closer to {equal:.2f}")

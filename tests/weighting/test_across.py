@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import Tensor
 
 from grap_seq.weighting import GraP
 from grap_seq.weighting.across import AcrossBatches
+from grap_seq.weighting.statistics import GradientStatistics
 from tests.weighting.oracle import (
     Node,
     Problem,
@@ -32,13 +35,23 @@ def problems(count: int, absent: tuple[int, ...] = ()) -> list[Problem]:
     return [first, *others]
 
 
-def averages(values: list[Tensor]) -> list[Tensor]:
-    """The plain mean of up to five, then a moving average: after each value."""
-    found = list[Tensor]()
-    for number, value in enumerate(values, 1):
-        share = max(1 / number, 1 - DECAY)
-        found.append(value if number == 1 else (1 - share) * found[-1] + share * value)
-    return found
+def shares(count: int) -> Tensor:
+    """Of batches in a moving average, the last one last."""
+    return (1 - DECAY) * DECAY ** torch.arange(count - 1, -1, -1).double()
+
+
+def pairs(layers: list[Tensor], different: bool) -> Tensor:
+    """Mean product over pairs of batches, one by one: (J, J)."""
+    a = shares(len(layers))
+    found, weight = torch.zeros(len(layers[0]), len(layers[0])).double(), 0.0
+    for (i, first), (j, second) in product(enumerate(layers), repeat=2):
+        if different and i != j:
+            found += a[i] * a[j] * first @ second.T
+            weight += float(a[i] * a[j])
+        if not different and i == j:
+            found += a[i] * first @ second.T
+            weight += float(a[i])
+    return found / weight
 
 
 def remembering(problem: Problem, **options: float) -> GraP:
@@ -56,12 +69,10 @@ def test_gradients_of_a_layer_that_is_there(node: Node, absent: tuple[int, ...])
     node(problem, weighting)
     assert weighting.statistics is not None
     assert weighting.statistics.layer is None
-    # The mean of one batch.
     assert weighting.across is not None
-    layer = weighting.across.mean
-    assert layer is not None
-    wanted = torch.zeros_like(layer) if 3 in absent else problem.layer()
-    assert_same({"layer": layer}, {"layer": wanted}, 1e-12)
+    assert weighting.across.mean is not None
+    layer = weighting.across.mean / (1 - DECAY)
+    assert_same({"layer": layer}, {"layer": problem.layer()}, 1e-12)
     products = problem.layer() @ problem.layer().T
     assert_same({"full": weighting.statistics.full}, {"full": products}, 1e-12)
 
@@ -73,19 +84,17 @@ def test_weights_learn_from_different_batches(node: Node) -> None:
     weighting = remembering(batches[0])
     weighting.weights.data = torch.tensor([0.5, 1.5, 1.0]).double()
     layers = [problem.layer() for problem in batches]
-    means, crossed = averages(layers), list[Tensor]()
     for number, problem in enumerate(batches):
         weighting.weights.grad = None
         node(problem, weighting)
         if number == 0:
             assert says_nothing(weighting)
             continue
-        before, now = means[number - 1], layers[number]
-        crossed.append(torch.stack([before[k] @ now[3] + now[k] @ before[3] for k in range(3)]) / 2)
-        gram = averages([one @ one.T for one in layers[: number + 1]])[-1]
+        seen = layers[: number + 1]
+        gram, between = pairs(seen, different=False), pairs(seen, different=True)
         # Rows whose products are C, and a direction whose products with them are p.
         rows = torch.linalg.cholesky(gram[:3, :3])
-        down = torch.linalg.solve(rows, averages(crossed)[-1])
+        down = torch.linalg.solve(rows, between[:3, 3])
         wanted = -ascent(weighting.weights, rows, down, "gradnorm")
         assert weighting.weights.grad is not None
         assert_same({"w": weighting.weights.grad}, {"w": wanted}, 1e-7)
@@ -119,17 +128,31 @@ def test_noise_in_common_is_no_evidence() -> None:
     assert across.believed
     # Within a batch: 1 - 50, and 0.5 - 50.
     assert (across.gram[:2, 3] < -40).all()
-    means, errors = across.products.mean, across.products.error
+    means, errors = across.alignment, across.error
     for mean, error, true in zip(means, errors, (1.0, 0.5, 0.0), strict=True):
         assert float(mean) == pytest.approx(true, abs=4 * float(error))
-    assert float(errors.max()) < 0.25
-    shrunk = across.alignment(2.0)
+    shrunk = across.told(means, 2.0)
     assert float(shrunk[0]) == pytest.approx(float(means[0] - 4 * errors[0] ** 2 / means[0]))
     assert float(shrunk[2]) == 0
-    assert torch.equal(across.alignment(0.0), means)
+    assert torch.equal(across.told(means, 0.0), means)
     lengths = (51**0.5, 50.25**0.5, 50**0.5)
     for found, mean, length in zip(across.cosines, means, lengths, strict=True):
         assert float(found) == pytest.approx(float(mean) / length / 51**0.5, rel=0.1)
+
+
+def test_errors_are_those_of_many_repetitions() -> None:
+    """Of two losses and a label that are nothing but noise of other lengths."""
+    torch.manual_seed(0)
+    found, errors = [], []
+    for _ in range(200):
+        across = AcrossBatches(2, 0.95)
+        for _ in range(120):
+            rows = torch.randn(3, 30) * torch.tensor([[1.0], [5.0], [2.0]])
+            across.add(rows, torch.tensor(True))
+        found.append(across.alignment)
+        errors.append(across.error)
+    spread = torch.stack(found).std(0)
+    assert torch.stack(errors).mean(0).tolist() == pytest.approx(spread.tolist(), rel=0.15)
 
 
 def test_averages_are_stored_and_go_on() -> None:
@@ -162,8 +185,11 @@ def test_the_summary_tells_what_different_batches_say() -> None:
         noise[0] = 0
         direction = torch.zeros(50)
         direction[0] = 3
-        rows = [direction - noise, torch.randn(50), direction + noise]
-        weighting.across.add(torch.stack(rows), torch.tensor(True))
+        rows = torch.stack([direction - noise, torch.randn(50), direction + noise])
+        statistics = GradientStatistics.from_full_gram(rows @ rows.T, layer=rows)
+        weighting.cosines.see(statistics)
+        weighting.update(statistics)
+    assert weighting.cosines.mean[0] < -0.6
     told = weighting.summary().splitlines()
     cosine = float(weighting.across.cosines[0])
     assert told[0] == f"good: weight 1.00, helps the task (mean cosine {cosine:+.3f})"
