@@ -36,7 +36,8 @@ class GraP(Weighting):
     smoothing=0.9 0.710, normalization="sum" 0.715, all within one standard error of about 0.008
     (benchmarks/results/grap_options.json). With random batches: 0.713, downstream_norm="batch"
     0.708 (downstream_norm.json). On PhysioNet, short runs of two seeds: AUC 0.843, caution=2 with
-    units="gradient" 0.834 (results/physionet_small_caution). Nothing speaks for leaving the paper.
+    units="gradient" 0.834 (results/physionet_small_caution). Without CoLES memory=0.998 has
+    0.842, equal weights 0.841 (results/physionet_memory). Nothing speaks for leaving the paper.
 
     Args:
         names: the K losses.
