@@ -27,8 +27,8 @@ RIGHT = {
     "demo": [*SMALL, "prepared=prepared", "run=out"],
 }
 
-# Numbers that may be left out.
-RIGHT_NULLS = {("clip", "null")}
+# A number that may be left out, and one that need not be whole, though it is in the config.
+RIGHT_VALUES = {("clip", "null"), ("lora.alpha", "1.5")}
 
 
 def leaves(content: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -74,7 +74,7 @@ def every_setting() -> list[tuple[str, str, str]]:
         for key, value in given.items():
             # What `experiment=` sets is not the user's.
             wrong = [] if ".published." in key else of_kind(value)
-            wrong = [text for text in wrong if (key, text) not in RIGHT_NULLS]
+            wrong = [text for text in wrong if (key, text) not in RIGHT_VALUES]
             count = next(turns)
             chosen = {wrong[(count + step) % len(wrong)] for step in (0, 3)} if wrong else ()
             found += [(command, key, value) for value in sorted(chosen)]

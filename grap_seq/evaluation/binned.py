@@ -91,7 +91,10 @@ class Binned:
                 parameters["objective"] = "binary"
             else:
                 parameters |= {"objective": "multiclass", "num_class": len(outputs)}
-        data = self._data.subset(np.searchsorted(self.rows, fitted).tolist()).construct()
+        # LightGBM's number of threads is one of the process: a part that is cut with another one
+        # beside a fit lets this write behind its buffers.
+        own = {**self._data.params, "num_threads": parameters["num_threads"]}
+        data = self._data.subset(np.searchsorted(self.rows, fitted).tolist(), own).construct()
         model = lightgbm.train(parameters, data.set_label(labels), settings.n_estimators)
         return Trees(outputs, label.outputs, model)
 

@@ -89,3 +89,21 @@ def test_numbers() -> None:
     )  # fmt: skip
     expected = model.fit(features[rows], labels[rows] / 2.0).predict(features[rows])
     np.testing.assert_array_equal(found[:, 0], expected)
+
+
+def test_parts_are_cut_with_the_threads_of_their_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LightGBM has one number of threads in a process: another one beside a fit crashes it."""
+    features, labels = data(3)
+    rows = np.arange(ROWS)
+    bins = Binned(Features((features,)), rows, SETTINGS, 2)
+    cut: list[int] = []
+    usual = lightgbm.Dataset.subset
+
+    def recorded(self: Any, used: Any, params: Any = None) -> Any:
+        cut.append((params or self.params)["num_threads"])
+        return usual(self, used, params)
+
+    monkeypatch.setattr(lightgbm.Dataset, "subset", recorded)
+    for threads in (1, 2):
+        bins.fit(rows, labels, label=label_of(3), settings=SETTINGS, seed=0, threads=threads)
+    assert cut == [1, 2]
