@@ -93,7 +93,7 @@ class Binned:
                 parameters |= {"objective": "multiclass", "num_class": len(outputs)}
         # LightGBM's number of threads is one of the process: a part that is cut with another one
         # beside a fit lets this write behind its buffers.
-        own = {**self._data.params, "num_threads": parameters["num_threads"]}
+        own = {**(self._data.params or {}), "num_threads": parameters["num_threads"]}
         data = self._data.subset(np.searchsorted(self.rows, fitted).tolist(), own).construct()
         model = lightgbm.train(parameters, data.set_label(labels), settings.n_estimators)
         return Trees(outputs, label.outputs, model)
