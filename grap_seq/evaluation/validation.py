@@ -34,7 +34,7 @@ def validation_score(
     """The validation score of `evaluate` with folds=0, without anything else that it does.
 
     The test split is not read, no file is written, and neither aggregates nor an untrained encoder
-    are fitted: it takes about a third of the time of `embed` and `evaluate`.
+    are fitted.
 
     Args:
         run: a finished run.

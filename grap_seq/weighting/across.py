@@ -103,7 +103,7 @@ class AcrossBatches(nn.Module):
         pairs = (self.square * self.shares[1].square()).sqrt() / self._pairs
         return torch.where(self.batches > 1, pairs, torch.inf)
 
-    def told(self, alignment: Tensor, caution: float) -> Tensor:
+    def shrunk(self, alignment: Tensor, caution: float) -> Tensor:
         """p shrunk by its error e (James and Stein's positive part), shape (K,).
 
         p_k counts with the share max(0, 1 - (caution e_k / p_k)^2).

@@ -28,8 +28,7 @@ def observe(weighting: Weighting, state: PassState, full: Tensor) -> GradientSta
     Raises:
         ValueError: the method needs the values of the losses and `total` was not called.
     """
-    if weighting.needs_losses and not state.losses:
-        raise weighting.losses_unknown()
+    _check_losses(weighting, state)
     square = state.loss_scale.to(full.device, full.dtype).square()
     full = torch.where(square == 0, full, full / square)
     full, losses = whole_batch(full, state.values(weighting.views, full))
@@ -48,8 +47,7 @@ def observe_layer(weighting: Weighting, state: PassState, layer: Tensor) -> Grad
     Raises:
         ValueError: the method needs the values of the losses and `total` was not called.
     """
-    if weighting.needs_losses and not state.losses:
-        raise weighting.losses_unknown()
+    _check_losses(weighting, state)
     layer = layer.to(torch.promote_types(layer.dtype, torch.float32))
     factor = state.loss_scale.to(layer.device, layer.dtype)
     # In place, here and below: it is as large as all first layers of the heads.
@@ -57,6 +55,11 @@ def observe_layer(weighting: Weighting, state: PassState, layer: Tensor) -> Grad
     layer, losses = whole_batch(layer, state.values(weighting.views, layer), degree=1)
     state.statistics = GradientStatistics.from_full_gram(layer @ layer.T, losses[:-1], layer)
     return state.statistics
+
+
+def _check_losses(weighting: Weighting, state: PassState) -> None:
+    if weighting.needs_losses and not state.losses:
+        raise weighting.losses_unknown()
 
 
 def with_downstream(weighting: Weighting, coefficients: Tensor) -> Tensor:

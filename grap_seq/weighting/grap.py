@@ -184,7 +184,7 @@ class GraP(Weighting):
             assert statistics.layer is not None
             self.across.add(statistics.layer, labelled)
             gram = self.across.gram[:-1, :-1].to(gram.dtype)
-            alignment = self.across.told(self.across.alignment, self.caution).to(alignment.dtype)
+            alignment = self.across.shrunk(self.across.alignment, self.caution).to(alignment.dtype)
             labelled = labelled & self.across.believed
         if self.units == "gradient":
             unit = self._unit(statistics).to(gram.dtype)

@@ -131,10 +131,10 @@ def test_noise_in_common_is_no_evidence() -> None:
     means, errors = across.alignment, across.error
     for mean, error, true in zip(means, errors, (1.0, 0.5, 0.0), strict=True):
         assert float(mean) == pytest.approx(true, abs=4 * float(error))
-    shrunk = across.told(means, 2.0)
+    shrunk = across.shrunk(means, 2.0)
     assert float(shrunk[0]) == pytest.approx(float(means[0] - 4 * errors[0] ** 2 / means[0]))
     assert float(shrunk[2]) == 0
-    assert torch.equal(across.told(means, 0.0), means)
+    assert torch.equal(across.shrunk(means, 0.0), means)
     lengths = (51**0.5, 50.25**0.5, 50**0.5)
     for found, mean, length in zip(across.cosines, means, lengths, strict=True):
         assert float(found) == pytest.approx(float(mean) / length / 51**0.5, rel=0.1)
