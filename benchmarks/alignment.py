@@ -12,7 +12,7 @@ where gradients of different batches can be added up.
 - "weight": where Algorithm 1 moves the weight from equal ones (gradient of f), in standard errors:
   by the statistics of single batches in embedding space, and by those of the mean gradients.
 
-    python benchmarks/alignment.py data/physionet2012 --steps 1000 --batches 800 objective=ntp
+    python benchmarks/alignment.py data/physionet2012 --steps 1000 --batches 850 objective=ntp
 """
 
 from __future__ import annotations
