@@ -11,7 +11,7 @@ class Job:
     """One run, in a folder of its own.
 
     Args:
-        name: of its folder, another one for other settings.
+        name: of its folder, another one for other settings of training.
         title: for people.
         alike: what it shares with runs that take about as long.
         settings: of the command, without folders and threads.
@@ -36,3 +36,9 @@ class Job:
     base: Job | None = None
     command: str = "pretrain"
     tested: bool = True
+
+    @property
+    def asked(self) -> str:
+        """How it is judged; empty where it is not, or where training does it."""
+        words = " ".join(self.evaluation or ())
+        return words if self.tested else f"validation alone, {words}"

@@ -117,8 +117,8 @@ class Experiment:
 
     @property
     def name(self) -> str:
-        """Of its folder: other settings have another one, so that runs of two are never mixed."""
-        told = json.dumps([self.training, self.evaluation, METHODS[self.method].base])
+        """Of its folder: what is trained otherwise has another one, so that runs never mix."""
+        told = json.dumps([self.training, METHODS[self.method].base])
         digest = hashlib.sha256(told.encode()).hexdigest()[:8]
         return f"{self.dataset}_{self.encoder}_{self.method}_{self.seed}_{digest}"
 

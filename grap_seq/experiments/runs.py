@@ -8,7 +8,8 @@ import json
 import subprocess
 import time
 import traceback
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ class Outcome:
         state: done, failed, or begun: by a process that works on it, or died.
         attempts: how often it was begun.
         error: why it failed.
-        seconds: of wall time of all stages, in the last attempt.
-        result: content of evaluation.json, where the run is evaluated; of a trial of a search the
-            validation score of the embedding alone.
+        asked: how it was to be judged, `Job.asked`.
+        seconds: of wall time of training and of judging it as it was asked for last.
+        results: by how it was judged, content of evaluation.json; of a trial of a search the
+            validation score of the embedding alone. None of a run that is trained and no more.
         cost: of training, see `_cost`.
         weights: median weight of every loss, where losses were weighed.
         made_by: versions of packages, and the commit where there is one.
@@ -51,13 +53,19 @@ class Outcome:
     state: str
     attempts: int
     error: str | None = None
+    asked: str = ""
     seconds: float | None = None
-    result: dict[str, Any] | None = None
+    results: Mapping[str, dict[str, Any] | None] = field(default_factory=dict)
     cost: dict[str, float] | None = None
     weights: dict[str, float] | None = None
     made_by: dict[str, str] | None = None
     begun_by: dict[str, str] | None = None
     settings: list[str] | None = None
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What it was asked for; None where it has failed, or is not judged."""
+        return self.results.get(self.asked)
 
 
 def outcome(folder: Path) -> Outcome | None:
@@ -69,13 +77,16 @@ def outcome(folder: Path) -> Outcome | None:
 def came_of(job: Job, root: Path) -> Outcome | None:
     """What came of a run, as far as it is what is asked for; None where nobody began it.
 
-    A trial of a search that is to be evaluated as a whole counts as begun: its training is done.
+    A run that was trained for another evaluation counts as begun: only that is missing.
     """
     found = outcome(root / job.name)
-    if found is None or found.state != "done" or job.evaluation is None or not job.tested:
-        return found
-    assert found.result is not None
-    return found if "test" in found.result else replace(found, state="begun", attempts=0)
+    if found is None:
+        return None
+    if job.asked in found.results:
+        found = replace(found, state="done", error=None)
+    elif job.asked != found.asked and found.state != "begun":
+        found = replace(found, state="begun", attempts=0, error=None)
+    return replace(found, asked=job.asked)
 
 
 def made_by() -> dict[str, str]:
@@ -124,10 +135,12 @@ def do(job: Job, root: Path) -> Outcome | None:
             return before
         attempts, by = 1 + (0 if before is None else before.attempts), made_by()
         earlier = None if before is None else before.begun_by or before.made_by
-        begun = Outcome("begun", attempts, made_by=by, begun_by=earlier if earlier != by else None)
-        if before is not None:
-            # Of what was trained before it is known already.
-            begun = replace(begun, cost=before.cost)
+        begun = replace(
+            before or Outcome("begun", 0, asked=job.asked),
+            attempts=attempts,
+            made_by=by,
+            begun_by=earlier if earlier != by else None,
+        )
         if attempts > ATTEMPTS:
             error = "its process was killed each time"
             found = replace(begun, state="failed", attempts=attempts - 1, error=error)
@@ -157,8 +170,13 @@ def _tried(job: Job, root: Path, begun: Outcome) -> Outcome:
             traceback.print_exc(file=log)
             return replace(begun, state="failed", error=f"{type(error).__name__}: {error}")
     seconds = time.perf_counter() - start
-    cost = begun.cost or cost
-    return replace(begun, state="done", seconds=seconds, result=result, cost=cost, weights=weights)
+    if begun.cost:
+        # It was trained before, for another evaluation.
+        cost, seconds = begun.cost, seconds + begun.cost["seconds"]
+    results = {**begun.results, job.asked: result}
+    return replace(
+        begun, state="done", seconds=seconds, results=results, cost=cost, weights=weights
+    )
 
 
 def _stages(

@@ -21,7 +21,7 @@ from grap_seq import lock
 from grap_seq.experiments.estimate import as_time
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.plan import Experiment
-from grap_seq.experiments.runs import do, outcome
+from grap_seq.experiments.runs import came_of, do
 from grap_seq.experiments.search_picture import Scored
 from grap_seq.experiments.space import Space, weights_of
 from grap_seq.experiments.workers import PAUSE, beside, ended, work
@@ -170,9 +170,8 @@ def _test_records(search: Search, study: Any) -> None:
 
 def _test(search: Search, trial: Any) -> float | None:
     """Test score of a trial that was evaluated as a whole."""
-    came = outcome(search.runs / search.tried(trial.params).name)
-    result = None if came is None else came.result
-    return None if result is None or "test" not in result else result["test"]["embedding"]
+    came = came_of(search.tried(trial.params).job(search.data, search.threads), search.runs)
+    return None if came is None or came.result is None else came.result["test"]["embedding"]
 
 
 def _study(search: Search, worker: int) -> Any:

@@ -68,12 +68,13 @@ def _better(one: Scored, other: Scored) -> Scored:
     return other if other.validation > one.validation else one
 
 
-def without_search(folder: Path, settings: Sequence[str]) -> list[Scored]:
+def without_search(folder: Path, settings: Sequence[str], asked: str) -> list[Scored]:
     """Finished runs of a grid that were told these settings, whatever their seed.
 
     Args:
         folder: output of `reproduce`.
         settings: of `pretrain`.
+        asked: how they are judged, `Job.asked`.
 
     Raises:
         ValueError: there is none.
@@ -82,12 +83,12 @@ def without_search(folder: Path, settings: Sequence[str]) -> list[Scored]:
     found = []
     for path in sorted((folder / "runs").glob(f"*/{OUTCOME}")):
         one = outcome(path.parent)
-        if one is None or one.result is None or "test" not in one.result or one.seconds is None:
+        result = None if one is None else one.results.get(asked)
+        if one is None or result is None or one.cost is None:
             continue
-        if _seedless(one.settings or ()) == wanted and one.result["validation"]:
-            validation, test = (one.result[of]["embedding"] for of in ("validation", "test"))
-            seconds = (one.cost or {}).get("seconds", one.seconds)
-            found.append(Scored(validation, test, seconds))
+        if _seedless(one.settings or ()) == wanted:
+            validation, test = (result[of]["embedding"] for of in ("validation", "test"))
+            found.append(Scored(validation, test, one.cost["seconds"]))
     if not found:
         raise ValueError(
             f"beside={folder} has no finished run with {' '.join(sorted(wanted))}; make some with "

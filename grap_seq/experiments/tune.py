@@ -58,7 +58,8 @@ def tune(settings: Any) -> tuple[Found, Path]:
     compared: list[Scored] = []
     if settings.beside is not None:
         grap = replace(experiment, method="grap")
-        compared = without_search(Path(settings.beside), grap.training)
+        asked = grap.job(Path(settings.data), settings.threads).asked
+        compared = without_search(Path(settings.beside), grap.training, asked)
     found = run_search(search, settings.workers)
     if found is None:
         raise ValueError(f"all trials failed; see log.txt in their folders in {search.runs}")

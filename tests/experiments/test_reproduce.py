@@ -224,6 +224,26 @@ def test_two_grids_in_one_folder_share_no_run_but_the_same(
     assert reproduce(churn, tmp_path)["test_embedding"].tolist() == [0.5] * 4
 
 
+def test_another_evaluation_trains_nothing_again(churn: Path, tmp_path: Path) -> None:
+    few = ("methods=[equal]", "seeds=1")
+    first = reproduce(churn, tmp_path, *few)
+    model = tmp_path / "runs" / first["run"][0] / "run" / "model.json"
+    trained = model.stat().st_mtime_ns
+    folds = reproduce(churn, tmp_path, *few, "folds=2")
+    assert folds["run"].tolist() == first["run"].tolist()
+    assert model.stat().st_mtime_ns == trained
+    assert folds["val_embedding"].isna().all()
+    assert first["val_embedding"].notna().all()
+    assert folds["test_embedding"][0] != first["test_embedding"][0]
+    found = runs.outcome(model.parents[1])
+    assert found is not None
+    assert found.seconds is not None
+    # Its training counts, although it was done before.
+    assert found.seconds > folds["training_seconds"][0] == first["training_seconds"][0]
+    # And the first one's scores are as they were.
+    pd.testing.assert_frame_equal(reproduce(churn, tmp_path, *few), first)
+
+
 def test_runs_of_two_commits_in_one_cell_are_marked(
     churn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,7 +49,9 @@ def test_what_is_drawn(width: float) -> None:
 def outcome(folder: Path, settings: list[str], seconds: float = 30.0) -> None:
     folder.mkdir(parents=True)
     result = {"validation": {"embedding": 0.7}, "test": {"embedding": 0.8}}
-    content = {"state": "done", "attempts": 1, "seconds": seconds, "result": result}
+    folds = {"validation": None, "test": {"embedding": 0.9}}
+    content = {"state": "done", "attempts": 1, "cost": {"seconds": seconds}}
+    content["results"] = {"folds=0": result, "folds=5": folds}
     (folder / "outcome.json").write_text(json.dumps(content | {"settings": settings}))
 
 
@@ -60,9 +62,11 @@ def test_runs_of_all_seeds_with_the_same_settings(tmp_path: Path) -> None:
     outcome(tmp_path / "runs" / "c", [*told, "seed=2", "lr=0.1"])
     (tmp_path / "runs" / "d").mkdir()
     (tmp_path / "runs" / "d" / "outcome.json").write_text('{"state": "begun", "attempts": 1}')
-    assert without_search(tmp_path, [*told, "seed=9"]) == [
+    assert without_search(tmp_path, [*told, "seed=9"], "folds=0") == [
         Scored(0.7, 0.8, 30.0),
         Scored(0.7, 0.8, 40.0),
     ]
     with pytest.raises(ValueError, match="no finished run with dataset=churn"):
-        without_search(tmp_path, ["dataset=churn", "seed=0"])
+        without_search(tmp_path, ["dataset=churn", "seed=0"], "folds=0")
+    with pytest.raises(ValueError, match="no finished run with"):
+        without_search(tmp_path, told, "folds=3")
