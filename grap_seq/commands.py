@@ -328,8 +328,9 @@ def tune(arguments: list[str]) -> dict[str, Any]:
     found, path = search(settings)
     start = "" if found.start is None else f", of the first one {found.start:.4f}"
     test = "" if found.test is None else f" (test {found.test:.4f})"
+    pruned = f" and {found.pruned} that were pruned" if found.pruned else ""
     _say(
-        f"Best of {found.trials} trials on validation data: {found.validation:.4f}{start}"
+        f"Best of {found.trials} trials{pruned} on validation data: {found.validation:.4f}{start}"
         f"{test}. {found.seconds:.0f} seconds, as many as {found.runs:.1f} runs."
         f" Written: {path}."
     )

@@ -257,6 +257,7 @@ KINDS: dict[str, Kind] = {
     "trials": whole(1, 100_000),
     "tuned": whole(0, 100_000),
     "sampler": choice("tpe", "random"),
+    "pruner": choice("none", "median"),
     **dict.fromkeys(("search.space", "also"), each(TEXT)),
     "search.each_loss": TEXT.or_null(),
     "with": MAPPING,

@@ -26,13 +26,13 @@ class Scored:
     """What a run scored, and what it took.
 
     Attributes:
-        validation: score.
+        validation: score; None of a trial that was pruned.
         test: the same on test data; None of a trial that was not the best when it ended.
         seconds: of training, and of a trial of its validation score too.
         equal: whether all losses weighed the same.
     """
 
-    validation: float
+    validation: float | None
     test: float | None
     seconds: float
     equal: bool = False
@@ -43,19 +43,19 @@ class Progress:
     """A search after each of its trials.
 
     Attributes:
-        cost: of all trials so far, in median trials.
-        validation: the best score so far.
+        cost: of all trials so far, in median trials that were not pruned.
+        validation: the best score so far; None: there is none.
         test: of the trial that has it.
     """
 
     cost: list[float]
-    validation: list[float]
+    validation: list[float | None]
     test: list[float | None]
 
 
 def progress(trials: Sequence[Scored]) -> Progress:
     """Trials in the order they ended in, as the search saw them."""
-    run = median(trial.seconds for trial in trials)
+    run = typical(trials)
     best = list(accumulate(trials, _better))
     return Progress(
         cost=list(accumulate(trial.seconds / run for trial in trials)),
@@ -64,7 +64,14 @@ def progress(trials: Sequence[Scored]) -> Progress:
     )
 
 
+def typical(trials: Sequence[Scored]) -> float:
+    """Seconds of the median trial of those that were not pruned."""
+    return median(trial.seconds for trial in trials if trial.validation is not None)
+
+
 def _better(one: Scored, other: Scored) -> Scored:
+    if one.validation is None or other.validation is None:
+        return one if other.validation is None else other
     return other if other.validation > one.validation else one
 
 
@@ -114,7 +121,7 @@ def draw_search(
         metric: what is scored.
         width: in inches.
     """
-    found, run = progress(trials), median(trial.seconds for trial in trials)
+    found, run = progress(trials), typical(trials)
     across, down = (2, 1) if width > 5 else (1, 2)
     with styled():
         figure = Figure(figsize=(width, 3.1 * down), layout="constrained")

@@ -15,7 +15,9 @@ from grap_seq import config as configs
 from grap_seq.experiments.methods import method
 from grap_seq.experiments.pictures import Picture
 from grap_seq.experiments.plan import Experiment, check_free, check_prepared, flat
-from grap_seq.experiments.search import Found, Search, run_search, scored
+from grap_seq.experiments.pruning import NONE, scoring
+from grap_seq.experiments.run_search import run_search, scored
+from grap_seq.experiments.search import Found, Search
 from grap_seq.experiments.search_picture import Scored, draw_search, without_search
 from grap_seq.experiments.space import WEIGHTS, space_of
 from grap_seq.pages.verdict import METRIC_NAMES
@@ -44,8 +46,9 @@ def tune(settings: Any) -> tuple[Found, Path]:
         settings.budget,
         tuple(flat(settings["with"])),
     )
+    prunes = settings.pruner != NONE
     search = search_of(
-        experiment,
+        replace(experiment, settings=tuple(scoring(experiment))) if prunes else experiment,
         [*settings.search.space, *settings.also],
         settings.search.each_loss,
         output=Path(settings.output),
@@ -53,6 +56,7 @@ def tune(settings: Any) -> tuple[Found, Path]:
         trials=settings.trials,
         sampler=settings.sampler,
         threads=settings.threads,
+        pruner=settings.pruner,
     )
     # What stands beside the search has to be there before it begins.
     compared: list[Scored] = []

@@ -12,7 +12,8 @@ import pandas as pd
 
 from grap_seq.experiments.methods import METHODS
 from grap_seq.experiments.plan import Experiment
-from grap_seq.experiments.search import Found, Search, run_search
+from grap_seq.experiments.run_search import run_search
+from grap_seq.experiments.search import Found, Search
 from grap_seq.experiments.tune import own_search, search_of
 from grap_seq.experiments.write import Sheet, Text
 
@@ -73,7 +74,7 @@ def found_before(known: Mapping[Cell, Search]) -> dict[Cell, Found]:
     for cell, search in known.items():
         if search.file.is_file():
             before = Found(**json.loads(search.file.read_text("utf-8")))
-            if before.trials + before.failed >= search.trials:
+            if before.trials + before.failed + before.pruned >= search.trials:
                 found[cell] = before
     return found
 

@@ -31,6 +31,7 @@ from grap_seq.training.progress import WholeRun
 from grap_seq.training.run_folder import Start
 from grap_seq.training.signals import Signals, forwarded
 from grap_seq.training.stop import StopAfter
+from grap_seq.training.watching import watchers
 
 # Errors that a user can mend: they are one line, whichever process raised them.
 MENDABLE = {error.__name__: error for error in (ValueError, FloatingPointError)}
@@ -46,7 +47,7 @@ def build_trainer(
 
     Args:
         config: of the run.
-        callbacks: beside those that every run has.
+        callbacks: beside those that every run has, and those of `watching`.
         settings: hash of the settings that a run which goes on has to have.
         validate_every: epochs between two validations.
     """
@@ -69,7 +70,7 @@ def build_trainer(
         max_epochs=config.epochs,
         gradient_clip_val=config.clip or None,
         accumulate_grad_batches=config.accumulate,
-        callbacks=[*ours, *callbacks],
+        callbacks=[*ours, *callbacks, *watchers()],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,

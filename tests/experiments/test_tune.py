@@ -17,8 +17,7 @@ import yaml
 
 from grap_seq import choices, commands
 from grap_seq import config as configs
-from grap_seq.experiments import runs
-from grap_seq.experiments import search as module
+from grap_seq.experiments import run_search, runs, trials
 from grap_seq.experiments.job import Job
 from grap_seq.experiments.runs import Outcome, outcome
 from grap_seq.experiments.tune import tune
@@ -64,8 +63,8 @@ def planted(
         assert all(job.tested for job in jobs)
         tested[:] = [job.name for job in jobs]
 
-    monkeypatch.setattr(module, "do", run)
-    monkeypatch.setattr(module, "work", work)
+    monkeypatch.setattr(trials, "do", run)
+    monkeypatch.setattr(run_search, "work", work)
     return scores, tested
 
 
@@ -121,8 +120,8 @@ def test_a_search_goes_on_and_others_of_the_folder_are_others(
     calls: list[dict[str, Any]] = []
     planted(monkeypatch, calls)
     paths = set()
-    for trials, done in ((3, 3), (3, 3), (5, 5)):
-        found, path = tune(settings(data, tmp_path, f"trials={trials}"))
+    for many, done in ((3, 3), (3, 3), (5, 5)):
+        found, path = tune(settings(data, tmp_path, f"trials={many}"))
         assert len(calls) == done
         paths.add(path)
     assert len(paths) == 1
@@ -188,7 +187,7 @@ def test_a_trial_of_a_killed_process_is_begun_again(
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
     (folder,) = (tmp_path / "runs").iterdir()
-    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    monkeypatch.setattr(trials, "PATIENCE", 0.0)
     commands.tune(asked)
     (path,) = tmp_path.glob("*.json")
     found = json.loads(path.read_text("utf-8"))
