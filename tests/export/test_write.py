@@ -84,14 +84,12 @@ def _fed(folder: Path, frame: pd.DataFrame) -> dict[str, Any]:
     return inputs(coder, histories, [BOUNDARY] * len(histories))
 
 
-@pytest.mark.parametrize("length", [1200, 5])
-def test_onnx_runtime_embeds_raw_events_alike(
-    run: grap_seq.Run, tmp_path: Path, length: int
-) -> None:
+def test_onnx_runtime_embeds_raw_events_alike(run: grap_seq.Run, tmp_path: Path) -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra [onnx]")
     from grap_seq.export.write import export
 
-    run.model.eval_length = length
+    # Shorter than most histories; below it is longer than all of them.
+    run.model.eval_length = 5
     model, _ = export(run.model, tmp_path)
     session = onnxruntime.InferenceSession(str(model))
     # Other customers, lengths and values than any that were seen.
