@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from grap_seq.experiments.cost import cost_sheet, costs
+from grap_seq.experiments.difference_sheet import difference_sheet
 from grap_seq.experiments.dropped import dropped_sheet, without
 from grap_seq.experiments.estimate import as_time, expected
 from grap_seq.experiments.images import check_images, on_disk
@@ -29,12 +30,11 @@ from grap_seq.experiments.score_sheet import (
     NOTE,
     numbers,
     score_sheet,
-    untrained_sheet,
     weight_sheet,
 )
 from grap_seq.experiments.scores import cells, raw
 from grap_seq.experiments.search import Found
-from grap_seq.experiments.tables import IMAGES, TABLES
+from grap_seq.experiments.tables import IMAGES, REFERENCES, TABLES
 from grap_seq.experiments.tuned import (
     Cell,
     found_before,
@@ -103,9 +103,9 @@ def reproduce(settings: Any, command: str) -> list[Path]:
         sheets, values = [cost_sheet(found_costs)], found_costs
     else:
         scored = cells(frame, table)
-        more = [weight_sheet(frame, WEIGHED[table])] if table in WEIGHED else []
+        more = [difference_sheet(frame, REFERENCES.get(table, "equal"))]
+        more += [weight_sheet(frame, WEIGHED[table])] if table in WEIGHED else []
         more += [dropped_sheet(frame, methods), tuned_sheet(found) if found else None]
-        more += [untrained_sheet(frame)] if table == IMAGES else []
         note = IMAGE_NOTE if table == IMAGES else NOTE
         sheets, values = [score_sheet(scored, note), *filter(None, more)], numbers(scored)
     drawn = pictures(frame, table, output / "runs")

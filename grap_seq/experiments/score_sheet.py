@@ -85,17 +85,6 @@ def weight_sheet(frame: pd.DataFrame, prefix: str) -> Sheet | None:
     return Sheet(columns, rows, WEIGHTS) if rows else None
 
 
-def untrained_sheet(frame: pd.DataFrame) -> Sheet:
-    """What backbones score before they are trained: by the seed alone, whatever the method."""
-    rows = []
-    for (dataset, encoder), part in frame.groupby(["dataset", "encoder"], sort=False):
-        scores = part.groupby("seed")["test_untrained"].first().astype(float)
-        spread = f" ± {scores.std():.4f}" if scores.count() > 1 else ""
-        text = f"{scores.mean():.4f}{spread} ({scores.count()})" if scores.count() else ""
-        rows.append([Text(str(dataset)), Text(str(encoder)), Text(text)])
-    return Sheet(["dataset", "backbone", "untrained"], rows, "The same before training.")
-
-
 def _spread(values: Sequence[float]) -> str:
     return f"{sum(values) / len(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 

@@ -29,6 +29,8 @@ TABLES: dict[str, tuple[str, ...]] = {
         for scale in ("", *(f"_coles{factor}" for factor in SCALES))
     ),
 }
+# What the methods of a table are compared with, where it is not equal weights.
+REFERENCES = {"2": "ntp_equal", "3": "default", "4": "grap", "5": "grap"}
 # The table of images.
 IMAGES = "3"
 # Settings of `vision` by the time that there is.
