@@ -171,6 +171,7 @@ Tune = TypedDict(
         "beside": StrPath | None,
         "trials": int,
         "sampler": Literal["tpe", "random"],
+        "pruner": Literal["none", "median"],
         "also": Sequence[str],
         "budget": Literal["full", "small", "smoke"],
         "with": Mapping[str, Any],
