@@ -9,7 +9,7 @@ import subprocess
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,21 @@ class Outcome:
 
 
 def outcome(folder: Path) -> Outcome | None:
-    """What came of the run in a folder; None where nobody began it."""
+    """What came of the run in a folder; None where nobody began it.
+
+    Raises:
+        ValueError: another version has written it.
+    """
     path = folder / OUTCOME
-    return Outcome(**json.loads(path.read_text("utf-8"))) if path.is_file() else None
+    if not path.is_file():
+        return None
+    known = json.loads(path.read_text("utf-8"))
+    if known.keys() - {one.name for one in fields(Outcome)}:
+        raise ValueError(
+            f"{path} was written by another version of grap_seq; name another folder for these "
+            f"runs, or delete {folder}"
+        )
+    return Outcome(**known)
 
 
 def came_of(job: Job, root: Path) -> Outcome | None:

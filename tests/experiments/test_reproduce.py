@@ -244,6 +244,15 @@ def test_another_evaluation_trains_nothing_again(churn: Path, tmp_path: Path) ->
     pd.testing.assert_frame_equal(reproduce(churn, tmp_path, *few), first)
 
 
+def test_a_run_of_another_version_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / cell("equal").name
+    folder.mkdir()
+    content = {"state": "done", "attempts": 1, "result": {"test": {"embedding": 0.5}}}
+    (folder / "outcome.json").write_text(json.dumps(content), "utf-8")
+    with pytest.raises(ValueError, match=r"outcome.json was .* another version .* or delete"):
+        work([cell("equal")], tmp_path)
+
+
 def test_runs_of_two_commits_in_one_cell_are_marked(
     churn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
