@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import lightning
@@ -66,7 +67,8 @@ def scoring(experiment: Experiment) -> Sequence[str]:
             f"pruner=median compares trials by the probe of every epoch: leave out "
             f"with.select={told['select']}, or use pruner=none"
         )
-    trainer = configs.compose("pretrain", experiment.training).trainer
+    # Constant weights are not known before a trial has them.
+    trainer = configs.compose("pretrain", replace(experiment, method="equal").training).trainer
     if trainer.devices * trainer.nodes > 1:
         raise ValueError("pruner=median is for runs of one process: use pruner=none")
     return (*experiment.settings, *(() if "select" in told else ("select=probe",)))

@@ -146,11 +146,14 @@ def test_cost_and_best_of_a_search_with_pruned_trials() -> None:
         ("trainer=ddp2_cpu", r"runs of one process: use pruner=none"),
     ],
 )
-def test_what_cannot_be_pruned_is_said(setting: str, message: str) -> None:
+@pytest.mark.parametrize("method", ["equal", "fixed"])
+def test_what_cannot_be_pruned_is_said(setting: str, message: str, method: str) -> None:
     with pytest.raises(ValueError, match=message):
-        scoring(Experiment("churn", "gru", "equal", 0, "smoke", (setting,)))
+        scoring(Experiment("churn", "gru", method, 0, "smoke", (setting,)))
 
 
 def test_the_probe_is_told_once() -> None:
     one = Experiment("churn", "gru", "equal", 0, "smoke", ("select=probe", "lr=0.1"))
     assert scoring(one) == ("select=probe", "lr=0.1")
+    # Of the search that `tune` has by default, too.
+    assert scoring(Experiment("churn", "gru", "fixed", 0)) == ("select=probe",)
