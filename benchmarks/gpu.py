@@ -155,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu")
     parser.add_argument("--quick", action="store_true", help="small sizes")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--losses", nargs="+", type=int, default=[], help="of part b; default: all")
     parser.add_argument("--minutes", type=float, default=5.5, help="what has not begun is skipped")
     parser.add_argument("--output", type=Path, help="the JSON; default: in benchmarks/results")
     options = parser.parse_args(arguments)
@@ -165,7 +166,7 @@ def main(arguments: list[str] | None = None) -> int:
     found: dict[str, Any] = {**about(device), "parts": {}, "synchronisations_per_step": {}}
     with tempfile.TemporaryDirectory() as root:
         prepared = small_data(Path(root) / "prepared", options.quick)
-        bench = Bench(device, options.quick, prepared, Path(root))
+        bench = Bench(device, options.quick, prepared, Path(root), tuple(options.losses))
         measure(bench, options.parts, 60 * options.minutes, target, found)
     Console(width=160, markup=False).print(f"wrote {target}")
     rows = [row for part in found["parts"].values() for row in part["rows"]]

@@ -20,12 +20,14 @@ class Bench:
         quick: small sizes.
         prepared: the small prepared folder.
         work: a folder for runs.
+        losses: numbers of losses that step times are wanted of; empty: all of them.
     """
 
     device: torch.device
     quick: bool
     prepared: Path
     work: Path
+    losses: tuple[int, ...] = ()
 
     def precisions(self) -> list[str]:
         """Those that differ: TF32 is a GPU's."""

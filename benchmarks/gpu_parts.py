@@ -70,6 +70,8 @@ def speed(bench: Bench) -> Iterator[Row]:
     count, warm = (2, 1) if bench.quick else (12, 3)
     runs: list[Steps] = []
     for cell, precisions in cells(bench.quick):
+        if bench.losses and cell.losses not in bench.losses:
+            continue
         # FlexAttention also for rows so short that a mask is used otherwise.
         least = mock.patch.object(attention, "FLEX_TOKENS", 0)
         for precision in precisions:
