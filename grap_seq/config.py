@@ -16,6 +16,9 @@ from grap_seq.names import nearest
 from grap_seq.overrides import REMOVAL, escaped, plain, split, value_of
 from grap_seq.published import spelled_out
 
+# Where settings of another command are.
+PASSED_ON = "with"
+
 
 @dataclass(frozen=True)
 class Composed:
@@ -64,7 +67,7 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
     """The same, neither complete nor checked but for the names; raises as `compose`."""
     from hydra.core.override_parser.types import Quote, QuotedString
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
+    from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
     removed = [override[1:] for override in overrides if REMOVAL.fullmatch(override)]
@@ -94,7 +97,13 @@ def composed(command: str, overrides: Sequence[str]) -> Composed:
             for name in keys(value, f"{key}.") if isinstance(value, dict) else ():
                 _check_name(command, name, groups, known)
             # Set here, not by Hydra: composing once more with them takes as long as the first time.
-            OmegaConf.update(config, key, value, force_add=True)
+            place, _, name = key.partition(".")
+            if place == PASSED_ON and name:
+                # As typed: with.trainer=gpu is a choice, with.trainer.workers=1 a value in it.
+                with open_dict(config):
+                    config[place][name] = value
+            else:
+                OmegaConf.update(config, key, value, force_add=True)
         for key in removed:
             _remove(config, key)
         values: Any = OmegaConf.to_container(config, resolve=True)

@@ -10,6 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from grap_seq import choices, config, published
+from grap_seq.experiments.plan import flat
 
 
 @pytest.mark.parametrize(
@@ -145,3 +146,17 @@ def test_the_width_of_event_vectors_is_the_encoders() -> None:
     }
     assert found == {"gru": 128, "ptls_rnn": 128, "transformer": 0, "ht_transformer": 0}
     assert config.compose("pretrain", ["encoder=transformer", "event_width=16"]).event_width == 16
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["trainer=gpu", "trainer.workers=1", "encoder.hidden=64"],
+        ["trainer.workers=1", "encoder.hidden=64", "trainer=gpu"],
+    ],
+)
+def test_what_is_passed_on_keeps_a_choice_beside_values_in_it(words: list[str]) -> None:
+    settings = config.compose("reproduce", ["table=1", *(f"with.{word}" for word in words)])
+    assert flat(settings["with"]) == words
+    trainer = config.compose("pretrain", flat(settings["with"])).trainer
+    assert (trainer.accelerator, trainer.workers) == ("gpu", 1)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from grap_seq.weighting.statistics import accumulate, empty_gram
+from grap_seq.weighting.statistics import empty_gram
 
 # J M up to which the products take at most 64 MB each in float32.
 MOST_UNITS = 4096
@@ -41,7 +41,7 @@ def gram_on_gpu(
         row: coefficients of the first heads; None: they are not known yet.
         composite: shape (N, H); where `row` is known, filled with the sum of the gradients by it.
     """
-    heads, width, features = weight_JMH.shape
+    heads, width, _ = weight_JMH.shape
     if not heads or not len(composite):
         return empty_gram(heads, composite)
     present = [delta for delta in deltas if delta is not None]
@@ -54,7 +54,7 @@ def gram_on_gpu(
     if row is not None:
         factors = row.to(weight_JMH.dtype)[:, None, None]
         scaled = (weight_JMH[: len(row)] * factors).flatten(0, 1)
-    step = max(1, CHUNK_ELEMENTS // (heads * (features if formed else width)))
+    step = max(1, CHUNK_ELEMENTS // (heads * width))
     for start in range(0, len(composite), step):
         part = slice(start, start + step)
         chunk = [delta[part] for delta in present]
@@ -84,4 +84,8 @@ def _add(
         full.addmm_(wide.T, wide)
     else:
         by_head = joint.view(len(joint), *weight_JMH.shape[:2]).transpose(0, 1)
-        accumulate(full, torch.bmm(by_head, weight_JMH).flatten(1))
+        heads, _, features = weight_JMH.shape
+        for part in torch.split(by_head, max(1, CHUNK_ELEMENTS // (heads * features)), dim=1):
+            # The whole symmetric matrix: half of it, in blocks, starts five times as many kernels.
+            gradients = torch.bmm(part, weight_JMH).flatten(1).to(full.dtype)
+            full.addmm_(gradients, gradients.T)

@@ -91,6 +91,23 @@ def test_eight_kernels() -> None:
     assert (composite - mixed).abs().max() <= 4e-6 * mixed.abs().max()
 
 
+def test_a_chunk_of_formed_gradients_takes_a_handful_of_kernels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heads, positions, features, width = 65, 64, 256, 64
+    deltas: list[torch.Tensor | None] = [torch.randn(positions, width) for _ in range(heads)]
+    weight, composite = torch.randn(heads, width, features), torch.empty(positions, features)
+    counts = []
+    for chunks in (4, 8, 16):
+        monkeypatch.setattr(few_kernels, "CHUNK_ELEMENTS", heads * features * positions // chunks)
+        with Operations() as counted:
+            gram_on_gpu(deltas, weight, torch.ones(heads - 1), composite)
+        counts.append(counted.count)
+    # Three once. For four chunks of gradients deltas side by side and the composite's product; for
+    # each that they are formed, and multiplied.
+    assert counts == [3 + 2 + 2 * 4, 3 + 2 * (2 + 2 * 4), 3 + 4 * (2 + 2 * 4)]
+
+
 @pytest.mark.parametrize("heads", [20, 65])
 def test_deltas_are_never_all_copied(heads: int) -> None:
     """Those of 4,000 positions take 41 and 133 MB, a chunk 4 MB and its products at most 27 MB."""
