@@ -34,6 +34,7 @@ from grap_seq.experiments.score_sheet import (
 )
 from grap_seq.experiments.scores import cells, raw
 from grap_seq.experiments.search import Found
+from grap_seq.experiments.share_sheet import share_sheet
 from grap_seq.experiments.tables import IMAGES, REFERENCES, TABLES
 from grap_seq.experiments.tuned import (
     Cell,
@@ -104,7 +105,9 @@ def reproduce(settings: Any, command: str) -> list[Path]:
     else:
         scored = cells(frame, table)
         more = [difference_sheet(frame, REFERENCES.get(table, "equal"))]
-        more += [weight_sheet(frame, WEIGHED[table])] if table in WEIGHED else []
+        if table in WEIGHED:
+            more.append(weight_sheet(frame, WEIGHED[table]))
+            more.append(share_sheet(frame, WEIGHED[table], output / "runs"))
         more += [dropped_sheet(frame, methods), tuned_sheet(found) if found else None]
         note = IMAGE_NOTE if table == IMAGES else NOTE
         sheets, values = [score_sheet(scored, note), *filter(None, more)], numbers(scored)

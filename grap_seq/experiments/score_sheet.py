@@ -78,14 +78,15 @@ def weight_sheet(frame: pd.DataFrame, prefix: str) -> Sheet | None:
                 dataset,
                 encoder,
                 METHODS[str(method)].title,
-                *map(_spread, zip(*shares, strict=True)),
+                *map(spread, zip(*shares, strict=True)),
             ]
             rows.append([Text(str(text)) for text in texts])
     columns = ["dataset", "encoder", "method", prefix, "the others"]
     return Sheet(columns, rows, WEIGHTS) if rows else None
 
 
-def _spread(values: Sequence[float]) -> str:
+def spread(values: Sequence[float]) -> str:
+    """Their mean, the lowest and the highest."""
     return f"{sum(values) / len(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
