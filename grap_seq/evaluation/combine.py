@@ -1,23 +1,23 @@
 """Embeddings and aggregates together: three ways, of which the training rows choose one.
 
-- averaged: the mean of what the two classifiers predict;
+- averaged: the mean of what the two classifiers predict, the embedding's by a share;
 - components: one classifier on the first principal components of the embedding and the aggregates;
 - concatenated: one classifier on all columns of both.
 
 The hundreds of columns of an embedding leave few draws for the aggregates where a tree sees a share
 of the columns, so plain concatenation can be worse than either alone. Which way is best depends on
 the data. It is chosen for every part of a plan by folds inside the rows that the part is fitted on:
-averaging, unless another way wins in each of them. Their classifiers have fewer trees that learn
-faster, because only the order of the ways counts.
+averaging in halves, unless another share, or another way, wins in each of them. Their classifiers
+have fewer trees that learn faster, because only the order of the ways counts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -31,7 +31,11 @@ from grap_seq.evaluation.features import Array, Features, Rows
 from grap_seq.evaluation.plan import Part, divide, most_folds
 from grap_seq.evaluation.scores import Predictions, score
 
+Choice = TypeVar("Choice", str, int)
 WAYS = ("averaged", "components", "concatenated")
+HALF = 5
+"""Tenths of an average that are the embedding's, unless others win."""
+TENTHS = tuple(range(11))
 COMPONENTS = 48
 COMPONENT_ROWS = 10_000
 """Rows from which components are found, at most."""
@@ -47,12 +51,14 @@ class Combined:
     Attributes:
         predictions: (seeds, predicted rows, label.outputs) of every part.
         ways: The way of every part.
+        shares: The embedding's share of every part's average, whether or not that is its way.
         inner: Mean score of every way over the inner folds, of every part; NaN where there were too
             few sequences to choose, and the way is "averaged".
     """
 
     predictions: list[Seeded]
     ways: list[str]
+    shares: list[float]
     inner: list[dict[str, float]]
 
 
@@ -111,35 +117,64 @@ def combine(
 
     inner = [_inner(classifier, reduced(part), [part], owners)[0] for part in parts]
     binned = classifier.bins(embedding.features.beside(aggregates.features), parts)
+    folds = [_folds(classifier, part.fit, owners) for part in parts]
+    tenths = [
+        _tenth(classifier, *of_part)
+        for of_part in zip(folds, embedding.inner, aggregates.inner, strict=True)
+    ]
     found = {
         "components": inner,
         "concatenated": _inner(classifier, binned, parts, owners),
-        "averaged": _averages(embedding.inner, aggregates.inner),
+        "averaged": [
+            [_average(*pair, tenth) for pair in zip(one, two, strict=True)]
+            for one, two, tenth in zip(embedding.inner, aggregates.inner, tenths, strict=True)
+        ],
     }
     scores = [
-        _scores(classifier, _folds(classifier, part.fit, owners), {w: found[w][n] for w in WAYS})
-        for n, part in enumerate(parts)
+        {way: _scores(classifier, folds[n], found[way][n]) for way in WAYS}
+        for n in range(len(parts))
     ]
-    ways = [_choose(of_part) for of_part in scores]
-    predictions = _averages(embedding.predictions, aggregates.predictions)
+    ways = [_choose(of_part, "averaged") for of_part in scores]
+    predictions = [
+        _average(*of_part)
+        for of_part in zip(embedding.predictions, aggregates.predictions, tenths, strict=True)
+    ]
     for way in ("concatenated", "components"):
         for number in (number for number, chosen in enumerate(ways) if chosen == way):
             if way == "components":
                 binned = reduced(parts[number])
             (predictions[number],) = classifier.predictions(binned, [parts[number]], "both", number)
     means = [{way: _mean(of_folds) for way, of_folds in part.items()} for part in scores]
-    return Combined(predictions, ways, means)
+    return Combined(predictions, ways, [tenth / 10 for tenth in tenths], means)
 
 
-def _choose(scores: dict[str, list[float]]) -> str:
-    """Averaging, unless another way wins in every fold: three are few, and averaging is safe."""
-    averaged = scores["averaged"]
+def _tenth(
+    classifier: Classifier,
+    folds: Sequence[tuple[Rows, Rows]],
+    embedding: Sequence[Predictions],
+    aggregates: Sequence[Predictions],
+) -> int:
+    """Tenths of the average that are the embedding's."""
+    scores = {
+        tenth: _scores(
+            classifier,
+            folds,
+            [_average(*pair, tenth) for pair in zip(embedding, aggregates, strict=True)],
+        )
+        for tenth in TENTHS
+    }
+    return _choose(scores, HALF)
+
+
+def _choose(scores: Mapping[Choice, Sequence[float]], usual: Choice) -> Choice:
+    """The usual one, which is safe, unless another wins in every fold: three are few."""
+    known = scores[usual]
     better = [
-        way
-        for way in WAYS
-        if averaged and all(s > a for s, a in zip(scores[way], averaged, strict=True))
+        choice
+        for choice, of_folds in scores.items()
+        if known and all(s > u for s, u in zip(of_folds, known, strict=True))
     ]
-    return max(better, key=lambda way: fmean(scores[way]), default="averaged")
+    return max(better, key=lambda choice: fmean(scores[choice]), default=usual)
 
 
 def components(embedding: Features, fitted: Rows, seed: int) -> Array:
@@ -154,11 +189,9 @@ def components(embedding: Features, fitted: Rows, seed: int) -> Array:
     return result
 
 
-def _averages(first: Any, second: Any) -> Any:
-    """Means of two lists of predictions, or of lists of lists."""
-    if isinstance(first, list):
-        return [_averages(*pair) for pair in zip(first, second, strict=True)]
-    return (first + second) / 2
+def _average(embedding: Predictions, aggregates: Predictions, tenth: int) -> Predictions:
+    """So many tenths of what the embedding's classifier predicts, and the rest of the other's."""
+    return (tenth * embedding + (10 - tenth) * aggregates) / 10
 
 
 def _inner(
@@ -178,16 +211,13 @@ def _inner(
 def _scores(
     classifier: Classifier,
     folds: Sequence[tuple[Rows, Rows]],
-    found: dict[str, list[Predictions]],
-) -> dict[str, list[float]]:
-    """Scores of every way in the folds."""
-    return {
-        way: [
-            score(classifier.labels[test], predicted, classifier.label)
-            for (_, test), predicted in zip(folds, predictions, strict=True)
-        ]
-        for way, predictions in found.items()
-    }
+    predictions: Sequence[Predictions],
+) -> list[float]:
+    """Scores in the folds."""
+    return [
+        score(classifier.labels[test], predicted, classifier.label)
+        for (_, test), predicted in zip(folds, predictions, strict=True)
+    ]
 
 
 def _folds(classifier: Classifier, rows: Rows, owners: Rows | None) -> list[tuple[Rows, Rows]]:

@@ -59,7 +59,11 @@ def describe(
         "constant": constant,
         "further": {name: _further(data, plan, found) for name, found in predictions.main.items()},
         "calibration": _calibration(scored, plan, predictions.main) if data.label.classes else None,
-        "combination": {"chosen": predictions.combined.ways, "inner": predictions.combined.inner},
+        "combination": {
+            "chosen": predictions.combined.ways,
+            "shares": predictions.combined.shares,
+            "inner": predictions.combined.inner,
+        },
         "chance": _chance(scored, data.label),
         "pooling": data.pooling,
         "poolings": {

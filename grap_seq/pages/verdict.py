@@ -119,7 +119,7 @@ def _seen(used: Mapping[str, Any]) -> str:
 def combination(evaluation: Mapping[str, Any]) -> str:
     """How embeddings and aggregates were put together."""
     names = {
-        "averaged": "the mean of the two classifiers' probabilities",
+        "averaged": f"the mean of the two classifiers' probabilities{_share(evaluation)}",
         "components": "one classifier on the embedding's principal components and the aggregates",
         "concatenated": "one classifier on all columns",
     }
@@ -129,6 +129,18 @@ def combination(evaluation: Mapping[str, Any]) -> str:
         return f"Both together are {names[chosen[0]]}, chosen on the training rows."
     parts = (f"{names[way]} ({count} folds)" for way, count in counts.items())
     return f"Both together, chosen on the training rows of each fold: {'; '.join(parts)}."
+
+
+def _share(evaluation: Mapping[str, Any]) -> str:
+    """How much of the averages is the embedding's, where that is not half of all of them."""
+    ways = evaluation["combination"]["chosen"]
+    # Evaluations made before have halves.
+    shares = evaluation["combination"].get("shares", [0.5] * len(ways))
+    used = sorted({share for way, share in zip(ways, shares, strict=True) if way == "averaged"})
+    if used in ([], [0.5]):
+        return ""
+    texts = [f"{share:.1f}" for share in dict.fromkeys((used[0], used[-1]))]
+    return f", {' to '.join(texts)} of it the embedding's"
 
 
 def _score(value: float | None) -> str:

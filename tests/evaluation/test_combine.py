@@ -79,7 +79,7 @@ def test_the_choice_does_not_see_the_rows_that_are_scored() -> None:
     one[200:], two[200:], labels[200:] = 9.0, -9.0, 1
     second = combined(one, two, labels, [part])
     assert first.inner == second.inner
-    assert first.ways == second.ways
+    assert (first.ways, first.shares) == (second.ways, second.shares)
 
 
 @pytest.mark.parametrize(
@@ -96,8 +96,33 @@ def test_another_way_than_averaging_has_to_win_in_every_fold(
     components: list[float], concatenated: list[float], expected: str
 ) -> None:
     scores = {"averaged": [0.7] * 3, "components": components, "concatenated": concatenated}
-    assert _choose(scores) == expected
-    assert _choose({way: [] for way in scores}) == "averaged"
+    assert _choose(scores, "averaged") == expected
+    assert _choose({way: [] for way in scores}, "averaged") == "averaged"
+
+
+@pytest.mark.parametrize(
+    ("noise", "shares"),
+    [((9.0, 0.5), (0.0, 0.3)), ((0.5, 9.0), (0.7, 1.0)), ((2.0, 2.0), (0.4, 0.6))],
+)
+def test_the_better_side_has_the_larger_share(
+    noise: tuple[float, float], shares: tuple[float, float]
+) -> None:
+    rng = np.random.default_rng(4)
+    labels = rng.integers(2, size=900)
+    one, two = (labels[:, None] + of * rng.normal(size=(900, 3)) for of in noise)
+    part = Part(np.arange(600), np.arange(600, 900), NONE)
+    found = combined(one, two, labels, [part])
+    (share,) = found.shares
+    assert shares[0] <= share <= shares[1]
+    classifier = Classifier(labels, LABEL, SETTINGS, seeds=2, threads=1)
+    alone = [
+        fit_alone(classifier, Features((features.astype("float32"),)), [part], "").predictions[0]
+        for features in (one, two)
+    ]
+    if found.ways == ["averaged"]:
+        np.testing.assert_allclose(
+            found.predictions[0], share * alone[0] + (1 - share) * alone[1], atol=1e-12
+        )
 
 
 def test_averages_are_those_of_the_two() -> None:
@@ -108,7 +133,7 @@ def test_averages_are_those_of_the_two() -> None:
     features = Features((np.eye(12, 2, dtype="float32"),))
     one, two = (Alone(features, [np.full((1, 8, 2), value)], [[]]) for value in (0.25, 0.75))
     found = combine(classifier, [part], one, two)
-    assert found.ways == ["averaged"]
+    assert (found.ways, found.shares) == (["averaged"], [0.5])
     assert all(np.isnan(list(found.inner[0].values())))
     assert found.predictions[0] == pytest.approx(0.5)
 

@@ -101,6 +101,7 @@ def evaluation(*, folds: bool = False, **changes: Any) -> dict[str, Any]:
         "calibration": dict.fromkeys(test, bins),
         "combination": {
             "chosen": ["averaged"] * 3 + ["components"] * 2 if folds else ["averaged"],
+            "shares": [0.5] * (5 if folds else 1),
             "inner": [dict.fromkeys(("averaged", "components", "concatenated"), 0.8)],
         },
         "chance": 0.5,

@@ -132,3 +132,17 @@ def test_combination() -> None:
     text = verdict.combination(evaluation(folds=True))
     assert "probabilities (3 folds); one classifier on the embedding's principal" in text
     assert text.endswith("(2 folds).")
+
+
+def test_shares_of_an_average_that_are_not_halves() -> None:
+    several, one = evaluation(folds=True), evaluation()
+    # Those of the last two belong to folds with another way.
+    several["combination"]["shares"] = [0.5, 0.2, 0.3, 0.0, 1.0]
+    assert "probabilities, 0.2 to 0.5 of it the embedding's (3 folds);" in verdict.combination(
+        several
+    )
+    one["combination"]["shares"] = [0.1]
+    assert "probabilities, 0.1 of it the embedding's, chosen on" in verdict.combination(one)
+    # As it was before there were any.
+    del one["combination"]["shares"]
+    assert "probabilities, chosen on" in verdict.combination(one)
