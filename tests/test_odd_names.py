@@ -91,6 +91,9 @@ ODD = st.text(
 def test_any_text_is_the_path_that_was_typed(text: str) -> None:
     if text in ("null", "???") or text.startswith("~") or ":" in text:
         return
+    # Hypothesis tries texts of the code too, some of which are files of the machine.
+    if any(place.is_file() for place in (Path(text), *Path(text).parents)):
+        return
     composed = config.compose("report", [f"run={text}", "prepared=x"])
     assert composed.run == text
     assert overrides.plain({"run": text}).run == text
