@@ -50,9 +50,12 @@ def _of_run(run: Path, prefix: str) -> Iterator[tuple[float, float]]:
     """Shares in the first and in the last steps, where the run has logged them."""
     # Labels alone, and fine-tuning, weigh nothing.
     logged = read(run).weights if (run / "weights.parquet").is_file() else None
-    names = [] if logged is None else [c[5:] for c in logged.columns if c.startswith("norm/")]
+    if logged is None:
+        return
+    columns = [column for column in logged.columns if column.startswith("norm/")]
+    names = [column.removeprefix("norm/") for column in columns]
     some = [name for name in names if name.startswith(prefix)]
-    if logged is None or not some:
+    if not some:
         return
     lengths = pd.DataFrame(
         {name: logged[f"effective/{name}"].abs() * logged[f"norm/{name}"] for name in names}
