@@ -30,7 +30,7 @@ def tests(path: Path) -> Iterator[tuple[str, float]]:
         dataset, encoder = map(str, names)
         for column, name in SCORES.items():
             scores = part.pivot_table(index="seed", columns="method", values=column)
-            for method in scores.columns.drop(reference, errors="ignore"):
+            for method in map(str, scores.columns.drop(reference, errors="ignore")):
                 gaps = (scores[method] - scores[reference]).dropna()
                 if len(gaps) > 1 and gaps.nunique() > 1:
                     text = f"{path}: {dataset}, {encoder}, {method} - {reference}, {name}: "
