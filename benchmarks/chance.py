@@ -30,11 +30,11 @@ def tests(path: Path) -> Iterator[tuple[str, float]]:
         dataset, encoder = map(str, names)
         for column, name in SCORES.items():
             scores = part.pivot_table(index="seed", columns="method", values=column)
-            for method in map(str, scores.columns.drop(reference, errors="ignore")):
+            for method in (str(name) for name in scores.columns if name != reference):
                 gaps = (scores[method] - scores[reference]).dropna()
                 if len(gaps) > 1 and gaps.nunique() > 1:
                     text = f"{path}: {dataset}, {encoder}, {method} - {reference}, {name}: "
-                    text += f"{gaps.mean():+.4f} ± {gaps.sem():.4f} ({len(gaps)})"
+                    text += f"{gaps.mean():+.4f} ± {stats.sem(gaps):.4f} ({len(gaps)})"
                     yield text, float(stats.ttest_1samp(gaps, 0.0).pvalue)
 
 
