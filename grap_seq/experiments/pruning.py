@@ -25,10 +25,20 @@ class Prune(Callback):
 
     Args:
         trial: of a study with a pruner.
+
+    Attributes:
+        early: whether an epoch before the last one had a score, so that the run could have been
+            ended; None: it has not trained.
     """
 
     def __init__(self, trial: Any) -> None:
         self.trial = trial
+        self.early: bool | None = None
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        self.early = False
 
     def on_train_epoch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
@@ -37,6 +47,8 @@ class Prune(Callback):
         if score is None:
             # `validate_every` has left this epoch out.
             return
+        assert trainer.max_epochs is not None
+        self.early = self.early or trainer.current_epoch + 1 < trainer.max_epochs
         self.trial.report(score.item(), trainer.current_epoch)
         if self.trial.should_prune():
             raise Pruned

@@ -65,8 +65,9 @@ def _try(search: Search, study: Any, trial: Any) -> None:
 
     job = replace(search.tried(trial.params).job(search.data, search.threads), tested=False)
     start = time.perf_counter()
+    watcher = None if search.pruner == NONE else Prune(trial)
     try:
-        with watching(Prune(trial)) if search.pruner != NONE else nullcontext():
+        with nullcontext() if watcher is None else watching(watcher):
             came = do(job, search.runs)
     except Pruned:
         trial.set_user_attr("seconds", time.perf_counter() - start)
@@ -96,6 +97,11 @@ def _try(search: Search, study: Any, trial: Any) -> None:
         f"{job.title}, trial {done} of {search.trials}: {validation:.4f} on validation data"
         f" after {as_time(came.seconds)}; {left} left for one process."
     )
+    if watcher is not None and done == 1 and watcher.early is False:
+        say(
+            f"pruner={search.pruner} can end no trial before its last epoch: no earlier one is"
+            " scored. Give runs more epochs, or a smaller with.validate_every."
+        )
 
 
 def _counted(study: Any) -> list[Any]:

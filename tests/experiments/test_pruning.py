@@ -67,6 +67,16 @@ def test_a_run_ends_behind_the_epoch_that_is_behind_and_can_go_on(
     assert len(pd.read_csv(tmp_path / one.name / "run" / "metrics.csv")) == 3
 
 
+@pytest.mark.parametrize(("every", "told"), [(1, False), (2, True), (3, True)])
+def test_a_search_that_can_end_no_run_early_says_so(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], every: int, told: bool
+) -> None:
+    asked = ["dataset=churn", f"data={data}", f"output={tmp_path}", "budget=smoke", "trials=2"]
+    whole = ["with.epochs=2", "with.trainer.max_steps=-1", "with.batch_size=64"]
+    commands.tune([*asked, "search=equal", "pruner=median", *whole, f"with.validate_every={every}"])
+    assert capsys.readouterr().out.count("pruner=median can end no trial") == told
+
+
 def test_pruned_trials_are_counted_and_paid_for(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
