@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import median
 
 import pandas as pd
@@ -61,17 +62,8 @@ def without(found: Mapping[Experiment, Outcome], methods: Sequence[str]) -> list
                 if (other.dataset, other.encoder, other.method) == cell and one.weights is not None
             ]
             if names := dropped(weights):
-                planned.append(
-                    Experiment(
-                        experiment.dataset,
-                        experiment.encoder,
-                        name,
-                        experiment.seed,
-                        experiment.budget,
-                        experiment.settings,
-                        (f"objective.without={json.dumps([*names])}",),
-                    )
-                )
+                option = f"objective.without={json.dumps([*names])}"
+                planned.append(replace(experiment, method=name, options=(option,)))
     return planned
 
 

@@ -31,7 +31,7 @@ def test_shares_are_medians_over_runs_of_weights_by_their_mean() -> None:
 
 
 def grap(dataset: str, seed: int) -> Experiment:
-    return Experiment(dataset, "gru", "grap", seed, "smoke", ("lr=0.1",))
+    return Experiment(dataset, "gru", "grap", seed, "smoke", ("lr=0.1",), folds=5)
 
 
 def test_every_seed_leaves_out_what_all_seeds_together_drop() -> None:
@@ -50,6 +50,8 @@ def test_every_seed_leaves_out_what_all_seeds_together_drop() -> None:
     assert {one.dataset for one in planned} == {"churn"}
     assert all('objective.without=["a"]' in one.training for one in planned)
     assert all("lr=0.1" in one.training for one in planned)
+    # Scored as what they are compared with.
+    assert all("folds=5" in one.evaluation for one in planned)
     assert "weighting=equal" in planned[0].training
     assert without(found, ["equal", "grap"]) == []
 
