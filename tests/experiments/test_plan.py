@@ -126,9 +126,9 @@ def test_what_pretrain_would_refuse_is_refused_before_any_run(
 
 def test_equal_weights_are_not_called_searched() -> None:
     check_settings(plan("2", ["churn"], ["gru"], None, 1, "full"))
-    check_settings(plan("2", ["flights"], ["gru"], ["ntp_equal", "ntp_grap"], 1, "full"))
-    with pytest.raises(ValueError, match=r"flights has no searched weights.*leave ntp_searched"):
-        check_settings(plan("2", ["flights"], ["gru"], None, 1, "full"))
+    check_settings(plan("2", ["movielens"], ["gru"], ["ntp_equal", "ntp_grap"], 1, "full"))
+    with pytest.raises(ValueError, match=r"movielens has no searched weights.*leave ntp_searched"):
+        check_settings(plan("2", ["movielens"], ["gru"], None, 1, "full"))
 
 
 def test_settings_as_they_are_typed() -> None:
