@@ -1,6 +1,7 @@
 """Paired t tests of tables against their references: how many there are, and which are below 5 %.
 
-Of so many tests one in twenty is below 5 % where nothing differs.
+Of so many tests one in twenty is below 5 % where nothing differs. What several pages compare, the
+same scores of the same runs, is counted once.
 
     python benchmarks/chance.py results/flights*/*_runs.parquet results/movielens*/*_runs.parquet
 """
@@ -21,8 +22,8 @@ LEVEL = 0.05
 SCORES = {"test_embedding": "embedding", "test_both": "beside aggregates"}
 
 
-def tests(path: Path) -> Iterator[tuple[str, float]]:
-    """What is compared in a page's file, with mean and standard error, and its p value."""
+def tests(path: Path) -> Iterator[tuple[tuple[str, ...], str, float]]:
+    """What is compared in a page's file and every difference; both in words; the p value."""
     found = re.match(r"table_([^_]+)", path.name)
     reference = REFERENCES.get(found[1] if found else "", "equal")
     runs = pd.read_parquet(path)
@@ -33,9 +34,10 @@ def tests(path: Path) -> Iterator[tuple[str, float]]:
             for method in (str(name) for name in scores.columns if name != reference):
                 gaps = (scores[method] - scores[reference]).dropna()
                 if len(gaps) > 1 and gaps.nunique() > 1:
-                    text = f"{path}: {dataset}, {encoder}, {method} - {reference}, {name}: "
-                    text += f"{gaps.mean():+.4f} ± {stats.sem(gaps):.4f} ({len(gaps)})"
-                    yield text, float(stats.ttest_1samp(gaps, 0.0).pvalue)
+                    compared = f"{dataset}, {encoder}, {method} - {reference}, {name}"
+                    text = f"{path}: {compared}: {gaps.mean():+.4f} ± {stats.sem(gaps):.4f}"
+                    p = float(stats.ttest_1samp(gaps, 0.0).pvalue)
+                    yield (compared, *map(str, gaps)), f"{text} ({len(gaps)})", p
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,8 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", type=Path, nargs="+")
-    known = [test for path in parser.parse_args(arguments).runs for test in tests(path)]
-    low = [(text, p) for text, p in known if p < LEVEL]
+    known: dict[tuple[str, ...], tuple[str, float]] = {}
+    for path in parser.parse_args(arguments).runs:
+        for same, text, p in tests(path):
+            known.setdefault(same, (text, p))
+    low = [(text, p) for text, p in known.values() if p < LEVEL]
     print(f"{len(known)} tests, {len(low)} below {LEVEL:.0%}")
     for text, p in low:
         print(f"p = {p:.3f}  {text}")
