@@ -18,17 +18,28 @@ else:
 ROOT = Path(__file__).parents[1]
 # Names under which packages of extras are imported, where they are others.
 IMPORTED = {"mkdocs-material": "material", "types-pyyaml": "yaml_types"}
-# Runs command lines, the last of which may fail, as if the packages of all extras were missing.
+# Runs command lines as if the packages of all extras were missing, and says what each ended with.
 PROGRAM = """
 import json, sys
 # To Python these are packages that there are not.
 sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from grap_seq.cli import main
+ended = []
 for words in json.loads(sys.argv[2]):
     sys.argv = ["grap-seq", *words]
-    print(*words, file=sys.stderr)
-    main()
+    said = StringIO()
+    try:
+        with redirect_stdout(said), redirect_stderr(said):
+            main()
+        ended.append((0, said.getvalue()))
+    except SystemExit as end:
+        ended.append((end.code, said.getvalue()))
+print(json.dumps(ended))
 """
+# Spark is looked for among what is installed: tests/prep/engines/test_spark.py.
+NEED = {"tune": ["tune", "trials=1"], "mlflow": ["pretrain", "tracker=mlflow"]}
 
 
 def missing() -> str:
@@ -41,13 +52,20 @@ def missing() -> str:
     return ",".join(sorted(found))
 
 
-def without_extras(folder: Path, *lines: list[str]) -> subprocess.CompletedProcess[str]:
-    """Command lines, one after the other, in one process."""
+def without_extras(folder: Path, lines: list[list[str]]) -> list[tuple[int, str]]:
+    """Status and output of command lines, one after the other in one process."""
     command = [sys.executable, "-c", PROGRAM, missing(), json.dumps(lines)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    ended: list[tuple[int, str]] = json.loads(done.stdout.splitlines()[-1])
+    return ended
 
 
-def test_the_way_from_table_to_report_needs_no_extra(shop: Path, tmp_path: Path) -> None:
+def test_from_table_to_report_no_extra_is_needed_and_one_that_is_gets_named(
+    shop: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "flights").symlink_to(shop)
     run = f"run={tmp_path / 'run'}"
     small = ["epochs=1", "dataset.hidden=8", "event_width=8", "select=loss", "batch_size=8"]
     leaves = "boosting.binary.min_data_in_leaf=2"
@@ -58,22 +76,10 @@ def test_the_way_from_table_to_report_needs_no_extra(shop: Path, tmp_path: Path)
         ["report", run],
         ["finetune", run, f"output={tmp_path / 'tuned'}", "epochs=1"],
     ]
-    done = without_extras(tmp_path, *lines)
-    assert done.returncode == 0, done.stderr
+    ended = without_extras(tmp_path, [*lines, *NEED.values()])
+    for status, said in ended[: len(lines)]:
+        assert status == 0, said
     assert (tmp_path / "run" / "report.html").is_file()
-
-
-@pytest.mark.parametrize(
-    ("words", "extra"),
-    [
-        # Spark is looked for among what is installed: tests/prep/engines/test_spark.py.
-        (["tune", "trials=1"], "tune"),
-        (["pretrain", "tracker=mlflow"], "mlflow"),
-    ],
-)
-def test_a_missing_extra_is_named(shop: Path, tmp_path: Path, words: list[str], extra: str) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "flights").symlink_to(shop)
-    done = without_extras(tmp_path, words)
-    assert done.returncode == 2, done.stderr
-    assert f"grap-seq[{extra}]" in done.stderr or f"[{extra}]" in done.stderr
+    for extra, (status, said) in zip(NEED, ended[len(lines) :], strict=True):
+        assert status == 2, said
+        assert f"[{extra}]" in said
