@@ -30,7 +30,7 @@ def blocks(page: str) -> list[str]:
 
 
 def run_page(page: str, old: str = "", new: str = "") -> dict[str, Any]:
-    """Run the blocks of a page one after another, as a reader does, with `new` in place of `old`."""
+    """Run the blocks of a page one after another, as a reader does; `new` stands in for `old`."""
     names: dict[str, Any] = {}
     code = blocks(page)
     assert old in "".join(code)
