@@ -62,7 +62,8 @@ def settings_of(command: str, overrides: Sequence[str]) -> RenderableType:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, header_style="dim", pad_edge=False)
     table.add_column("setting", no_wrap=True)
-    table.add_column("default" if len(columns) > 1 else "chosen", overflow="fold")
+    # A mapping with many keys would leave no room for what a setting does.
+    table.add_column("default" if len(columns) > 1 else "chosen", overflow="fold", max_width=32)
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

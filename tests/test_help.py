@@ -31,7 +31,8 @@ def _text(command: str, *overrides: str) -> str:
 def test_every_setting_has_a_kind_and_a_line(command: str) -> None:
     text = _text(command)
     found = config.composed(command, [])
-    rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    # A line that starts with a blank goes on with the one above.
+    rows = {line.split()[0]: line for line in text.splitlines() if line[:1].strip()}
     for key in found.values:
         if key in found.groups or (isinstance(found.values[key], dict) and found.values[key]):
             continue
