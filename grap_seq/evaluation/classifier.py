@@ -7,7 +7,6 @@ because each holds a copy of its rows' bins.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from grap_seq.evaluation.binned import Binned
 from grap_seq.evaluation.boosting import BoostingSettings, for_few
@@ -51,7 +51,9 @@ class Classifier:
         settings: LightGBM's parameters.
         seed: The first seed; every part has seeds of its own.
         seeds: Fits of every part, whose probabilities are averaged.
-        threads: CPU threads of all fits together; None: one per core.
+        threads: CPU threads of all fits together; None: as many as PyTorch uses, which is one per
+            core or OMP_NUM_THREADS. Two processes that each count on all cores wait for each other
+            in every round.
         few: Fit few rows with smaller leaves (`boosting.for_few`).
     """
 
@@ -90,15 +92,15 @@ class Classifier:
 
     def fitted(self, binned: Binned, parts: Sequence[Part]) -> list[Trees]:
         """The classifiers whose predictions `predictions` returns, part by part, seed by seed."""
-        threads = self._available
+        threads = self.available
         return [self._fit(binned, fit, threads) for fit in self._fits(parts)]
 
     def run(self, binned: Binned, fits: Sequence[Fit], what: str) -> list[Predictions]:
         """Predictions of fits, in their order."""
         if not fits:
             return []
-        workers = min(self._available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
-        threads = self._available // workers
+        workers = min(self.available, len(fits), 1 + SIDE_BY_SIDE // binned.size)
+        threads = self.available // workers
 
         def predicted(fit: Fit) -> Predictions:
             return binned.predict(self._fit(binned, fit, threads), fit.predicted, threads)
@@ -109,8 +111,9 @@ class Classifier:
                 return list(shown.track(done, len(fits), description=f"LightGBM on {what}"))
 
     @property
-    def _available(self) -> int:
-        return self.threads or len(os.sched_getaffinity(0))
+    def available(self) -> int:
+        """CPU threads of all fits together."""
+        return self.threads or torch.get_num_threads()
 
     def _fits(self, parts: Sequence[Part], first: int = 0) -> list[Fit]:
         return [

@@ -49,7 +49,7 @@ ROWS = ("embedding", "aggregates", "both", "untrained")
 
 
 def run_evaluation(run: Path, prepared: Path, **options: Any) -> dict[str, Any]:
-    return evaluate(run, prepared, **{"boosting": FAST, "threads": 2, "folds": 0, **options})
+    return evaluate(run, prepared, **{"boosting": FAST, "threads": 1, "folds": 0, **options})
 
 
 def test_holdout(run: Path, prepared: Path) -> None:
