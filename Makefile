@@ -17,9 +17,10 @@ demo: install
 	$(BIN)/grap-seq demo overwrite=true
 
 # Two test processes with one thread each use two cores better than one process with two. Tests of
-# one group share a process: those of Spark, which takes long to start.
+# one group share a process: those of Spark, which takes long to start. The processes that tests start
+# find the package compiled, also where the environment says that Python is to keep no bytecode.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 lint: install
 	$(BIN)/ruff check .
