@@ -90,6 +90,9 @@ def _shown(value: Any) -> Text:
         return Text("needed", "bold")
     if isinstance(value, list):
         return Text(f"[{','.join(str(one) for one in value)}]")
+    if isinstance(value, dict):
+        # One with many keys fills one line, and no column of them.
+        return Text(json.dumps(value), no_wrap=True, overflow="ellipsis")
     return Text(str(value) if isinstance(value, str) else json.dumps(value))
 
 

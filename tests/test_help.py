@@ -59,6 +59,14 @@ def test_settings_of_choices_too(overrides: list[str]) -> None:
             assert len([part for part in row.split("  ") if part.strip()]) == 4, row
 
 
+def test_a_mapping_of_many_keys_takes_one_line() -> None:
+    lines = _text("pretrain").splitlines()
+    (place,) = [n for n, line in enumerate(lines) if line.startswith("dataset.searched_weights ")]
+    assert '{"time": 3.9, ' in lines[place]
+    assert "…" in lines[place]
+    assert not any("carrier" in line for line in lines[place + 1 :])
+
+
 def test_help_shows_what_was_typed(capsys: pytest.CaptureFixture[str]) -> None:
     assert "${" not in _text("pretrain")
     cli.run(["pretrain", "encoder=transformer", "encoder.hidden=77", "--help"])
