@@ -13,7 +13,8 @@ from grap_seq.experiments.job import Job
 from grap_seq.prep.fetch.synth import synth
 from grap_seq.prep.prepare import prepare
 
-ROWS = {"churn": 6000, "taobao": 6000}
+# MBD mini has labels of several months a client.
+ROWS = {"churn": 6000, "taobao": 6000, "mbd_mini": 1500}
 
 
 def make(dataset: str, folder: Path) -> Path:
