@@ -72,7 +72,7 @@ class Classifier:
     def bins(self, features: Features, parts: Sequence[Part]) -> Binned:
         """Features (N, columns) ready for the fits of some parts."""
         rows = reduce(np.union1d, [part.fit for part in parts])
-        return Binned(features, rows, self.settings, self.threads)
+        return Binned(features, rows, self.settings, self.available)
 
     def predictions(
         self, binned: Binned, parts: Sequence[Part], what: str, first: int = 0
