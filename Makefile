@@ -17,8 +17,8 @@ demo: install
 	$(BIN)/grap-seq demo overwrite=true
 
 # Two test processes with one thread each use two cores better than one process with two. Tests of
-# one group share a process: those of Spark, which takes long to start. The processes that tests start
-# find the package compiled, also where the environment says that Python is to keep no bytecode.
+# one group share a process: those of Spark, which takes long to start. Processes that tests start
+# find the package compiled, also where the environment tells Python to keep no bytecode.
 test: install
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
