@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -64,9 +66,15 @@ def test_what_does_not_fit_into_the_time_is_named(
             yield {"row": 1}
 
     monkeypatch.setattr(gpu, "PARTS", {letter: ("endless", endless) for letter in "ab"})
+    # A clock that goes on by a second each time that it is read: once before a part, once after
+    # it and once before every row.
+    clock = SimpleNamespace(monotonic=itertools.count().__next__)
+    monkeypatch.setattr(gpu, "time", clock)
     output = tmp_path / "found.json"
     bench = Bench(torch.device("cpu"), True, tmp_path, tmp_path)
-    gpu.measure(bench, ["a", "b"], 0.2, output, {"parts": {}})
-    for part in json.loads(output.read_text("utf-8"))["parts"].values():
-        assert part["rows"]
-        assert part["skipped"].endswith("out of time")
+    gpu.measure(bench, ["a", "b"], 61, output, {"parts": {}})
+    a, b = json.loads(output.read_text("utf-8"))["parts"].values()
+    # Two thirds of the 60 s that are left, then the whole of what is left of them.
+    assert (len(a["rows"]), len(b["rows"])) == (40, 17)
+    assert a["skipped"] == "the rest, behind 40 rows: out of time"
+    assert b["skipped"] == "the rest, behind 17 rows: out of time"

@@ -215,7 +215,7 @@ def test_a_process_answers_what_has_come_and_ends(
         assert [answer.status for answer in answers] == [200] * len(connections)
         assert all(len(json.loads(answer.read())["ids"]) == 300 for answer in answers)
         # By the signal itself, which a shell calls 143.
-        assert process.wait(30) == -signal.SIGTERM
+        assert process.wait(120) == -signal.SIGTERM
         with pytest.raises(ConnectionRefusedError):
             Client(port).send("GET", "/healthz")
     finally:

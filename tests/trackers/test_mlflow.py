@@ -22,7 +22,7 @@ from tests.trackers.runs import Points, assert_whole, interrupted, pretrain
 pytest.importorskip("mlflow", reason="mlflow is not installed: grap-seq[mlflow]")
 pytestmark = pytest.mark.xdist_group("mlflow")
 # How long it may take to start, and live at most.
-SECONDS, LIFE = 60, 300
+SECONDS, LIFE = 180, 900
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     deadline = time.monotonic() + SECONDS
     while True:
         try:
-            urllib.request.urlopen(f"{address}/health", timeout=1)
+            urllib.request.urlopen(f"{address}/health", timeout=10)
             break
         except OSError:
             assert process.poll() is None, (folder / "log").read_text()

@@ -41,7 +41,7 @@ def records(data: bytes) -> Iterator[Any]:
 def _written(files: list[Path]) -> list[Any]:
     """All records, once wandb's own process has written the last one, the report's."""
     found: list[Any] = []
-    for _ in range(100):
+    for _ in range(600):
         found = [record for file in files for record in records(file.read_bytes())]
         if any(record.HasField("artifact") for record in found):
             break

@@ -43,7 +43,7 @@ SAME = [*TIMES, "dataset.time_jitter=0", "objective.targets=[next]", "select=los
 SMALL = ["dataset.hidden=8", "event_width=8", "epochs=20", "log_every=1", "trainer.threads=1"]
 SMALL += ["lr=1e-3"]
 ON_CPUS = ["trainer.accelerator=cpu", "trainer.precision=32-true", "trainer.workers=0"]
-STEPS, WAIT = 20, 60.0
+STEPS, WAIT = 20, 180.0
 HERE = re.escape(socket.gethostname())
 
 

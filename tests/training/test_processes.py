@@ -17,7 +17,7 @@ from tests.training.saved import assert_same_runs
 from tests.training.test_signals import SIZES, SMALL
 
 pytestmark = together
-WAIT = 120.0
+WAIT = 300.0
 
 
 def arguments(shop: Path, run: Path, *extra: str) -> list[str]:
@@ -56,10 +56,10 @@ def test_two_processes_are_stopped_and_continued(
     assert listening
     assert set(listening) <= {"127.0.0.1", "::1"}
     process.terminate()
-    process.join(30)
+    process.join(WAIT)
     assert process.exitcode == 128 + signal.SIGTERM, said.read_text()
     assert "resume=true goes on" in said.read_text()
-    until(lambda: not any(one.is_running() for one in family), 5)
+    until(lambda: not any(one.is_running() for one in family), 60)
     few = "trainer.max_steps=40"
     commands.pretrain(arguments(shop, broken, "resume=true", few))
     commands.pretrain(arguments(shop, whole, few))
@@ -75,4 +75,4 @@ def test_no_process_outlives_a_killed_parent(shop: Path, tmp_path: Path) -> None
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    until(lambda: not any(one.is_running() for one in family), 5)
+    until(lambda: not any(one.is_running() for one in family), 60)
