@@ -29,7 +29,7 @@ LABELS = "client,y\n1,a\n2,b\n3,a\n"
 
 
 class Server:
-    """A web server of a folder on the loopback, which may fail or do something at a path."""
+    """A web server of a folder on the loopback, which may do something before it serves a path."""
 
     def __init__(self, folder: Path) -> None:
         self.served: Counter[str] = Counter()
@@ -39,8 +39,9 @@ class Server:
         class Handler(SimpleHTTPRequestHandler):
             def do_GET(self) -> None:
                 server.served[self.path] += 1
-                super().do_GET()
+                # Before the answer: who has that may already ask for the next one.
                 server.at.pop(self.path, bool)()
+                super().do_GET()
 
             def log_message(self, *_: Any) -> None:
                 pass
