@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,6 +68,7 @@ class Spark(Connection):
         running = SparkSession.getActiveSession()
         self.own = running is None
         self._held: list[DataFrame] = []
+        self._interrupt = signal.getsignal(signal.SIGINT)
         self.session = running or _start(memory_limit, threads, temporary, settings)
         for name, value in SETTINGS.items():
             self.session.conf.set(name, value)
@@ -77,8 +80,12 @@ class Spark(Connection):
     def disconnect(self) -> None:
         for frame in self._held:
             frame.unpersist()
-        if self.own:
-            self.backend.disconnect()
+        if not self.own:
+            return
+        self.backend.disconnect()
+        # PySpark's own handler of Ctrl+C outlives the session, and fails without one.
+        if self._interrupt is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, self._interrupt)
 
     def read_csv(self, paths: Sequence[Path], columns: Sequence[str], separator: str) -> ir.Table:
         names = ", ".join(f"`{name.replace('`', '``')}` string" for name in columns)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import signal
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +49,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     """A session that every connection of this module finds running and leaves running."""
     if spark_engine.java() is None:
         pytest.skip("Java 17 is missing (no `java` found): engine=spark is not tested")
+    interrupt = signal.getsignal(signal.SIGINT)
     connection = connect(
         "spark",
         memory_limit="1GB",
@@ -57,7 +59,9 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     )
     assert isinstance(connection, spark_engine.Spark)
     yield connection.session
+    assert signal.getsignal(signal.SIGINT) is not interrupt
     connection.disconnect()
+    assert signal.getsignal(signal.SIGINT) is interrupt
 
 
 def assert_same(one: Path, other: Path) -> None:
