@@ -10,10 +10,12 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from grap_seq import lock
 from grap_seq.experiments.estimate import as_time
+from grap_seq.experiments.job import Job
 from grap_seq.experiments.pruning import NONE, Prune, Pruned, pruner
 from grap_seq.experiments.runs import do
 from grap_seq.experiments.search import JOURNAL, Search
@@ -70,9 +72,10 @@ def _try(search: Search, study: Any, trial: Any) -> None:
         with nullcontext() if watcher is None else watching(watcher):
             came = do(job, search.runs)
     except Pruned:
-        trial.set_user_attr("seconds", time.perf_counter() - start)
+        seconds = time.perf_counter() - start
+        trial.set_user_attr("seconds", seconds)
         study.tell(trial, state=TrialState.PRUNED)
-        say(f"{job.title}, trial {trial.number} was ended: the others were ahead of it.")
+        _say(search, study, job, f"was ended after {as_time(seconds)}, behind the others")
         return
     if came is None:
         # Another process is at just this run.
@@ -81,7 +84,7 @@ def _try(search: Search, study: Any, trial: Any) -> None:
     if came.result is None:
         trial.set_user_attr("error", came.error)
         study.tell(trial, state=TrialState.FAIL)
-        say(f"{job.title}, trial {trial.number} failed: {came.error}")
+        _say(search, study, job, f"failed: {came.error}")
         return
     validation = (came.result["validation"] or {}).get("embedding")
     if validation is None:
@@ -91,17 +94,25 @@ def _try(search: Search, study: Any, trial: Any) -> None:
     assert came.seconds is not None
     trial.set_user_attr("seconds", came.seconds)
     study.tell(trial, validation)
-    done = sum(one.state != TrialState.RUNNING for one in _counted(study))
-    left = as_time(came.seconds * max(0, search.trials - done))
-    say(
-        f"{job.title}, trial {done} of {search.trials}: {validation:.4f} on validation data"
-        f" after {as_time(came.seconds)}; {left} left for one process."
-    )
+    scored = f"{validation:.4f} on validation data after {as_time(came.seconds)}"
+    done = _say(search, study, job, f"{scored}, the best has {study.best_value:.4f}")
     if watcher is not None and done == 1 and watcher.early is False:
         say(
             f"pruner={search.pruner} can end no trial before its last epoch: no earlier one is"
             " scored. Give runs more epochs, or a smaller with.validate_every."
         )
+
+
+def _say(search: Search, study: Any, job: Job, what: str) -> int:
+    """What has come of a trial, and how long the others may take; returns how many have ended."""
+    from optuna.trial import TrialState
+
+    ended = [one for one in _counted(study) if one.state != TrialState.RUNNING]
+    took = [one.user_attrs["seconds"] for one in ended if "seconds" in one.user_attrs]
+    missing = max(0, search.trials - len(ended))
+    left = f"; {as_time(mean(took) * missing)} left for one process" if took else ""
+    say(f"{job.title}, trial {len(ended)} of {search.trials}: {what}{left}.")
+    return len(ended)
 
 
 def _counted(study: Any) -> list[Any]:

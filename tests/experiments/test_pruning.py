@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -78,7 +79,10 @@ def test_a_search_that_can_end_no_run_early_says_so(
 
 
 def test_pruned_trials_are_counted_and_paid_for(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     calls: list[Job] = []
 
@@ -96,6 +100,9 @@ def test_pruned_trials_are_counted_and_paid_for(
     assert all("select=probe" in job.settings for job in calls)
     assert (len(calls), found.trials, found.pruned, found.failed) == (6, 4, 2, 0)
     assert found.validation == 0.56
+    said = re.findall(r"trial (\d) of 6: (was ended|0\.5\d)", capsys.readouterr().out)
+    ended = dict.fromkeys((2, 4), "was ended")
+    assert said == [(str(n), ended.get(n, f"0.5{n}")) for n in range(1, 7)]
     kept = json.loads(path.read_text("utf-8"))
     assert kept["pruned"] == 2
     took: dict[str, list[float]] = {one.state.name: [] for one in trials_of(tmp_path)}

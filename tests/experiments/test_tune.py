@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import shlex
 import signal
 from collections.abc import Sequence
@@ -69,7 +70,10 @@ def planted(
 
 
 def test_what_is_planted_is_found_and_equal_weights_come_first(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     calls: list[dict[str, Any]] = []
     scores, tested = planted(monkeypatch, calls)
@@ -81,6 +85,11 @@ def test_what_is_planted_is_found_and_equal_weights_come_first(
     assert found.weights in calls
     assert (found.trials, found.failed) == (19, 1)
     assert (found.seconds, found.runs) == (38.0, 19.0)
+    said = " ".join(capsys.readouterr().out.split())
+    first = f"trial 1 of 20: {found.start:.4f} on validation data after 0:00:02, the best has"
+    assert f"{first} {found.start:.4f}; 0:00:38 left for one process." in said
+    assert f", the best has {found.validation:.4f}; 0:00:00 left for one process." in said
+    assert re.search(r"trial \d+ of 20: failed: .*?; \S+ left for one process\.", said)
     # Test data see the trials that were ahead of all before them, and no other.
     ahead = [
         name
